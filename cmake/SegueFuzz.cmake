@@ -1,0 +1,23 @@
+# fuzz/<name>_fuzz.cpp defines LLVMFuzzerTestOneInput. With g++ it is linked with fuzz/replay_main.cpp:
+# the corpus in fuzz/corpus/<name>/ is replayed, then a fixed number of mutations of it, and ctest runs
+# that. With clang and SEGUE_LIBFUZZER=ON it is a libFuzzer program.
+file(GLOB fuzz_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/*_fuzz.cpp)
+if(fuzz_sources AND NOT SEGUE_LIBFUZZER)
+  add_library(segue_fuzz_replay OBJECT ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/replay_main.cpp)
+  target_link_libraries(segue_fuzz_replay PRIVATE segue_flags)
+endif()
+foreach(source IN LISTS fuzz_sources)
+  get_filename_component(name ${source} NAME_WE)
+  string(REGEX REPLACE "_fuzz$" "" corpus ${name})
+  if(SEGUE_LIBFUZZER)
+    add_executable(${name} ${source})
+    target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    add_executable(${name} ${source} $<TARGET_OBJECTS:segue_fuzz_replay>)
+    add_test(NAME ${name} COMMAND ${name} ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${corpus})
+    set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 120)
+    set_property(GLOBAL APPEND PROPERTY SEGUE_UNIT_TARGETS ${name})
+  endif()
+  target_link_libraries(${name} PRIVATE segue_app)
+endforeach()

@@ -1,0 +1,321 @@
+"""Two lab hosts, QEMU guests on them, link faults and measuring, for tests and for lab/*.
+
+Needs root. Everything of one lab carries its id (SEGUE_LAB_ID), so several may run side by side.
+"""
+import contextlib
+import glob
+import json
+import os
+import re
+import shutil
+import subprocess
+
+# A test needs to know this module alone: the parts are offered here too.
+from lab_base import (LabError, end_process, now_ns, parse_memory_kib, parse_rate, run, run_together, start_time,  # noqa: F401
+                      wait_until)
+from lab_beats import (BEAT_NS, Beat, calm_gap, longest_gap, merge_beats, read_beats, sequence_faults,  # noqa: F401
+                       work_between)
+from lab_meter import PacketMeter, total_bytes, worst_window  # noqa: F401
+from lab_qmp import Qmp, QmpError  # noqa: F401
+from lab_vm import Verdict, Vm  # noqa: F401
+
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ADDRESS = {'a': '10.77.0.1', 'b': '10.77.0.2'}
+HOSTS = ('a', 'b')
+DEFAULT_RATE = '100MiB/s'
+DEFAULT_MEMORY_KIB = 128 * 1024 + 8  # no multiple of 256 KiB: see README.md, traps
+ETHERNET_MTU = 1500
+
+
+class Lab:
+    """Two hosts a and b. `with Lab('t1', '100MiB/s') as lab:` brings them up and takes them down.
+
+    lab_id None: $SEGUE_LAB_ID, else "0". rate None: 100 MiB/s; 'none': not shaped.
+    """
+
+    def __init__(self, lab_id=None, rate=None, root=None):
+        self.id = lab_id if lab_id is not None else os.environ.get('SEGUE_LAB_ID', '0')
+        if not re.fullmatch(r'[A-Za-z0-9_-]{1,32}', self.id):
+            raise LabError(f"bad lab id '{self.id}': letters, digits, - and _ only, at most 32")
+        self.root = root or os.environ.get('SEGUE_LAB') or '/var/tmp/segue-lab'
+        self.dir = os.path.join(self.root, f'run-{self.id}')
+        self.rate = parse_rate(rate if rate is not None else DEFAULT_RATE)
+        self._built = False
+        self._children = {}  # pid -> Popen of what this object started
+
+    def netns(self, host):
+        if host not in HOSTS:
+            raise LabError(f"no host '{host}': a or b")
+        return f'segue-lab-{self.id}-{host}'
+
+    def host_dir(self, host):
+        return os.path.join(self.dir, host)
+
+    def state_dir(self, host):
+        return os.path.join(self.dir, host, 'state')
+
+    def tool(self, name):
+        """Path of a program of lab/build, built when it is missing or out of date."""
+        if not self._built:
+            run([os.path.join(HERE, 'build'), os.path.join(self.root, 'bin')])
+            self._built = True
+        return os.path.join(self.root, 'bin', name)
+
+    # Not `ip netns exec`: it mounts a fresh /sys and the cgroups are gone from it.
+    def enter(self, host):
+        return ['nsenter', f'--net=/run/netns/{self.netns(host)}', '--']
+
+    def env(self, host):
+        return dict(os.environ, SEGUE_STATE=self.state_dir(host), SEGUE_LAB=self.root,
+                    SEGUE_LAB_ID=self.id, SEGUE_LAB_HOST=host)
+
+    def run(self, host, argv, **kwargs):
+        """subprocess.run on that host."""
+        return subprocess.run(self.enter(host) + list(argv), env=self.env(host), **kwargs)
+
+    def popen(self, host, argv, **kwargs):
+        """subprocess.Popen on that host."""
+        return subprocess.Popen(self.enter(host) + list(argv), env=self.env(host), **kwargs)
+
+    def reap(self, pid):
+        """Takes the exit status of a child of ours that has ended, so that it is no zombie."""
+        if pid in self._children and self._children[pid].poll() is not None:
+            del self._children[pid]
+
+    # -- up and down
+
+    def is_up(self):
+        return all(os.path.exists(f'/run/netns/{self.netns(h)}') for h in HOSTS) and os.path.exists(self._rate_file())
+
+    def up(self):
+        if self.is_up():
+            self.link_restore(rate=self.rate)
+            return self
+        if os.geteuid() != 0:
+            raise LabError('a lab needs root (network namespaces)')
+        self.down()
+        try:
+            for h in HOSTS:
+                os.makedirs(self.state_dir(h), exist_ok=True)
+                run(['ip', 'netns', 'add', self.netns(h)])
+            run(['ip', 'link', 'add', 'eth0', 'netns', self.netns('a'), 'type', 'veth',
+                  'peer', 'name', 'eth0', 'netns', self.netns('b')])
+            for h in HOSTS:
+                run(['ip', '-n', self.netns(h), '-batch', '-'], input=(
+                    f'link set lo up\nlink set eth0 mtu {ETHERNET_MTU} up\naddr add {ADDRESS[h]}/24 dev eth0\n'))
+                run(['tc', '-n', self.netns(h), 'qdisc', 'add', 'dev', 'eth0', 'clsact'])
+            self._shape(self.rate, 'replace')
+            self._write_rate(self.rate)
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def down(self):
+        """Ends the guests and whatever else runs on the hosts, and removes the hosts. No error if there are none."""
+        for vm in self.vms():
+            vm.stop()
+        for h in HOSTS:
+            if os.path.exists(f'/run/netns/{self.netns(h)}'):
+                for pid in map(int, run(['ip', 'netns', 'pids', self.netns(h)]).split()):
+                    end_process(pid, start_time(pid))
+                run(['ip', 'netns', 'del', self.netns(h)])
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self):
+        return self.up()
+
+    def __exit__(self, *_):
+        self.down()
+
+    # -- the link. Each call returns the time (ns) when it had taken effect.
+
+    def _rate_file(self):
+        return os.path.join(self.dir, 'rate')
+
+    def _write_rate(self, rate):
+        with open(self._rate_file() + '.new', 'w') as f:
+            f.write(f'{rate}\n')
+        os.rename(self._rate_file() + '.new', self._rate_file())
+
+    def base_rate(self):
+        """The rate set by up or link_rate, in bytes per second of frames; 0: not shaped."""
+        try:
+            with open(self._rate_file()) as f:
+                return int(f.read())
+        except FileNotFoundError:
+            raise LabError(f"lab '{self.id}' is not up") from None
+
+    def _shape(self, rate, verb):
+        commands = []
+        for h in HOSTS:
+            tc = ['tc', '-n', self.netns(h), 'qdisc']
+            if rate:
+                burst = max(rate // 500, 2 * 1514)  # 2 ms of the rate
+                limit = rate // 40 + burst          # a queue of 25 ms
+                commands.append(tc + [verb, 'dev', 'eth0', 'root', 'tbf', 'rate', f'{rate * 8}bit',
+                                      'burst', f'{burst}b', 'limit', f'{max(limit, 10 * 1514)}b'])
+            else:
+                commands.append(tc + ['replace', 'dev', 'eth0', 'root', 'noqueue'])
+        run_together(*commands)
+
+    # Dropped where it arrives, so that no error reaches a socket. handle 1: the same filter is
+    # replaced when it is there already.
+    def _drop(self, hosts):
+        run_together(*(['tc', '-n', self.netns(h), 'filter', 'replace', 'dev', 'eth0', 'ingress', 'pref', '1',
+                         'protocol', 'all', 'handle', '1', 'bpf', 'direct-action', 'bytecode', '1,6 0 0 2'] for h in hosts))
+        return now_ns()
+
+    def link_rate(self, rate):
+        rate = parse_rate(rate)
+        self._shape(rate, 'replace')
+        self._write_rate(rate)
+        return now_ns()
+
+    def link_collapse(self, divisor=100):
+        """To 1/100 of the rate set, both directions. What waits in the queue stays in it."""
+        base = self.base_rate()
+        if not base:
+            raise LabError('the link is not shaped: set a rate first')
+        self._shape(max(base // divisor, 1000), 'change')
+        return now_ns()
+
+    def link_blackhole(self):
+        self.base_rate()
+        return self._drop(HOSTS)
+
+    def link_return_lost(self):
+        self.base_rate()
+        run_together(['tc', '-n', self.netns('b'), 'filter', 'del', 'dev', 'eth0', 'ingress'])
+        return self._drop('a')
+
+    def link_restore(self, rate=None):
+        rate = self.base_rate() if rate is None else rate
+        run_together(*(['tc', '-n', self.netns(h), 'filter', 'del', 'dev', 'eth0', 'ingress'] for h in HOSTS))
+        self._shape(rate, 'replace')
+        self._write_rate(rate)
+        return now_ns()
+
+    # -- guests
+
+    def qemu_path(self, version='10'):
+        return run([os.path.join(HERE, 'qemu'), 'path', version], env=dict(os.environ, SEGUE_LAB=self.root)).strip()
+
+    def vms(self):
+        found = []
+        for path in sorted(glob.glob(os.path.join(self.dir, '[ab]', '*.json'))):
+            with contextlib.suppress(OSError, ValueError):
+                with open(path) as f:
+                    found.append(Vm(self, os.path.basename(os.path.dirname(path)), os.path.basename(path)[:-5], json.load(f)))
+        return found
+
+    def vm(self, host, name):
+        for vm in self.vms():
+            if (vm.host, vm.name) == (host, name):
+                return vm
+        raise LabError(f"no guest '{name}' on host {host} of lab '{self.id}'")
+
+    def start_vm(self, host, name, qemu='10', memory=None, cpus=1, guest='', incoming=False,
+                 autostart_incoming=False, disk=None, extra=(), env=None):
+        """Starts a QEMU with the lab guest and returns its Vm once its monitors answer (and, unless
+        incoming, the guest is ready). `qemu` is 7.2, 10 or a program's path; `memory` KiB or '128MiB'."""
+        self.base_rate()
+        if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9_.-]{0,40}', name):
+            raise LabError(f"bad guest name '{name}'")
+        for vm in self.vms():
+            if (vm.host, vm.name) == (host, name):
+                if vm.running():
+                    raise LabError(f"guest '{name}' runs already on host {host} (pid {vm.pid}): lab/vm stop {host} {name}")
+                vm.stop()
+        program = qemu if os.path.sep in str(qemu) else self.qemu_path(str(qemu))
+        base = os.path.join(self.host_dir(host), name)
+        for ending in ('.beats', '.serial.log', '.log'):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(base + ending)
+        argv = [program, '-name', name, '-machine', 'pc', '-accel', 'tcg,thread=multi', '-cpu', 'qemu64', '-nodefaults',
+                '-display', 'none', '-m', f'size={parse_memory_kib(memory or DEFAULT_MEMORY_KIB)}K', '-smp', str(cpus),
+                '-kernel', self.tool('guest.elf'), '-append', guest]
+        for id_, ending in (('control', '.qmp'), ('guard', '-guard.qmp'), ('spare', '-spare.qmp')):
+            argv += ['-chardev', f'socket,id={id_},path={base}{ending},server=on,wait=off', '-mon', f'chardev={id_},mode=control']
+        argv += ['-chardev', f'file,id=beat,path={base}.fifo,append=on', '-device', 'isa-debugcon,iobase=0xe9,chardev=beat',
+                 '-chardev', f'socket,id=serial,path={base}.serial,server=on,wait=off,logfile={base}.serial.log',
+                 '-serial', 'chardev:serial']
+        if disk:  # IDE: with virtio-blk SeaBIOS leaves QEMU 7.2 in writethrough, and the stop has nothing to flush
+            argv += ['-drive', f'file={disk},format=raw,if=none,id=disk0', '-device', 'ide-hd,drive=disk0']
+        if incoming or autostart_incoming:
+            argv += ['-incoming', 'defer']
+        if incoming and not autostart_incoming:
+            argv += ['-S']
+        argv += list(extra)
+
+        recorder = subprocess.Popen([self.tool('recorder'), base + '.fifo', base + '.beats'], stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+        with recorder.stdout:
+            heard = recorder.stdout.readline()
+        process = vm = None
+        try:
+            if heard != b'ready\n':
+                raise LabError('the recorder does not start')
+            begun = now_ns()
+            with open(base + '.log', 'wb') as log:
+                process = subprocess.Popen(self.enter(host) + argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                           start_new_session=True, env=dict(self.env(host), **(env or {})))
+            self._children.update({p.pid: p for p in (process, recorder)})
+            vm = Vm(self, host, name, {
+                'pid': process.pid, 'started': start_time(process.pid), 'recorder_pid': recorder.pid,
+                'recorder_started': start_time(recorder.pid), 'program': program, 'argv': argv, 'begun_ns': begun,
+                'incoming': bool(incoming or autostart_incoming)})
+            with open(base + '.json.new', 'w') as f:
+                json.dump(vm.record, f)
+            os.rename(base + '.json.new', base + '.json')
+
+            def up():
+                if process.poll() is not None:
+                    raise LabError(f'QEMU ended at once: {_tail(vm.log_path)}')
+                return os.path.exists(vm.spare_qmp_path) and os.path.exists(vm.serial_path)
+            wait_until(up, 10, f'monitors of {name}')
+            vm.qmp('query-status')
+            if not vm.record['incoming'] and '-S' not in extra:
+                self._wait_ready(vm, process)
+            return vm
+        except BaseException:
+            if vm:
+                vm.stop()
+            elif process:
+                end_process(process.pid, start_time(process.pid))
+            end_process(recorder.pid, start_time(recorder.pid))
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(base + '.fifo')
+            raise
+
+    def _wait_ready(self, vm, process):
+        def ready():
+            with contextlib.suppress(FileNotFoundError):
+                with open(vm.serial_log_path, errors='replace') as f:
+                    said = f.read()
+                if '\n' in said and said.startswith('error: '):
+                    raise LabError(f'guest {vm.name}: {said.splitlines()[0][7:]}')
+                if 'ready ' in said and said.endswith('\n'):
+                    return True
+            if process.poll() is not None:
+                raise LabError(f'QEMU ended: {_tail(vm.log_path)}')
+            return False
+        wait_until(ready, 20, f'boot of {vm.name}')
+
+
+def _tail(path):
+    with contextlib.suppress(OSError):
+        with open(path, errors='replace') as f:
+            return ' / '.join(f.read().strip().splitlines()[-3:]) or 'it said nothing'
+    return 'it said nothing'
+
+
+def main(run):
+    """Wraps a command's body: errors for people, not stack traces."""
+    import sys
+    try:
+        sys.exit(run() or 0)
+    except LabError as error:
+        sys.exit(f'lab/{os.path.basename(sys.argv[0])}: {error}')
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,392 @@
+#include "app/segue/cli.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <algorithm>
+#include <numeric>
+
+#include "app/segue/help_text.hpp"
+#include "app/segue/plain_text.hpp"
+#include "units/text.hpp"
+
+namespace segue {
+namespace {
+
+using Words = std::vector<std::string>;
+
+std::unexpected<Error> wrong(std::string message) { return fail(ErrorKind::invalid, std::move(message)); }
+
+/// What CLI11 found, still as text.
+struct MigrateWords {
+    Words vm;
+    std::optional<std::string> src_qmp, src_guard_qmp, dst_qmp, data_address;
+    std::optional<std::string> max_downtime, max_suspend_time, timeout, max_bandwidth, switchover_bandwidth;
+    bool dry_run = false;
+    bool no_forecast = false;
+    bool json = false;
+    bool verbose = false;
+    bool help = false;
+};
+
+void declare(CLI::App& app, MigrateWords& words) {
+    app.set_help_flag();
+    app.add_flag("-h,--help", words.help);
+    app.add_option("VM", words.vm);
+    app.add_option("--src-qmp", words.src_qmp);
+    app.add_option("--src-guard-qmp", words.src_guard_qmp);
+    app.add_option("--dst-qmp", words.dst_qmp);
+    app.add_option("--data-address", words.data_address);
+    app.add_option("--max-downtime", words.max_downtime);
+    app.add_option("--max-suspend-time", words.max_suspend_time);
+    app.add_option("--timeout", words.timeout);
+    app.add_option("--max-bandwidth", words.max_bandwidth);
+    app.add_option("--switchover-bandwidth", words.switchover_bandwidth);
+    app.add_flag("--dry-run", words.dry_run);
+    app.add_flag("--no-forecast", words.no_forecast);
+    app.add_flag("--json", words.json);
+    app.add_flag("-v,--verbose", words.verbose);
+}
+
+bool takes_value(const CLI::Option& option) { return option.get_items_expected_max() > 0; }
+
+Words option_names(const CLI::App& app) {
+    Words names;
+    for (const CLI::Option* option : app.get_options()) {
+        for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
+    return names;
+}
+
+Result<void> unknown_option(const CLI::App& app, const std::string& name) {
+    const Words known = option_names(app);
+    const std::string_view near = nearest_word(name, known);
+    if (near.empty()) {
+        return wrong(fmt::format("{} is not an option of segue migrate: see segue migrate --help",
+                                 plain_text(name)));
+    }
+    return wrong(fmt::format("{} is not an option: did you mean {}?", plain_text(name), near));
+}
+
+/// Looks through the words in CLI11's way and says what is wrong with them in ours: CLI11's own messages
+/// name no remedy, and "--timeout= --json" or "--max-downtime -5ms" it would understand otherwise.
+Result<void> check_words(const CLI::App& app, const Words& words) {
+    Words seen;
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        const std::string& word = words[i];
+        if (word == "--") break;
+        if (word.size() < 2 || word.front() != '-') continue;
+        const auto equals = word.starts_with("--") ? word.find('=') : std::string::npos;
+        const std::string name = word.substr(0, equals);
+        const CLI::Option* const option = app.get_option_no_throw(name);
+        if (option == nullptr || option->get_positional()) return unknown_option(app, name);
+        if (!takes_value(*option)) {
+            if (equals == std::string::npos) continue;
+            return wrong(fmt::format("{} takes no value: leave out \"{}\"", name, plain_text(word.substr(equals))));
+        }
+        if (std::ranges::find(seen, name) != seen.end()) {
+            return wrong(fmt::format("{} is given twice: give it once", name));
+        }
+        seen.push_back(name);
+        if (equals != std::string::npos) {
+            if (equals + 1 < word.size()) continue;
+            return wrong(fmt::format("{} has no value after the \"=\": {}", name, value_hint(name)));
+        }
+        const bool has_next = i + 1 < words.size();
+        if (!has_next || words[i + 1].starts_with("-")) {
+            const std::string found = has_next ? fmt::format(" before \"{}\"", plain_text(words[i + 1])) : "";
+            return wrong(fmt::format("{} has no value{}: {}", name, found, value_hint(name)));
+        }
+        ++i;
+    }
+    return {};
+}
+
+// ---- quantities ------------------------------------------------------------------------------------
+
+/// What one option accepts, and how to say it.
+template <class T>
+struct Accepts {
+    std::string_view option;
+    T min;
+    T max;
+    std::string_view range;         ///< As said to people.
+    std::string_view example;
+    std::string_view bare_unit;     ///< Where Ganeti, xl or virsh take a bare number; else empty.
+    std::string_view without;       ///< What leaving the option out means, for those who write 0.
+};
+
+constexpr Accepts<Duration> max_downtime_accepts{
+    "--max-downtime", cli_range::max_downtime_min, cli_range::max_downtime_max, "10 ms to 2000 s", "300ms", "", ""};
+constexpr Accepts<Duration> max_suspend_time_accepts{
+    "--max-suspend-time", cli_range::max_downtime_min, cli_range::max_downtime_max, "10 ms to 2000 s", "300ms",
+    "s", ""};
+constexpr Accepts<Duration> timeout_accepts{
+    "--timeout", cli_range::timeout_min, cli_range::timeout_max, "1 s to 30 d", "10min", "s", "for no timeout"};
+constexpr Accepts<ByteRate> max_bandwidth_accepts{
+    "--max-bandwidth", cli_range::rate_min, cli_range::rate_max, "1 MiB/s to 1 TB/s", "100MiB/s", "MiB/s",
+    "for no cap"};
+constexpr Accepts<ByteRate> switchover_bandwidth_accepts{
+    "--switchover-bandwidth", cli_range::rate_min, cli_range::rate_max, "1 MiB/s to 1 TB/s", "1Gbit/s", "",
+    "and it is measured"};
+
+Result<Duration> parse_as(const Accepts<Duration>& accepts, std::string_view text) {
+    return parse_duration(text, accepts.bare_unit);
+}
+Result<ByteRate> parse_as(const Accepts<ByteRate>& accepts, std::string_view text) {
+    return parse_byte_rate(text, accepts.bare_unit);
+}
+
+bool is_bare(std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789. \t") == std::string_view::npos;
+}
+
+template <class T>
+Result<T> parse_quantity(const Accepts<T>& accepts, const std::string& text, Words& notes) {
+    const std::string give = fmt::format("give {}, for example {} {}", accepts.range, accepts.option, accepts.example);
+    auto value = parse_as(accepts, text);
+    if (!value) return wrong(fmt::format("{}: {} ({})", accepts.option, value.error().message, give));
+    if (*value == T{} && !accepts.without.empty()) {
+        return wrong(fmt::format("{} cannot be 0: {}, or leave it out {}", accepts.option, give, accepts.without));
+    }
+    if (*value < accepts.min || *value > accepts.max) {
+        return wrong(fmt::format("{} {} is out of range: {}", accepts.option, to_text(*value), give));
+    }
+    if (is_bare(text)) {
+        notes.push_back(fmt::format("{} {} means {} {}", accepts.option, text, text, accepts.bare_unit));
+    }
+    return *value;
+}
+
+template <class T>
+Result<void> take_quantity(const Accepts<T>& accepts, const std::optional<std::string>& text, std::optional<T>& into,
+                           Words& notes) {
+    if (!text) return {};
+    SEGUE_TRY(value, parse_quantity(accepts, *text, notes));
+    into = value;
+    return {};
+}
+
+Result<Bounds> parse_bounds(const MigrateWords& words, Words& notes) {
+    if (words.max_downtime && words.max_suspend_time) {
+        return wrong("--max-downtime and --max-suspend-time are the same bound: give one of them");
+    }
+    Bounds bounds;
+    std::optional<Duration> max_downtime;
+    for (const auto& taken :
+         {take_quantity(max_downtime_accepts, words.max_downtime, max_downtime, notes),
+          take_quantity(max_suspend_time_accepts, words.max_suspend_time, max_downtime, notes),
+          take_quantity(timeout_accepts, words.timeout, bounds.timeout, notes),
+          take_quantity(max_bandwidth_accepts, words.max_bandwidth, bounds.max_bandwidth, notes),
+          take_quantity(switchover_bandwidth_accepts, words.switchover_bandwidth, bounds.switchover_bandwidth,
+                        notes)}) {
+        if (!taken) return std::unexpected(taken.error());
+    }
+    bounds.max_downtime = max_downtime.value_or(bounds.max_downtime);
+    if (bounds.timeout && *bounds.timeout <= bounds.max_downtime) {
+        return wrong(fmt::format("--timeout {} is not longer than --max-downtime {}: give a longer --timeout, "
+                                 "up to 30 d, or a shorter --max-downtime",
+                                 to_text(*bounds.timeout), to_text(bounds.max_downtime)));
+    }
+    return bounds;
+}
+
+// ---- monitors --------------------------------------------------------------------------------------
+
+/// The path of a QMP socket; "qmp:" before it is allowed everywhere. `option` is for messages.
+Result<std::string> parse_socket_path(std::string_view option, std::string_view text) {
+    if (text.starts_with("qmp:")) text.remove_prefix(4);
+    if (text.empty()) {
+        return wrong(fmt::format("{} names no socket: give the path of a QMP socket, for example {}", option,
+                                 option == "VM" ? "qmp:/run/a.qmp" : "/run/b.qmp"));
+    }
+    for (const std::string_view scheme : {"unix:", "tcp:", "unix://"}) {
+        if (text.starts_with(scheme)) {
+            return wrong(fmt::format("{} \"{}\" is no path: give the path of a unix socket alone, without \"{}\"",
+                                     option, plain_text(text), scheme));
+        }
+    }
+    if (text.size() > cli_range::socket_path_bytes_max) {
+        return wrong(fmt::format("{} is a path of {} bytes, and a unix socket's has at most {}: use a shorter one "
+                                 "(a symbolic link to its folder will do)",
+                                 option, text.size(), cli_range::socket_path_bytes_max));
+    }
+    return std::string(text);
+}
+
+Result<void> check_vm_word(const std::string& word) {
+    if (word.starts_with("qmp:")) return {};
+    const std::string shown = plain_text(word);
+    constexpr std::string_view works = "this version knows a guest by its QMP socket only, as qmp:PATH";
+    if (word.empty()) return wrong("VM is empty: give the source's QMP socket, for example qmp:/run/a.qmp");
+    if (word.front() == '/' || word.front() == '.') {
+        return wrong(fmt::format("VM \"{}\" is a path: did you mean qmp:{}?", shown, shown));
+    }
+    if (word.starts_with("QMP:") || word.starts_with("unix:") || word.starts_with("qmp=")) {
+        return wrong(fmt::format("VM \"{}\" is not understood: write qmp:PATH, for example qmp:/run/a.qmp", shown));
+    }
+    if (word.starts_with("libvirt:") || word.starts_with("qemu:") || word.starts_with("qemu+")) {
+        return wrong(fmt::format("VM \"{}\" is a guest of libvirt, which is not supported yet: {}", shown, works));
+    }
+    if (word.starts_with("xen:") || word.starts_with("xl:")) {
+        return wrong(fmt::format("VM \"{}\" is a guest of Xen, which is not supported yet: {}", shown, works));
+    }
+    return wrong(fmt::format("VM \"{}\" is a name, and names are not supported yet: {}", shown, works));
+}
+
+Result<std::string> parse_src(const MigrateWords& words) {
+    if (words.vm.size() > 1) {
+        return wrong(fmt::format("\"{}\" is one word too many: segue migrate moves one VM, here \"{}\"",
+                                 plain_text(words.vm[1]), plain_text(words.vm[0])));
+    }
+    if (!words.vm.empty() && words.src_qmp) {
+        return wrong("the VM is given twice, as the first word and with --src-qmp: give one of them");
+    }
+    if (words.src_qmp) return parse_socket_path("--src-qmp", *words.src_qmp);
+    if (words.vm.empty()) {
+        return wrong("no VM is given: name the source's QMP socket, as in segue migrate qmp:/run/a.qmp");
+    }
+    if (auto known = check_vm_word(words.vm[0]); !known) return std::unexpected(known.error());
+    return parse_socket_path("VM", words.vm[0]);
+}
+
+Result<void> check_distinct(const Migrate& migrate) {
+    if (migrate.dst_qmp == migrate.src_qmp) {
+        return wrong(fmt::format("--dst-qmp {} is the source's own monitor: give the QMP socket of the QEMU that "
+                                 "waits for the guest", plain_text(migrate.dst_qmp)));
+    }
+    if (!migrate.src_guard_qmp) return {};
+    if (*migrate.src_guard_qmp == migrate.src_qmp || *migrate.src_guard_qmp == migrate.dst_qmp) {
+        return wrong(fmt::format("--src-guard-qmp {} is a monitor that is used already: give a second QMP socket "
+                                 "of the source, or leave the option out", plain_text(*migrate.src_guard_qmp)));
+    }
+    return {};
+}
+
+Result<Invocation> to_invocation(const MigrateWords& words) {
+    if (words.help) return Help{std::string(migrate_help_text)};
+    Migrate migrate;
+    SEGUE_TRY(src, parse_src(words));
+    migrate.src_qmp = src;
+    if (!words.dst_qmp) {
+        return wrong("--dst-qmp is missing: give the QMP socket of the QEMU that waits for the guest, for example "
+                     "--dst-qmp /run/b.qmp");
+    }
+    SEGUE_TRY(dst, parse_socket_path("--dst-qmp", *words.dst_qmp));
+    migrate.dst_qmp = dst;
+    if (words.src_guard_qmp) {
+        SEGUE_TRY(guard, parse_socket_path("--src-guard-qmp", *words.src_guard_qmp));
+        migrate.src_guard_qmp = guard;
+    }
+    if (auto distinct = check_distinct(migrate); !distinct) return std::unexpected(distinct.error());
+    if (!words.data_address) {
+        return wrong("--data-address is missing: give an address of the destination that the source can reach, for "
+                     "example --data-address 10.77.0.2");
+    }
+    SEGUE_TRY(address, parse_data_address(*words.data_address));
+    SEGUE_TRY(bounds, parse_bounds(words, migrate.notes));
+    migrate.request.vm = "qmp:" + migrate.src_qmp;
+    migrate.request.bounds = bounds;
+    migrate.request.data_address = address;
+    migrate.request.dry_run = words.dry_run;
+    migrate.request.forecast = !words.no_forecast;
+    migrate.output = {words.json, words.verbose};
+    return migrate;
+}
+
+Result<Invocation> parse_migrate(const Words& arguments) {
+    MigrateWords words;
+    CLI::App app;
+    declare(app, words);
+    if (auto checked = check_words(app, arguments); !checked) return std::unexpected(checked.error());
+    try {
+        app.parse(Words(arguments.rbegin(), arguments.rend()));  // CLI11 takes them last first.
+    } catch (const CLI::ParseError& error) {
+        return wrong(fmt::format("the command line is not understood ({}): see segue migrate --help",
+                                 plain_text(error.what())));
+    }
+    return to_invocation(words);
+}
+
+Result<Invocation> parse_command(const std::string& command, const Words& arguments) {
+    static const Words commands = {"migrate", "help", "version"};
+    if (command == "migrate") return parse_migrate(arguments);
+    if (command == "--version" || command == "-V" || command == "version") return Version{};
+    if (command == "--help" || command == "-h" || command == "help") {
+        const bool about_migrate = !arguments.empty() && arguments[0] == "migrate";
+        return Help{std::string(about_migrate ? migrate_help_text : help_text)};
+    }
+    const std::string shown = plain_text(command);
+    if (command.starts_with("-")) {
+        return wrong(fmt::format("{} stands before the command: write segue migrate VM first, options after it", shown));
+    }
+    if (command.starts_with("qmp:")) {
+        return wrong(fmt::format("\"{}\" is not a command: did you mean segue migrate {}?", shown, shown));
+    }
+    const std::string_view near = nearest_word(command, commands);
+    if (!near.empty()) return wrong(fmt::format("\"{}\" is not a command: did you mean segue {}?", shown, near));
+    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, help and version", shown));
+}
+
+/// Edits (a letter more, less or other, or two neighbours swapped) from one word to the other.
+std::size_t edits_between(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> before(b.size() + 1);
+    std::vector<std::size_t> last(b.size() + 1);
+    std::vector<std::size_t> now(b.size() + 1);
+    std::iota(last.begin(), last.end(), std::size_t{0});
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        now[0] = i;
+        for (std::size_t j = 1; j <= b.size(); ++j) {
+            const std::size_t replaced = last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+            now[j] = std::min({last[j] + 1, now[j - 1] + 1, replaced});
+            const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            if (swapped) now[j] = std::min(now[j], before[j - 2] + 1);
+        }
+        std::swap(before, last);
+        std::swap(last, now);
+    }
+    return last[b.size()];
+}
+
+}  // namespace
+
+std::string_view nearest_word(std::string_view word, const std::vector<std::string>& known) {
+    constexpr std::size_t word_bytes_max = 64;
+    if (word.size() > word_bytes_max) return {};
+    const auto letters = [](std::string_view text) { return text.substr(std::min(text.find_first_not_of('-'), text.size())); };
+    std::string_view best;
+    std::size_t best_edits = 0;
+    for (const std::string& candidate : known) {
+        const std::size_t length = letters(candidate).size();
+        const std::size_t edits = edits_between(letters(word), letters(candidate));
+        // A third of the letters may be wrong; a beginning of some length counts as well.
+        const bool beginning = letters(word).size() >= 4 && letters(candidate).starts_with(letters(word));
+        const bool close = edits <= std::max<std::size_t>(1, length / 3) || beginning;
+        if (close && (best.empty() || edits < best_edits)) {
+            best = candidate;
+            best_edits = edits;
+        }
+    }
+    return best;
+}
+
+Result<Invocation> parse_command_line(int argc, const char* const* argv) {
+    const Words words(argv + std::min(argc, 1), argv + argc);
+    if (words.empty()) {
+        return wrong("no command is given: segue migrate moves a guest, segue --help shows how");
+    }
+    return parse_command(words[0], Words(words.begin() + 1, words.end()));
+}
+
+bool asks_for_json(int argc, const char* const* argv) {
+    for (int i = 1; i < argc; ++i) {
+        const std::string_view word = argv[i];
+        if (word == "--") return false;
+        if (word == "--json") return true;
+    }
+    return false;
+}
+
+}  // namespace segue

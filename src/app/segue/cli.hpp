@@ -1,0 +1,63 @@
+#pragma once
+/// \file  The command line of `segue`: words in, an invocation or one sentence for the operator out.
+///
+/// Nothing is opened, resolved or asked here; what is refused here is refused before anything is touched.
+/// Thread: any. Errors: `invalid` (exit status 2), whose message names the option, what is wrong with it,
+/// what is valid and what to write instead.
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/result.hpp"
+#include "migration/request.hpp"
+
+namespace segue {
+
+/// What the options accept, ends included. max-downtime: 2000 s is QEMU's own largest downtime-limit, and
+/// below 10 ms no switchover with its rollback reserve fits. Rates: at 1 MiB/s the default downtime still
+/// leaves 300 KiB for the blackout; below that there is nothing to switch with.
+namespace cli_range {
+inline constexpr Duration max_downtime_min = std::chrono::milliseconds{10};
+inline constexpr Duration max_downtime_max = std::chrono::seconds{2000};
+inline constexpr Duration timeout_min = std::chrono::seconds{1};
+inline constexpr Duration timeout_max = std::chrono::hours{24 * 30};
+inline constexpr ByteRate rate_min = mebibytes_per_second(1);
+inline constexpr ByteRate rate_max{1'000'000'000'000};
+/// The longest path that a unix socket's address can hold, without its closing zero.
+inline constexpr std::size_t socket_path_bytes_max = 107;
+}  // namespace cli_range
+
+struct OutputOptions {
+    bool json = false;
+    bool verbose = false;
+};
+
+/// `segue migrate`. `request.vm` is what the operator typed (`qmp:PATH`); `request.experience` is empty:
+/// it is not known before the guest's identity is.
+struct Migrate {
+    Request request;
+    std::string src_qmp;
+    std::optional<std::string> src_guard_qmp;
+    std::string dst_qmp;
+    OutputOptions output;
+    /// What was understood where the words alone do not say it ("--timeout 120 means 120 s"); to be shown.
+    std::vector<std::string> notes;
+};
+struct Help { std::string text; };  ///< For standard output; exit status 0.
+struct Version {};
+using Invocation = std::variant<Migrate, Help, Version>;
+
+[[nodiscard]] Result<Invocation> parse_command_line(int argc, const char* const* argv);
+
+/// Whether these words ask for JSON, valid or not: then even a refused command line ends with a result line.
+[[nodiscard]] bool asks_for_json(int argc, const char* const* argv);
+
+/// "HOST", "HOST:PORT", "[V6]" or "[V6]:PORT"; the brackets are taken off. Port 0 when there is none.
+[[nodiscard]] Result<DataAddress> parse_data_address(std::string_view text);
+
+/// The closest of `known` to a misspelt word, or empty when none is close.
+[[nodiscard]] std::string_view nearest_word(std::string_view word, const std::vector<std::string>& known);
+
+}  // namespace segue

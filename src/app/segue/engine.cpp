@@ -1,0 +1,262 @@
+#include "app/segue/engine.hpp"
+
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <deque>
+#include <utility>
+
+#include "app/segue/flusher.hpp"
+#include "app/segue/guard_client.hpp"
+#include "base/assert.hpp"
+#include "base/fault_point.hpp"
+#include "channel/tcp/stream.hpp"
+#include "hypervisor/qemu/dst_guest.hpp"
+#include "hypervisor/qemu/src_guest.hpp"
+#include "migration/migration.hpp"
+
+namespace segue {
+namespace {
+
+/// Segue itself must not wait behind busy guests while one of them stands still. Threads and processes that
+/// it starts do not inherit this. Not allowed in every cgroup; then a better nice value has to do.
+void raise_priority() {
+    sched_param lowest{};
+    lowest.sched_priority = 1;
+    if (::sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &lowest) != 0) ::setpriority(PRIO_PROCESS, 0, -20);
+}
+
+/// Where the tests stop this process (named in tests/system; nothing in a shipped build).
+void pass_fault_points(const GuardNote& note) {
+    if (note.pass && *note.pass == 1) SEGUE_FAULT_POINT("segue:pass-1");
+    if (note.pass && *note.pass == 3) SEGUE_FAULT_POINT("segue:pass-3");
+    if (!note.stage) return;
+    if (*note.stage == guard::Stage::copying) SEGUE_FAULT_POINT("segue:setup");
+    if (*note.stage == guard::Stage::held) SEGUE_FAULT_POINT("segue:held");
+    if (*note.stage == guard::Stage::loaded) SEGUE_FAULT_POINT("segue:loaded");
+}
+
+}  // namespace
+
+struct Engine::Impl {
+    Loop& loop;
+    Request request;
+    Where where;
+    Callbacks callbacks;
+    std::optional<Migration> migration;
+    std::optional<qemu::SrcGuest> src;
+    std::optional<qemu::DstGuest> dst;
+    TcpStream stream;
+    GuardClient guard;
+    Flusher flusher;
+    std::deque<Event> events;  ///< Bounded by the commands outstanding and the notices of two monitors.
+    bool draining = false;
+    std::optional<Loop::TimerId> timer;
+    std::optional<Result<void>> src_ready;
+    std::optional<Result<void>> dst_ready;
+    bool cancel_wanted = false;
+
+    Impl(Loop& l, Request r, Where w, Callbacks c)
+        : loop(l),
+          request(std::move(r)),
+          where(std::move(w)),
+          callbacks(std::move(c)),
+          stream(l),
+          guard(l, {where.guard_program, where.src_monitor, where.guard_monitor},
+                [this](const GuardNotice& notice) { feed(notice); }),
+          flusher(l) {}
+
+    ~Impl() {
+        if (timer) loop.cancel(*timer);
+    }
+
+    // ---- opening both monitors -----------------------------------------------------------------------
+
+    void start() {
+        src.emplace(
+            loop, where.src_monitor,
+            [this](Result<void> r) {
+                src_ready = std::move(r);
+                opened();
+            },
+            [this](const GuestNotice& notice) { on_notice(notice); });
+        dst.emplace(
+            loop, where.dst_monitor,
+            [this](Result<void> r) {
+                dst_ready = std::move(r);
+                opened();
+            },
+            [this](const GuestNotice& notice) { on_notice(notice); });
+    }
+
+    void opened() {
+        if (!src_ready || !dst_ready || migration) return;
+        Summary summary;
+        summary.outcome = Outcome::refused;
+        if (!*src_ready) summary.findings.push_back({to_string(src_ready->error()), ""});
+        if (!*dst_ready) summary.findings.push_back({to_string(dst_ready->error()), ""});
+        if (!summary.findings.empty()) {
+            for (const auto& finding : summary.findings)
+                summary.error += (summary.error.empty() ? "" : "; ") + finding.what;
+            // The guest was not seen: nothing was asked of it, and where it runs is the operator's knowledge.
+            if (!*src_ready) summary.guest_on = GuestOn::unknown;
+            return loop.post([this, summary] { callbacks.on_finish(summary); });
+        }
+        if (!callbacks.recall) return begin();
+        src->submit(SrcInspect{}, std::chrono::seconds{10}, [this](Result<GuestAnswer> answer) {
+            // What cannot be read now is reported by the migration's own inspection.
+            if (answer) {
+                if (const auto* facts = std::get_if<GuestFacts>(&*answer))
+                    request.experience = callbacks.recall(*facts);
+            }
+            begin();
+        });
+    }
+
+    void begin() {
+        migration.emplace(request, make_patient_policy());
+        perform(migration->start(loop.now()));
+        if (cancel_wanted) feed(CancelRequested{});
+        arm();
+    }
+
+    // ---- events in -------------------------------------------------------------------------------------
+
+    void on_notice(const GuestNotice& notice) {
+        if (std::holds_alternative<SrcStopped>(notice)) SEGUE_FAULT_POINT("segue:stopped");
+        if (!migration) return;  // Before the start only the inspection's answers matter.
+        feed(notice);
+    }
+
+    void feed(Event event) {
+        events.push_back(std::move(event));
+        pump();
+    }
+
+    /// Never re-entered: what an effect causes at once waits in the queue for its turn.
+    void pump() {
+        if (draining || !migration) return;
+        draining = true;
+        while (!events.empty() && !migration->finished()) {
+            const Event next = std::move(events.front());
+            events.pop_front();
+            perform(migration->step(next, loop.now()));
+        }
+        draining = false;
+        arm();
+    }
+
+    void arm() {
+        if (timer) loop.cancel(*timer);
+        timer.reset();
+        if (migration->finished()) return;
+        timer = loop.at(migration->wake_at(), [this] {
+            timer.reset();
+            feed(Tick{});
+        });
+    }
+
+    void answer(CommandId id, Result<AnswerValue> value) { feed(Answer{id, std::move(value)}); }
+
+    /// Answers that are known at once still come as events of their own (port rule 1).
+    void answer_soon(CommandId id, Result<AnswerValue> value) {
+        events.push_back(Answer{id, std::move(value)});
+        if (!draining) loop.post([this] { pump(); });
+    }
+
+    // ---- effects out -----------------------------------------------------------------------------------
+
+    void perform(Effects effects) {
+        for (auto& effect : effects) {
+            if (auto* submit = std::get_if<Submit>(&effect)) {
+                std::visit([&](const auto& command) { perform(*submit, command); }, submit->command);
+            } else if (auto* report = std::get_if<Report>(&effect)) {
+                callbacks.on_report(*report);
+            } else if (auto* finish = std::get_if<Finish>(&effect)) {
+                loop.post([this, summary = std::move(finish->summary)] { callbacks.on_finish(summary); });
+            }
+        }
+    }
+
+    void perform(const Submit& submit, const SrcCommand& command) {
+        if (std::holds_alternative<SrcTakeStream>(command)) src->set_stream(stream.fd());
+        src->submit(command, submit.timeout, [this, id = submit.id](Result<GuestAnswer> value) {
+            answer(id, value ? Result<AnswerValue>(AnswerValue(std::move(*value)))
+                             : std::unexpected(std::move(value).error()));
+        });
+        if (std::holds_alternative<SrcContinue>(command)) SEGUE_FAULT_POINT("segue:blackout");
+    }
+
+    void perform(const Submit& submit, const DstCommand& command) {
+        dst->submit(command, submit.timeout, [this, id = submit.id](Result<GuestAnswer> value) {
+            answer(id, value ? Result<AnswerValue>(AnswerValue(std::move(*value)))
+                             : std::unexpected(std::move(value).error()));
+        });
+    }
+
+    void perform(const Submit& submit, const StreamCommand& command) {
+        const CommandId id = submit.id;
+        if (const auto* connect = std::get_if<StreamConnect>(&command)) {
+            stream.connect(*connect, submit.timeout, [this, id](Result<StreamSample> sample) {
+                answer(id,
+                       sample ? Result<AnswerValue>(AnswerValue(*sample)) : std::unexpected(std::move(sample).error()));
+            });
+        } else if (const auto* pace = std::get_if<StreamPace>(&command)) {
+            stream.pace(pace->cap);
+        } else if (std::holds_alternative<StreamCut>(command)) {
+            stream.cut();
+        } else {
+            auto sample = stream.read();
+            answer_soon(
+                id, sample ? Result<AnswerValue>(AnswerValue(*sample)) : std::unexpected(std::move(sample).error()));
+        }
+    }
+
+    void perform(const Submit& submit, const GuardCommand& command) {
+        const CommandId id = submit.id;
+        if (std::holds_alternative<GuardStart>(command)) {
+            raise_priority();
+            const int dst_pidfd = dst->duplicate_pidfd();
+            guard.start(dst_pidfd, submit.timeout, [this, id, dst_pidfd](Result<GuardReady> ready) {
+                if (dst_pidfd >= 0) ::close(dst_pidfd);
+                answer(id, ready ? Result<AnswerValue>(AnswerValue(GuardAnswer(*ready)))
+                                 : std::unexpected(std::move(ready).error()));
+            });
+        } else if (const auto* brief = std::get_if<GuardBrief>(&command)) {
+            guard.brief(brief->put_back_script);
+        } else if (std::holds_alternative<GuardTakeStream>(command)) {
+            guard.take_stream(stream.fd());
+        } else if (std::holds_alternative<GuardClaimWord>(command)) {
+            answer_soon(id, AnswerValue(GuardAnswer(GuardClaim{guard.claim_word()})));
+        } else if (std::holds_alternative<GuardClaimRollback>(command)) {
+            answer_soon(id, AnswerValue(GuardAnswer(GuardClaim{guard.claim_rollback()})));
+        } else if (const auto* note = std::get_if<GuardNote>(&command)) {
+            guard.note(*note);
+            pass_fault_points(*note);
+        } else {
+            guard.release();
+        }
+    }
+
+    void perform(const Submit& submit, const FlushImages& command) {
+        flusher.flush(command.images,
+                      [this, id = submit.id](Duration took) { answer(id, AnswerValue(Flushed{took})); });
+    }
+};
+
+Engine::Engine(Loop& loop, Request request, Where where, Callbacks callbacks)
+    : impl_(std::make_unique<Impl>(loop, std::move(request), std::move(where), std::move(callbacks))) {}
+Engine::~Engine() = default;
+
+void Engine::start() {
+    impl_->start();
+}
+
+void Engine::cancel() {
+    impl_->cancel_wanted = true;
+    if (impl_->migration) impl_->feed(CancelRequested{});
+}
+
+}  // namespace segue

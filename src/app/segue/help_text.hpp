@@ -1,0 +1,79 @@
+#pragma once
+/// \file  What `--help` prints, and what to write where a value is missing. Text only.
+
+#include <string_view>
+
+namespace segue {
+
+inline constexpr std::string_view help_text =
+    R"(Segue moves running virtual machines and keeps the bounds you set.
+
+  segue migrate qmp:PATH --dst-qmp PATH --data-address HOST[:PORT] [options]
+                          move one guest from one QEMU to another
+  segue help migrate      every option, the units and the exit statuses
+  segue --version
+
+For example, with at most 0.3 s of standstill:
+
+  segue migrate qmp:/run/a.qmp --dst-qmp /run/b.qmp --data-address 10.77.0.2 \
+        --max-downtime 300ms --timeout 2min --max-bandwidth 100MiB/s
+)";
+
+inline constexpr std::string_view migrate_help_text =
+    R"(segue migrate: move a running guest from one QEMU to another, within bounds.
+
+  segue migrate qmp:PATH --dst-qmp PATH --data-address HOST[:PORT] [options]
+
+From where to where
+  qmp:PATH                QMP socket of the QEMU that runs the guest
+                          (or --src-qmp PATH)
+  --dst-qmp PATH          QMP socket of the QEMU that waits with -incoming defer
+  --data-address HOST[:PORT]
+                          the destination's address for the guest's memory;
+                          IPv6 as [ADDRESS]:PORT; without PORT, any free one
+  --src-guard-qmp PATH    a second QMP socket of the source, for the guardian;
+                          without it the guardian queues for the only one
+
+Bounds: where one would break, the guest stays on, or returns to, the source
+  --max-downtime TIME     longest standstill of the guest; 10ms to 2000s,
+                          default 300ms (or --max-suspend-time TIME)
+  --timeout TIME          longest whole attempt; 1s to 30d, default none
+  --max-bandwidth RATE    most on the wire; 1MiB/s to 1TB/s, default no cap
+  --switchover-bandwidth RATE
+                          what the link carries during the standstill, above
+                          the cap if you say so; default as measured
+
+How
+  --dry-run               check both sides, forecast, change nothing
+  --no-forecast           start at once, without 4 s of page sampling
+  --json                  one JSON object per line on standard output
+  -v, --verbose           also say what is decided, and why
+
+Units   TIME: us ms s min h d.  RATE: kB/s MB/s GB/s, KiB/s MiB/s GiB/s, or
+        kbit/s Mbit/s Gbit/s.  A number alone is seconds for --timeout and
+        --max-suspend-time, MiB/s for --max-bandwidth, an error elsewhere.
+Exit    0 moved   1 failed, guest on the source   2 refused, nothing changed
+        3 downtime bound would break   4 timeout   5 cancelled
+        9 guest crashed   10 state unknown: look before you start anything
+
+Examples
+  segue migrate qmp:/run/a.qmp --dst-qmp /run/b.qmp --data-address 10.77.0.2
+  segue migrate qmp:/run/a.qmp --dst-qmp /run/b.qmp --max-downtime 500ms \
+        --dry-run --data-address [fd00::2]:4444 --timeout 10min --max-bandwidth 1Gbit/s
+)";
+
+/// What to write after `option`, as the end of a sentence.
+[[nodiscard]] constexpr std::string_view value_hint(std::string_view option) {
+    if (option == "--max-downtime" || option == "--max-suspend-time") {
+        return "give 10 ms to 2000 s, for example --max-downtime 300ms";
+    }
+    if (option == "--timeout") return "give 1 s to 30 d, for example --timeout 10min";
+    if (option == "--max-bandwidth") return "give 1 MiB/s to 1 TB/s, for example --max-bandwidth 100MiB/s";
+    if (option == "--switchover-bandwidth") {
+        return "give 1 MiB/s to 1 TB/s, for example --switchover-bandwidth 1Gbit/s";
+    }
+    if (option == "--data-address") return "give HOST[:PORT], for example --data-address 10.77.0.2:4444";
+    return "give the path of a QMP socket, for example /run/b.qmp";
+}
+
+}  // namespace segue

@@ -1,0 +1,21 @@
+#include "app/segue/plain_text.hpp"
+
+namespace segue {
+
+std::string plain_text(std::string_view text) {
+    std::string result;
+    result.reserve(text.size());
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const auto byte = static_cast<unsigned char>(text[i]);
+        const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0U;
+        if (byte == 0xc2 && next >= 0x80 && next < 0xa0) {  // U+0080 to U+009F: some terminals obey them.
+            result += '?';
+            ++i;
+        } else {
+            result += (byte < 0x20 || byte == 0x7f) ? '?' : text[i];
+        }
+    }
+    return result;
+}
+
+}  // namespace segue

@@ -1,0 +1,157 @@
+#pragma once
+/// \file  The port to a guest on the source and its twin on the destination. Spoken by migration/,
+///        implemented by hypervisor/qemu and hypervisor/sim.
+///
+/// Rules, which make the engine run in virtual time:
+///   1. Nothing blocks and nothing answers from inside `submit`. Answers come later, on the loop thread.
+///   2. Every command is answered exactly once: with its value, with the hypervisor's refusal, or with
+///      `unavailable`/`timed_out`, after which the truth must be read before anything is decided.
+///   3. A driver translates and never decides: no retries, no policy. Settings are absolute targets.
+///   4. Quantities are those of units/; what the hypervisor counts otherwise is converted in its driver.
+///
+/// Facts about QEMU behind the commands: shared research qemu.md sections 1 to 4 (source places there).
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/result.hpp"
+#include "units/bytes.hpp"
+#include "units/duration.hpp"
+
+namespace segue {
+
+enum class RunState {
+    running,
+    paused,          ///< Stopped by somebody, or a destination that has loaded and waits.
+    inmigrate,       ///< A destination that waits for its stream.
+    finish_migrate,  ///< Stopped by the migration itself.
+    postmigrate,     ///< Source after `completed`: must never run again unless the word was not sent.
+    other,           ///< Anything else (crashed, shut down, io-error, ...): `GuestFacts::run_state_word`.
+};
+
+/// Status words of one migration, as QEMU's MigrationStatus.
+enum class MigrationStatus {
+    none, setup, active, pre_switchover, device, completed, failed, cancelling, cancelled, other,
+};
+
+[[nodiscard]] constexpr bool ended_without_move(MigrationStatus s) {
+    return s == MigrationStatus::failed || s == MigrationStatus::cancelled;
+}
+
+/// A writable disk image, as far as it can be seen from its host.
+struct Image {
+    std::string node;  ///< The hypervisor's name of it.
+    std::string file;  ///< Path on the host; empty when it is no file.
+};
+
+/// One device of the guest, for comparing both sides: where it sits and what it is.
+struct Device {
+    std::string place;
+    std::string type;
+    friend bool operator==(const Device&, const Device&) = default;
+    friend auto operator<=>(const Device&, const Device&) = default;
+};
+
+/// What one side is and can do. Asked, never guessed from the version.
+struct GuestFacts {
+    std::string version;         ///< "10.0.13"; shown only.
+    std::string name;            ///< -name, or empty.
+    std::string uuid;
+    RunState run_state = RunState::other;
+    std::string run_state_word;  ///< Verbatim.
+    MigrationStatus migration = MigrationStatus::none;
+    std::string machine_type;    ///< Resolved, for example pc-i440fx-7.2.
+    std::string cpu_type;
+    std::string cpu_features;    ///< All CPUID words in order; opaque, for comparison.
+    int vcpus = 0;
+    Bytes memory;
+    std::vector<Device> devices;  ///< Sorted.
+    std::vector<Image> images;
+    std::vector<std::string> blockers;             ///< The hypervisor's own words.
+    std::vector<std::string> missing_features;     ///< Capabilities that Segue needs and are not there.
+    bool native_switchover_bandwidth = false;      ///< avail-switchover-bandwidth exists (8.2+).
+    bool out_of_band = false;
+    bool hardware_accelerated = false;             ///< KVM; page sampling only, where false.
+    int pid = 0;                                   ///< 0 where it cannot be seen.
+    /// Opaque lines that restore this side's capabilities and parameters; for the guardian.
+    std::string put_back_script;
+};
+
+/// One reading of a migration's counters on the source.
+struct SrcProgress {
+    MigrationStatus status = MigrationStatus::none;
+    Bytes remaining;  ///< Dirty at the last sync and not yet picked for sending.
+    Bytes sent;       ///< Bytes that QEMU has handed to the stream.
+    Bytes total;
+    std::int64_t dirty_syncs = 0;
+    std::string error;  ///< Verbatim, when failed.
+};
+
+// ---- commands to the source -----------------------------------------------------------------------
+
+struct SrcInspect {};                            ///< GuestFacts. Changes nothing.
+/// ByteRate: distinct bytes dirtied per second over `interval` (calc-dirty-rate page-sampling).
+struct SrcSampleDirtying { Duration interval; Bytes memory; };
+/// Capabilities and parameters for a move that will not stop the guest before it is allowed to.
+struct SrcPrepare { std::optional<ByteRate> cap; };
+struct SrcTakeStream {};                         ///< Hands it the connected stream.
+struct SrcStart {};                              ///< "Under way", not "done".
+struct SrcReadProgress {};                       ///< SrcProgress.
+/// Go: stop by yourself as soon as at most `budget` is pending. `bandwidth` is what the blackout may use;
+/// `cap` bounds the hypervisor's own estimate where it has no native switchover bandwidth.
+struct SrcAllowSwitchover { Bytes budget; ByteRate bandwidth; ByteRate cap; };
+struct SrcContinue {};                           ///< From pre-switchover on. Its answer may come late.
+struct SrcCancel {};                             ///< Works until pre-switchover; a no-op once it ended.
+struct SrcYank {};                               ///< Out of band; works while nothing else is answered.
+struct SrcRun {};                                ///< cont. Only when the word can never be sent.
+struct SrcReadRunState {};                       ///< RunState.
+struct SrcAwaitForgotten {};                     ///< Done once the ended migration is cleaned up.
+struct SrcPutBack {};                            ///< Capabilities and parameters as they were found.
+struct SrcAnnounce {};                           ///< Tell the switches that the guest is (still) here.
+
+using SrcCommand = std::variant<SrcInspect, SrcSampleDirtying, SrcPrepare, SrcTakeStream, SrcStart,
+                                SrcReadProgress, SrcAllowSwitchover, SrcContinue, SrcCancel, SrcYank, SrcRun,
+                                SrcReadRunState, SrcAwaitForgotten, SrcPutBack, SrcAnnounce>;
+
+// ---- commands to the destination ------------------------------------------------------------------
+
+struct DataAddress {
+    std::string host;
+    std::uint16_t port = 0;  ///< 0: the destination picks one.
+};
+
+struct DstInspect {};         ///< GuestFacts. Changes nothing.
+struct DstClearAutostart {};  ///< stop: it must never run before the word.
+struct DstPrepare {};         ///< Capabilities.
+struct DstListen { DataAddress address; };  ///< DataAddress with the real port. Once in a QEMU's life.
+struct DstRun {};             ///< The hand-over word.
+struct DstReadRunState {};    ///< RunState.
+struct DstKill {};            ///< Done when its process is seen dead.
+struct DstPutBack {};
+
+using DstCommand = std::variant<DstInspect, DstClearAutostart, DstPrepare, DstListen, DstRun, DstReadRunState,
+                                DstKill, DstPutBack>;
+
+struct Done {};
+using GuestAnswer = std::variant<Done, GuestFacts, SrcProgress, RunState, ByteRate, DataAddress>;
+
+// ---- notices --------------------------------------------------------------------------------------
+// Unasked news. Instants of arrival come with the event that carries the notice.
+
+struct SrcStatusChanged { MigrationStatus status = MigrationStatus::other; };
+struct SrcPassBegan { std::int64_t pass = 0; };
+struct SrcStopped {};   ///< STOP: its vCPUs stand.
+struct SrcResumed {};   ///< RESUME: they run.
+struct SrcLost { Error error; };  ///< Monitor gone. The process may live.
+struct SrcDied {};      ///< Process gone: a guest crash unless the destination owns the guest.
+struct DstResumed {};
+struct DstLost { Error error; };
+struct DstDied {};
+
+using GuestNotice = std::variant<SrcStatusChanged, SrcPassBegan, SrcStopped, SrcResumed, SrcLost, SrcDied,
+                                 DstResumed, DstLost, DstDied>;
+
+}  // namespace segue

@@ -1,0 +1,30 @@
+#pragma once
+/// \file  What QEMU's long answers say of the guest's machine. Pure.
+
+#include <boost/json/fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "hypervisor/guest.hpp"
+
+namespace segue::qemu {
+
+/// CPUID words of a `feature-words` answer as "leaf[:subleaf].REGISTER=bits", sorted, zero words left out: a
+/// newer QEMU knows more words, and shows none of their bits for an older machine type.
+[[nodiscard]] std::string feature_words(const boost::json::value& qom_get);
+
+/// Children of a QOM folder that are devices somebody asked for. `folder` is "peripheral" (named by their
+/// user), "peripheral-anon" or "unattached" (there only those that -serial, -drive and the like make; the
+/// board's own come with its type, and QEMU versions name them differently).
+[[nodiscard]] std::vector<Device> qom_devices(std::string_view folder, const boost::json::value& qom_list);
+
+/// Every PCI function as "pci 00.1/03.0" (slot.function from the root to it: bus numbers are given by the
+/// guest's firmware, which has not run on a destination) and "vendor:device subsystem".
+[[nodiscard]] std::vector<Device> pci_devices(const boost::json::value& query_pci);
+
+/// Writable images, each file once. Relative paths are taken from `working_directory`.
+[[nodiscard]] std::vector<Image> writable_images(const boost::json::value& query_block,
+                                                 const boost::json::value& query_named_block_nodes,
+                                                 const std::string& working_directory);
+
+}  // namespace segue::qemu

@@ -1,0 +1,56 @@
+#include "hypervisor/qemu/process.hpp"
+
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace segue::qemu {
+namespace {
+
+bool has_thread(pid_t pid, pid_t thread) {
+    const std::string path = "/proc/" + std::to_string(pid) + "/task/" + std::to_string(thread);
+    return ::access(path.c_str(), F_OK) == 0;
+}
+
+}  // namespace
+
+std::optional<Process> Process::with_threads(pid_t pid, const std::vector<pid_t>& threads) {
+    if (pid <= 0 || threads.empty()) return std::nullopt;
+    Fd pidfd(::pidfd_open(pid, 0));
+    if (!pidfd) return std::nullopt;
+    for (const pid_t thread : threads) {
+        if (!has_thread(pid, thread)) return std::nullopt;
+    }
+    Process process(pid, std::move(pidfd));
+    // Alive after /proc was read: then the number still belonged to the process that the pidfd holds.
+    if (process.dead()) return std::nullopt;
+    return process;
+}
+
+bool Process::dead() const noexcept {
+    pollfd entry{pidfd_.get(), POLLIN, 0};
+    return ::poll(&entry, 1, 0) > 0;
+}
+
+Result<void> Process::kill() const {
+    if (::pidfd_send_signal(pidfd_.get(), SIGKILL, nullptr, 0) == 0 || errno == ESRCH) return {};
+    const int reason = errno;
+    return fail(ErrorKind::refused, "QEMU's process " + std::to_string(pid_) + " could not be killed",
+                std::strerror(reason));
+}
+
+std::string Process::working_directory() const {
+    std::array<char, PATH_MAX> target{};
+    const std::string link = "/proc/" + std::to_string(pid_) + "/cwd";
+    const ssize_t length = ::readlink(link.c_str(), target.data(), target.size());
+    return length <= 0 ? std::string{} : std::string(target.data(), static_cast<std::size_t>(length));
+}
+
+}  // namespace segue::qemu

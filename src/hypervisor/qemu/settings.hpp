@@ -1,0 +1,49 @@
+#pragma once
+/// \file  Which capabilities and parameters of a QEMU a move changes, and how they are put back exactly.
+///
+/// Pure. Only what exists in this QEMU and is not yet as wanted is touched.
+
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hypervisor/qemu/wire.hpp"
+
+namespace segue::qemu {
+
+enum class Side { source, destination };
+
+struct Capability {
+    std::string name;
+    bool on = false;
+    friend bool operator==(const Capability&, const Capability&) = default;
+};
+
+/// How a side was found, before anything was changed.
+struct Originals {
+    std::vector<Capability> capabilities;  ///< All that this QEMU has.
+    /// Those of migrate-set-parameters that this side's Prepare changes, verbatim.
+    boost::json::object parameters;
+};
+
+[[nodiscard]] Originals originals(Side side, const boost::json::value& query_migrate_capabilities,
+                                  const boost::json::value& query_migrate_parameters);
+
+/// Capabilities that a move cannot do without and that this QEMU does not have.
+[[nodiscard]] std::vector<std::string> missing_features(Side side, const Originals& found);
+
+/// What Prepare has to change: needed ones on, those that would change the promises off.
+[[nodiscard]] std::vector<Capability> capabilities_to_change(Side side, const Originals& found);
+/// The states that those had.
+[[nodiscard]] std::vector<Capability> capabilities_to_restore(Side side, const Originals& found);
+
+/// Arguments of migrate-set-capabilities and migrate-set-parameters.
+[[nodiscard]] boost::json::object capability_arguments(const std::vector<Capability>& capabilities);
+[[nodiscard]] boost::json::object parameter_arguments(const SwitchoverParameters& parameters);
+
+/// One QMP command a line, without ids; empty when Prepare changes nothing.
+[[nodiscard]] std::string put_back_script(Side side, const Originals& found);
+
+}  // namespace segue::qemu

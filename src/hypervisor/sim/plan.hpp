@@ -1,0 +1,74 @@
+#pragma once
+/// \file  What a simulated world is like: guest, link, the two QEMUs, the guardian. Set before the start;
+///        the faults of a scenario act on the running world (world.hpp).
+
+#include <cstdint>
+#include <optional>
+
+#include "units/bytes.hpp"
+#include "units/duration.hpp"
+
+namespace segue::sim {
+
+/// How the guest dirties memory over its own run time.
+enum class GuestShape { idle, uniform, hot_cold, ramp, phases };
+
+/// Granularity of memory: contents are followed by generation numbers of such chunks.
+inline constexpr std::int64_t chunk_bytes = 256 * 1024;
+
+struct GuestPlan {
+    GuestShape shape = GuestShape::hot_cold;
+    Bytes memory = mebibytes(128);
+    Bytes working_set = mebibytes(24);
+    ByteRate rate = mebibytes_per_second(20);  ///< Bytes written per second of guest work, not distinct.
+    double zero_share = 0.3;                   ///< Of the memory, never written so far.
+};
+
+struct LinkPlan {
+    ByteRate rate = mebibytes_per_second(100);
+    Duration round_trip = std::chrono::microseconds{300};
+    Bytes send_buffer = mebibytes(2);
+    Bytes receive_buffer = mebibytes(4);
+};
+
+struct QemuPlan {
+    bool native_switchover_bandwidth = true;
+    bool continue_answered_late = false;  ///< The answer to migrate-continue loses its race for the lock.
+    Duration pause = std::chrono::microseconds{300};         ///< First vCPU stopped to STOP.
+    Duration drain_and_flush = std::chrono::milliseconds{1};  ///< STOP to pre-switchover.
+    Bytes device_state = mebibytes(1);
+    Duration load = std::chrono::milliseconds{8};  ///< Last byte at the destination to its `completed`.
+    Duration dst_cont = std::chrono::milliseconds{2};
+    Duration forget = std::chrono::milliseconds{60};  ///< End of the migration to query-yank's forgetting.
+};
+
+struct GuardPlan {
+    bool starts = true;
+    bool own_monitor = true;
+    Duration lateness_worst = std::chrono::milliseconds{1};
+    bool dst_killable = true;  ///< It holds the destination's pidfd (both on one host).
+};
+
+/// Faults planted in the world on purpose, to prove that the checks see them. All off in any real run.
+enum class Planted {
+    none,
+    guardian_never_fires,
+    word_without_claim,       ///< The claim says yes and the board keeps `open`.
+    cancel_instead_of_cut,    ///< Cut and yank do nothing, both send migrate_cancel.
+    dst_run_when_held,        ///< The destination is continued at pre-switchover.
+    final_sync_left_out,      ///< QEMU forgets what was dirtied since the last sync.
+    put_back_left_out,        ///< Settings are said to be restored and are not.
+    src_run_after_word,       ///< The source is continued when the answer to the word is late.
+};
+
+struct Plan {
+    std::uint64_t seed = 1;
+    GuestPlan guest;
+    LinkPlan link;
+    QemuPlan qemu;
+    GuardPlan guard;
+    bool far = false;  ///< The destination's control connection crosses the same link.
+    Planted planted = Planted::none;
+};
+
+}  // namespace segue::sim

@@ -1,0 +1,70 @@
+#pragma once
+/// \file  One simulated world: a guest, two QEMUs, the stream between them and the guardian, in virtual
+///        time, from a seed. It answers the same ports as the real parts, obeys the same rules, and has
+///        faults that can be set off at any instant.
+///
+/// Thread: none. Cost: one tick a millisecond of virtual time while a migration is under way.
+
+#include <functional>
+#include <optional>
+
+#include "channel/channel.hpp"
+#include "hypervisor/sim/context.hpp"
+#include "hypervisor/sim/dst_qemu.hpp"
+#include "hypervisor/sim/guardian.hpp"
+#include "hypervisor/sim/link.hpp"
+#include "hypervisor/sim/memory.hpp"
+#include "hypervisor/sim/src_qemu.hpp"
+
+namespace segue::sim {
+
+class World {
+public:
+    World(const Plan& plan, Hooks hooks);
+    World(const World&) = delete;
+    World& operator=(const World&) = delete;
+
+    [[nodiscard]] Agenda& agenda() { return context_.agenda; }
+    [[nodiscard]] const Truth& truth() const { return context_.truth; }
+    [[nodiscard]] guard::Verdict verdict() const { return context_.verdict(); }
+    [[nodiscard]] const Guardian& guardian() const { return guardian_; }
+    [[nodiscard]] Rng rng(std::string_view label) const { return Rng(context_.plan.seed).stream(label); }
+    [[nodiscard]] MigrationStatus src_status() const { return src_.status(); }
+
+    // The ports. Answers come later, each at most once; what is lost is never answered.
+    using OnGuest = Monitor::Reply;
+    using OnStream = std::function<void(Result<StreamSample>)>;
+    void submit(const SrcCommand& command, OnGuest on_answer);
+    void submit(const DstCommand& command, OnGuest on_answer);
+    void submit(const StreamCommand& command, OnStream on_answer);
+    void submit(const GuardCommand& command, Guardian::OnAnswer on_answer) { guardian_.submit(command, on_answer); }
+
+    // Faults.
+    void link_factor(double factor);  ///< Of its rate; 0 is black.
+    void lose_return_path() { return_path_lost_ = true; }
+    void freeze_dst(bool frozen);
+    void kill_dst() { dst_.die("killed by the fault"); }
+    void kill_src() { src_.die(); }
+    void lose_src_monitor();
+    void slow_flush(Duration length) { src_.slow_flush(length); }
+    void kill_segue();
+    void kill_guardian() { guardian_.die(); }
+    void refuse_dst_cont() { dst_.refuse_cont(); }
+
+private:
+    void tick();
+    void wake();
+
+    Context context_;
+    Rng rng_;
+    Link link_;
+    Memory memory_;
+    SrcQemu src_;
+    DstQemu dst_;
+    Guardian guardian_;
+    bool ticking_ = false;
+    bool return_path_lost_ = false;
+    Instant last_tick_;
+};
+
+}  // namespace segue::sim

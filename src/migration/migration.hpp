@@ -1,0 +1,228 @@
+#pragma once
+/// \file  One migration from request to end: a state machine in which time is an argument.
+///
+/// It owns the invariants: the source is never continued once the word may have been sent, the
+/// destination is never continued before the word was claimed, everything changed is put back, and every
+/// path ends in `Finish` with the place where the guest runs. docs/life-of-a-migration.md walks through it
+/// and docs/safety.md lists, state by state, who may die there.
+///
+/// Thread: none of its own; not re-entrant. Errors: none; failures of the world are events.
+/// Where to read: inspecting to copying in migration.cpp, the blackout in switchover.cpp, rollback in
+/// undo.cpp.
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "migration/event.hpp"
+#include "model/bandwidth.hpp"
+#include "policy/policy.hpp"
+
+namespace segue {
+
+/// In order of the life of a move. `undoing` can follow any of them up to `loaded`.
+enum class MigrationStage {
+    inspecting,    ///< Reading both sides.
+    sampling,      ///< Page sampling for the forecast.
+    guarding,      ///< The guardian is being started.
+    preparing,     ///< Settings, listening, connecting.
+    copying,       ///< Pre-copy; go may have been said.
+    held,          ///< pre-switchover: the guest stands, the last check.
+    continued,     ///< The blackout's bytes are on their way; QEMU answers nothing.
+    loaded,        ///< The destination holds a whole, paused copy.
+    handing_over,  ///< The word may have been sent.
+    undoing,       ///< The word will never be sent; the source is made to run.
+    closing,       ///< The guest runs; putting things back.
+    finished,
+};
+
+[[nodiscard]] std::string_view to_string(MigrationStage stage) noexcept;
+
+class Migration {
+public:
+    Migration(Request request, std::unique_ptr<Policy> policy);
+
+    /// Call once, before any `step`.
+    [[nodiscard]] Effects start(Instant now);
+    [[nodiscard]] Effects step(const Event& event, Instant now);
+
+    /// When to call `step(Tick{})` next, if no event comes before.
+    [[nodiscard]] Instant wake_at() const { return wake_at_; }
+    [[nodiscard]] MigrationStage stage() const { return stage_; }
+    [[nodiscard]] bool finished() const { return stage_ == MigrationStage::finished; }
+
+private:
+    // ---- plumbing (migration.cpp)
+    using OnAnswer = void (Migration::*)(const Result<AnswerValue>&);
+    void submit(Command command, Duration timeout, OnAnswer handler);
+    void tell(Command command);  ///< A command that has no answer.
+    void note(GuardNote note) { tell(GuardCommand{std::move(note)}); }
+    void report(Report report) { effects_.emplace_back(std::move(report)); }
+    void enter(MigrationStage stage);
+    void decided(std::string what, std::string because);
+    void on(const Answer& answer);
+    void on(const GuestNotice& notice);
+    void on(const GuardNotice& notice);
+    void on(const Tick& tick);
+    void on(const CancelRequested& request);
+    [[nodiscard]] Duration elapsed() const;
+    void finish();
+    void refuse(std::vector<Finding> findings);
+
+    // ---- before the start (prepare.cpp)
+    void on_src_facts(const Result<AnswerValue>& answer);
+    void on_dst_facts(const Result<AnswerValue>& answer);
+    void facts_complete();
+    void on_flushed_first(const Result<AnswerValue>& answer);
+    void after_first_flush();
+    void sample();
+    void on_sample(const Result<AnswerValue>& answer);
+    void forecast();
+    void start_guard();
+    void on_guard_ready(const Result<AnswerValue>& answer);
+    void prepare();
+    void next_prepare_step();
+    void on_prepared(const Result<AnswerValue>& answer);
+
+    // ---- pre-copy (copying.cpp)
+    void start_copying();
+    void on_started(const Result<AnswerValue>& answer);
+    void poll();
+    void on_progress(const Result<AnswerValue>& answer);
+    void on_stream(const Result<AnswerValue>& answer);
+    void on_pass(Bytes backlog, std::int64_t number);
+    void ask_policy();
+    void allow_switchover(const std::string& because);
+    void on_flushed_before_go(const Result<AnswerValue>& answer);
+    void send_allowance();
+    void on_allowed(const Result<AnswerValue>& answer);
+    void refresh_budget();
+    void report_progress();
+    [[nodiscard]] std::optional<ByteRate> blackout_bandwidth() const;
+    [[nodiscard]] Duration blackout_forecast(Bytes pending) const;
+
+    // ---- notices of both sides (copying.cpp)
+    void on_src_status(MigrationStatus status);
+    void on_src_stopped();
+    void on_src_resumed();
+    void on_src_lost(const Error& error);
+    void on_src_died();
+    void on_dst_resumed();
+    void on_dst_lost(const Error& error);
+    void on_dst_died();
+
+    // ---- the blackout (switchover.cpp)
+    void on_held();
+    void on_held_progress(const Result<AnswerValue>& answer);
+    void on_held_stream(const Result<AnswerValue>& answer);
+    void last_check();
+    void on_continue_answer(const Result<AnswerValue>& answer);
+    void read_blackout_stream();
+    void on_blackout_stream(const Result<AnswerValue>& answer);
+    void on_completed();
+    void on_word_claim(const Result<AnswerValue>& answer);
+    void on_word_answer(const Result<AnswerValue>& answer);
+    void on_word_truth(const Result<AnswerValue>& answer);
+    void on_moved();
+    void word_lost(const std::string& why);
+    void take_back_refused_word(const std::string& why);
+
+    // ---- rolling back (undo.cpp)
+    void undo(Outcome outcome, const std::string& why);
+    void on_rollback_claim(const Result<AnswerValue>& answer);
+    void make_source_run();
+    void on_undo_state(const Result<AnswerValue>& answer);
+    void on_undo_progress(const Result<AnswerValue>& answer);
+    void on_undo_nudge(const Result<AnswerValue>& answer);
+    void on_undo_killed(const Result<AnswerValue>& answer);
+    void on_undo_run(const Result<AnswerValue>& answer);
+    void undo_again_soon();
+    void undo_again();
+    void source_runs();
+    void close();
+    void next_closing_step();
+    void on_closing_step(const Result<AnswerValue>& answer);
+    void give_up_undoing();
+    [[nodiscard]] std::string undo_sentence() const;
+
+    Request request_;
+    std::unique_ptr<Policy> policy_;
+    MigrationStage stage_ = MigrationStage::inspecting;
+    Instant now_;
+    Instant wake_at_;
+    Effects effects_;
+    std::uint64_t next_id_ = 1;
+    std::map<CommandId, OnAnswer> pending_;
+    Summary summary_;
+
+    // What was found.
+    std::optional<GuestFacts> src_;
+    std::optional<GuestFacts> dst_;
+    std::optional<Error> src_error_;
+    std::optional<Error> dst_error_;
+    Duration flush_{0};
+    int flushes_ = 0;
+    std::vector<DirtySample> samples_;
+    std::optional<DirtyCurve> curve_;
+    GuardReady guard_;
+    Duration reserve_{0};
+    FixedCosts costs_;
+
+    // Preparing, as a list of steps.
+    std::size_t prepare_step_ = 0;
+    bool guard_started_ = false;
+    bool src_changed_ = false;
+    bool dst_changed_ = false;
+    bool dst_listens_ = false;
+    DataAddress listening_;
+
+    // Pre-copy.
+    Instant began_;
+    bool migrate_sent_ = false;
+    bool stopping_allowed_ = false;
+    bool allow_in_flight_ = false;
+    bool progress_in_flight_ = false;
+    bool stream_in_flight_ = false;
+    Instant progress_asked_at_;
+    Instant next_progress_;
+    Instant next_stream_;
+    Instant next_report_;
+    Instant ran_at_;  ///< Last proof that a vCPU ran on the source.
+    SrcProgress progress_;
+    std::optional<StreamSample> stream_;
+    BandwidthEstimate bandwidth_;
+    std::vector<Pass> passes_;
+    Bytes budget_;
+
+    // The blackout.
+    std::optional<Instant> held_at_;
+    std::optional<Instant> drained_at_;
+    std::optional<Instant> completed_at_;
+    Instant word_sent_at_;
+    std::string word_error_;
+    bool word_refused_ = false;
+    int word_reads_ = 0;
+
+    // Undoing.
+    MigrationStage undo_from_ = MigrationStage::inspecting;
+    Outcome undo_outcome_ = Outcome::failed;
+    std::string undo_why_;
+    Instant undo_began_;
+    Instant undo_next_;
+    bool undo_waiting_ = false;  ///< An answer or a pause is outstanding.
+    bool dst_dead_ = false;
+    bool stopped_by_us_ = false;  ///< STOP was seen since the start.
+    bool source_running_ = true;
+    bool source_lost_ = false;  ///< Its monitor is gone.
+    bool source_dead_ = false;
+    bool crashed_ = false;          ///< The source's QEMU ended while it owned the guest.
+    bool migration_ended_ = false;  ///< failed or cancelled was seen.
+    bool paused_by_somebody_ = false;
+    std::vector<std::string> left_undone_;
+    std::size_t closing_step_ = 0;
+};
+
+}  // namespace segue

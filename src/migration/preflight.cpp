@@ -1,0 +1,153 @@
+#include "migration/preflight.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <string>
+
+#include "units/text.hpp"
+
+namespace segue {
+namespace {
+
+std::string join(const std::vector<std::string>& words) {
+    std::string all;
+    for (const auto& word : words) all += (all.empty() ? "" : ", ") + word;
+    return all;
+}
+
+void check_source(const GuestFacts& src, std::vector<Finding>& out) {
+    if (src.run_state != RunState::running) {
+        out.push_back({fmt::format("source: the guest is not running (its state is {})", src.run_state_word),
+                       "start or continue it, or name the monitor of the QEMU that runs it"});
+    }
+    switch (src.migration) {
+        case MigrationStatus::none:
+        case MigrationStatus::completed:
+        case MigrationStatus::failed:
+        case MigrationStatus::cancelled: break;
+        case MigrationStatus::setup:
+        case MigrationStatus::active:
+        case MigrationStatus::pre_switchover:
+        case MigrationStatus::device:
+        case MigrationStatus::cancelling:
+        case MigrationStatus::other:
+            out.push_back({"source: a migration is under way already", "wait for its end or cancel it first"});
+    }
+    if (!src.missing_features.empty()) {
+        out.push_back({fmt::format("source: QEMU {} is too old, it lacks {}", src.version, join(src.missing_features)),
+                       "QEMU 4.2 or newer is needed"});
+    }
+    if (!src.out_of_band) {
+        out.push_back({"source: its monitor offers no out-of-band commands, so a stalled blackout could not be ended",
+                       "give QEMU a -qmp socket (not a -mon on a serial line)"});
+    }
+    for (const auto& blocker : src.blockers) {
+        out.push_back({"source: QEMU says that this guest cannot be migrated: " + blocker, "remove what blocks it"});
+    }
+}
+
+void check_destination(const GuestFacts& dst, std::vector<Finding>& out) {
+    if (dst.run_state == RunState::running) {
+        out.push_back({"destination: its guest is running, it does not wait for a migration",
+                       "start it with -S -incoming defer, or check --dst-qmp"});
+    } else if (dst.run_state != RunState::inmigrate) {
+        out.push_back(
+            {fmt::format("destination: it does not wait for a migration (its state is {})", dst.run_state_word),
+             "start it with -S -incoming defer"});
+    } else if (dst.migration != MigrationStatus::none) {
+        out.push_back({"destination: it listens for, or receives, a migration already",
+                       "start it afresh with -S -incoming defer"});
+    }
+    if (!dst.missing_features.empty()) {
+        out.push_back(
+            {fmt::format("destination: QEMU {} is too old, it lacks {}", dst.version, join(dst.missing_features)),
+             "QEMU 4.2 or newer is needed"});
+    }
+    if (dst.pid == 0) {
+        out.push_back(
+            {"destination: the process behind --dst-qmp cannot be seen from here, so it could not be ended in a "
+             "rollback",
+             "run segue in the same pid namespace as that QEMU"});
+    }
+}
+
+/// The first few devices that `a` has and `b` lacks, for a message.
+std::string lacking(const std::vector<Device>& a, const std::vector<Device>& b) {
+    std::vector<Device> missing;
+    std::set_difference(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(missing));
+    std::string words;
+    for (std::size_t i = 0; i < missing.size() && i < 3; ++i) {
+        words += fmt::format("{}{} at {}", words.empty() ? "" : ", ", missing[i].type, missing[i].place);
+    }
+    if (missing.size() > 3) words += fmt::format(" and {} more", missing.size() - 3);
+    return words;
+}
+
+void check_same_machine(const GuestFacts& src, const GuestFacts& dst, std::vector<Finding>& out) {
+    const std::string remedy = "start the destination from the same description as the source";
+    if (src.machine_type != dst.machine_type) {
+        out.push_back({fmt::format("machine type differs: {} on the source, {} on the destination", src.machine_type,
+                                   dst.machine_type),
+                       "give both -machine with the same versioned name (pc is not the same in every QEMU)"});
+    }
+    if (src.cpu_type != dst.cpu_type) {
+        out.push_back(
+            {fmt::format("CPU model differs: {} on the source, {} on the destination", src.cpu_type, dst.cpu_type),
+             remedy});
+    } else if (src.cpu_features != dst.cpu_features) {
+        out.push_back({fmt::format("CPU features differ although both are {}", src.cpu_type),
+                       "name the same -cpu model and flags on both"});
+    }
+    if (src.vcpus != dst.vcpus) {
+        out.push_back(
+            {fmt::format("number of vCPUs differs: {} on the source, {} on the destination", src.vcpus, dst.vcpus),
+             remedy});
+    }
+    if (src.memory != dst.memory) {
+        out.push_back({fmt::format("memory differs: {} on the source, {} on the destination ({} and {} bytes)",
+                                   to_text(src.memory), to_text(dst.memory), src.memory.count, dst.memory.count),
+                       remedy});
+    }
+    if (src.devices != dst.devices) {
+        const auto on_dst = lacking(src.devices, dst.devices);
+        const auto on_src = lacking(dst.devices, src.devices);
+        std::string what = "devices differ:";
+        if (!on_dst.empty()) what += " the destination lacks " + on_dst;
+        if (!on_src.empty()) what += std::string(on_dst.empty() ? "" : ";") + " the source lacks " + on_src;
+        out.push_back({what, remedy});
+    }
+}
+
+}  // namespace
+
+std::vector<Finding> preflight(const GuestFacts& src, const GuestFacts& dst) {
+    std::vector<Finding> out;
+    check_source(src, out);
+    check_destination(dst, out);
+    if (src.pid != 0 && src.pid == dst.pid) {
+        out.push_back({"source and destination are the same QEMU", "give --dst-qmp the monitor of the waiting one"});
+        return out;
+    }
+    check_same_machine(src, dst, out);
+    return out;
+}
+
+std::vector<Finding> check_bounds(const Request& request, Duration reserve, Duration flush) {
+    std::vector<Finding> out;
+    const FixedCosts costs = charge_for(request.experience.fixed_costs);
+    const Duration stop = std::max(costs.stop, flush);
+    // Room for at least a handful of pages, or no guest that writes at all could ever be moved.
+    const Duration least = stop + costs.load + costs.handover + reserve + std::chrono::milliseconds{10};
+    if (request.bounds.max_downtime < least) {
+        out.push_back({fmt::format("--max-downtime {} cannot hold: stopping takes up to {}, loading {}, handing over "
+                                   "{}, and {} are kept for rolling back",
+                                   to_text(request.bounds.max_downtime), to_text(stop), to_text(costs.load),
+                                   to_text(costs.handover), to_text(reserve)),
+                       fmt::format("--max-downtime >= {} would", to_text(least))});
+    }
+    return out;
+}
+
+}  // namespace segue

@@ -1,0 +1,18 @@
+#pragma once
+/// \file  What can be refused before anything is changed. Pure: facts of both sides in, findings out.
+
+#include <vector>
+
+#include "hypervisor/guest.hpp"
+#include "migration/request.hpp"
+
+namespace segue {
+
+/// All findings at once, worst first; empty when nothing is in the way.
+[[nodiscard]] std::vector<Finding> preflight(const GuestFacts& src, const GuestFacts& dst);
+
+/// Bounds that cannot hold together on this path, with the nearest that can.
+/// \param flush  How long writing back the images took just now, if it was tried.
+[[nodiscard]] std::vector<Finding> check_bounds(const Request& request, Duration reserve, Duration flush);
+
+}  // namespace segue

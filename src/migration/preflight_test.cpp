@@ -1,0 +1,108 @@
+#include "migration/preflight.hpp"
+
+#include <gtest/gtest.h>
+
+namespace segue {
+namespace {
+
+GuestFacts good_src() {
+    GuestFacts facts;
+    facts.version = "10.0.13";
+    facts.run_state = RunState::running;
+    facts.run_state_word = "running";
+    facts.machine_type = "pc-i440fx-10.0";
+    facts.cpu_type = "qemu64-x86_64-cpu";
+    facts.vcpus = 1;
+    facts.memory = mebibytes(128);
+    facts.devices = {{"00:01.0", "8086:7010"}};
+    facts.out_of_band = true;
+    facts.pid = 10;
+    return facts;
+}
+
+GuestFacts good_dst() {
+    GuestFacts facts = good_src();
+    facts.run_state = RunState::inmigrate;
+    facts.run_state_word = "inmigrate";
+    facts.pid = 11;
+    return facts;
+}
+
+/// One finding, with these words in it.
+void expect_one(const std::vector<Finding>& findings, const std::string& words) {
+    ASSERT_EQ(findings.size(), 1U);
+    EXPECT_NE(findings[0].what.find(words), std::string::npos) << findings[0].what;
+    EXPECT_FALSE(findings[0].remedy.empty());
+}
+
+TEST(Preflight, finds_nothing_in_two_twins) {
+    EXPECT_TRUE(preflight(good_src(), good_dst()).empty());
+}
+
+TEST(Preflight, names_the_side_and_the_remedy_of_each_wrong_thing) {
+    struct Case {
+        void (*spoil)(GuestFacts& src, GuestFacts& dst);
+        const char* words;
+    };
+    const Case cases[] = {
+        {[](GuestFacts& s, GuestFacts&) {
+             s.run_state = RunState::paused;
+             s.run_state_word = "paused";
+         },
+         "paused"},
+        {[](GuestFacts& s, GuestFacts&) { s.migration = MigrationStatus::active; }, "under way already"},
+        {[](GuestFacts& s, GuestFacts&) { s.missing_features = {"return-path"}; }, "return-path"},
+        {[](GuestFacts& s, GuestFacts&) { s.out_of_band = false; }, "out-of-band"},
+        {[](GuestFacts& s, GuestFacts&) { s.blockers = {"9p in use"}; }, "9p in use"},
+        {[](GuestFacts&, GuestFacts& d) { d.run_state = RunState::running; }, "destination: its guest is running"},
+        {[](GuestFacts&, GuestFacts& d) {
+             d.run_state = RunState::paused;
+             d.run_state_word = "paused";
+         },
+         "does not wait"},
+        {[](GuestFacts&, GuestFacts& d) { d.migration = MigrationStatus::setup; }, "listens"},
+        {[](GuestFacts&, GuestFacts& d) { d.missing_features = {"events"}; }, "destination: QEMU"},
+        {[](GuestFacts&, GuestFacts& d) { d.pid = 0; }, "cannot be seen"},
+        {[](GuestFacts& s, GuestFacts& d) { d.pid = s.pid; }, "same QEMU"},
+        {[](GuestFacts&, GuestFacts& d) { d.machine_type = "pc-i440fx-7.2"; }, "pc-i440fx-7.2 on the destination"},
+        {[](GuestFacts&, GuestFacts& d) { d.cpu_type = "max-x86_64-cpu"; }, "CPU model differs"},
+        {[](GuestFacts&, GuestFacts& d) { d.cpu_features = "other"; }, "CPU features differ"},
+        {[](GuestFacts&, GuestFacts& d) { d.vcpus = 2; }, "vCPUs"},
+        {[](GuestFacts&, GuestFacts& d) { d.memory = mebibytes(256); }, "memory differs"},
+        {[](GuestFacts&, GuestFacts& d) { d.devices.clear(); }, "destination lacks 8086:7010"},
+        {[](GuestFacts& s, GuestFacts&) { s.devices.clear(); }, "source lacks 8086:7010"},
+    };
+    for (const auto& wrong : cases) {
+        auto src = good_src();
+        auto dst = good_dst();
+        wrong.spoil(src, dst);
+        SCOPED_TRACE(wrong.words);
+        expect_one(preflight(src, dst), wrong.words);
+    }
+}
+
+TEST(Preflight, tells_everything_in_one_go) {
+    auto src = good_src();
+    auto dst = good_dst();
+    src.run_state = RunState::paused;
+    dst.vcpus = 4;
+    dst.memory = mebibytes(64);
+    EXPECT_EQ(preflight(src, dst).size(), 3U);
+}
+
+TEST(CheckBounds, refuses_a_downtime_below_the_costs_and_names_the_least) {
+    Request request;
+    request.bounds.max_downtime = std::chrono::milliseconds{80};
+    expect_one(check_bounds(request, std::chrono::milliseconds{30}, {}), "--max-downtime 80 ms cannot hold");
+    request.bounds.max_downtime = std::chrono::milliseconds{101};
+    EXPECT_TRUE(check_bounds(request, std::chrono::milliseconds{30}, {}).empty());
+}
+
+TEST(CheckBounds, refuses_a_flush_that_eats_the_downtime) {
+    Request request;
+    request.bounds.max_downtime = std::chrono::milliseconds{500};
+    EXPECT_FALSE(check_bounds(request, std::chrono::milliseconds{30}, std::chrono::seconds{2}).empty());
+}
+
+}  // namespace
+}  // namespace segue

@@ -1,0 +1,188 @@
+// From the first question to the moment before `migrate`: read both sides, refuse what can be refused,
+// forecast, start the guardian, then change things one by one so that each failure knows what to put back.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.hpp"
+#include "migration/migration.hpp"
+#include "migration/preflight.hpp"
+#include "units/text.hpp"
+
+namespace segue {
+namespace {
+
+constexpr Duration change_max = std::chrono::seconds{5};
+constexpr Duration flush_max = std::chrono::seconds{60};
+constexpr Duration sample_brief = std::chrono::seconds{1};
+constexpr Duration sample_long = std::chrono::seconds{3};
+
+}  // namespace
+
+void Migration::on_src_facts(const Result<AnswerValue>& answer) {
+    if (const auto* facts = answer_as<GuestFacts>(answer)) {
+        src_ = *facts;
+    } else {
+        src_error_ = answer.error();
+    }
+    facts_complete();
+}
+
+void Migration::on_dst_facts(const Result<AnswerValue>& answer) {
+    if (const auto* facts = answer_as<GuestFacts>(answer)) {
+        dst_ = *facts;
+    } else {
+        dst_error_ = answer.error();
+    }
+    facts_complete();
+}
+
+void Migration::facts_complete() {
+    if (stage_ != MigrationStage::inspecting) return;  // Cancelled meanwhile.
+    if (!(src_ || src_error_) || !(dst_ || dst_error_)) return;
+    std::vector<Finding> findings;
+    if (src_error_)
+        findings.push_back({"source: " + to_string(*src_error_), "see segue migrate --help for the source's monitor"});
+    if (dst_error_) findings.push_back({"destination: " + to_string(*dst_error_), "check --dst-qmp"});
+    if (findings.empty()) findings = preflight(*src_, *dst_);
+    if (!findings.empty()) return refuse(std::move(findings));
+    if (src_->images.empty()) return after_first_flush();
+    // Twice: the first writes back what has gathered, the second shows what a flush costs from then on.
+    submit(FlushImages{src_->images}, flush_max, &Migration::on_flushed_first);
+}
+
+void Migration::on_flushed_first(const Result<AnswerValue>& answer) {
+    if (stage_ != MigrationStage::inspecting) return;
+    const auto* flushed = answer_as<Flushed>(answer);
+    if (flushes_++ == 0) {
+        submit(FlushImages{src_->images}, flush_max, &Migration::on_flushed_first);
+        return;
+    }
+    flush_ = flushed ? flushed->took : flush_max;
+    after_first_flush();
+}
+
+void Migration::after_first_flush() {
+    auto findings = check_bounds(request_, rollback_reserve({}, {}, true, request_.experience.rollback_worst), flush_);
+    if (!findings.empty()) return refuse(std::move(findings));
+    if (request_.forecast) {
+        enter(MigrationStage::sampling);
+        submit(SrcCommand{SrcSampleDirtying{sample_brief, src_->memory}}, sample_brief + change_max,
+               &Migration::on_sample);
+    } else {
+        start_guard();
+    }
+}
+
+void Migration::on_sample(const Result<AnswerValue>& answer) {
+    if (stage_ != MigrationStage::sampling) return;
+    const auto* rate = answer_as<ByteRate>(answer);
+    if (!rate) {
+        decided("no forecast", answer ? "the source gave no dirty rate" : to_string(answer.error()));
+        return start_guard();
+    }
+    const Duration interval = samples_.empty() ? sample_brief : sample_long;
+    samples_.push_back({interval, *rate * interval});
+    if (samples_.size() == 1) {
+        submit(SrcCommand{SrcSampleDirtying{sample_long, src_->memory}}, sample_long + change_max,
+               &Migration::on_sample);
+        return;
+    }
+    curve_ = fit_dirty_curve(samples_[0], samples_[1], src_->memory);
+    forecast();
+    start_guard();
+}
+
+void Migration::forecast() {
+    const auto& bounds = request_.bounds;
+    ForecastReport out;
+    out.samples = samples_;
+    out.curve = *curve_;
+    out.bandwidth_known = bounds.max_bandwidth.has_value() || bounds.switchover_bandwidth.has_value();
+    if (out.bandwidth_known) {
+        out.bandwidth = bounds.max_bandwidth ? pacing_for(*bounds.max_bandwidth, {}) : *bounds.switchover_bandwidth;
+        const ByteRate blackout = bounds.switchover_bandwidth ? *bounds.switchover_bandwidth : out.bandwidth;
+        const FixedCosts costs = charge_for(request_.experience.fixed_costs);
+        const Duration reserve = rollback_reserve({}, {}, true, request_.experience.rollback_worst);
+        out.budget = pending_budget(bounds.max_downtime, reserve, costs, blackout, {});
+        out.rounds = forecast_rounds(*curve_, src_->memory, out.bandwidth, out.budget, costs.total());
+    }
+    report(std::move(out));
+}
+
+void Migration::start_guard() {
+    if (request_.dry_run) {
+        summary_.outcome = Outcome::planned;
+        return finish();
+    }
+    enter(MigrationStage::guarding);
+    guard_started_ = true;
+    submit(GuardCommand{GuardStart{}}, change_max, &Migration::on_guard_ready);
+}
+
+void Migration::on_guard_ready(const Result<AnswerValue>& answer) {
+    if (stage_ != MigrationStage::guarding) return;
+    const auto* ready = answer_as<GuardReady>(answer);
+    if (!ready) {
+        return refuse({{"the guardian process could not be started: " + to_string(answer.error()),
+                        "segue-guard must stand beside segue, or be named by SEGUE_GUARD"}});
+    }
+    guard_ = *ready;
+    reserve_ = rollback_reserve(ready->lateness_worst, ready->round_trip_worst, ready->own_monitor,
+                                request_.experience.rollback_worst);
+    costs_ = charge_for(request_.experience.fixed_costs);
+    costs_.stop = std::max(costs_.stop, flush_);
+    auto findings = check_bounds(request_, reserve_, flush_);
+    if (!findings.empty()) return refuse(std::move(findings));
+    began_ = now_;
+    prepare();
+}
+
+void Migration::prepare() {
+    enter(MigrationStage::preparing);
+    next_prepare_step();
+}
+
+/// Each step is answered by `on_prepared`. What a step changes is noted before it is asked for.
+void Migration::next_prepare_step() {
+    const auto ask = [this](Command command) { submit(std::move(command), change_max, &Migration::on_prepared); };
+    switch (prepare_step_) {
+        case 0: return ask(DstCommand{DstClearAutostart{}});
+        case 1: return ask(DstCommand{DstReadRunState{}});
+        case 2: dst_changed_ = true; return ask(DstCommand{DstPrepare{}});
+        case 3: dst_listens_ = true; return ask(DstCommand{DstListen{request_.data_address}});
+        case 4:
+            return ask(StreamCommand{StreamConnect{listening_.host, listening_.port, request_.bounds.max_bandwidth}});
+        case 5:
+            tell(GuardCommand{GuardBrief{src_->put_back_script}});
+            tell(GuardCommand{GuardTakeStream{}});
+            src_changed_ = true;
+            return ask(SrcCommand{SrcTakeStream{}});
+        case 6: return ask(SrcCommand{SrcPrepare{request_.bounds.max_bandwidth}});
+        default: return start_copying();
+    }
+}
+
+void Migration::on_prepared(const Result<AnswerValue>& answer) {
+    if (stage_ != MigrationStage::preparing) return;
+    static constexpr std::string_view what[] = {
+        "the destination did not take stop",         "the destination's state could not be read",
+        "the destination did not take its settings", "the destination could not listen on --data-address",
+        "the data connection could not be made",     "the source did not take the data connection",
+        "the source did not take its settings"};
+    SEGUE_ASSERT(prepare_step_ < std::size(what));
+    if (!answer) return undo(Outcome::failed, fmt::format("{}: {}", what[prepare_step_], to_string(answer.error())));
+    if (prepare_step_ == 1) {
+        const auto* state = answer_as<RunState>(answer);
+        if (!state || *state != RunState::inmigrate) {
+            return undo(Outcome::failed, "the destination no longer waits for a migration");
+        }
+    }
+    if (const auto* address = answer_as<DataAddress>(answer)) listening_ = *address;
+    if (const auto* sample = answer_as<StreamSample>(answer)) stream_ = *sample;
+    ++prepare_step_;
+    next_prepare_step();
+}
+
+}  // namespace segue

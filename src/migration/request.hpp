@@ -1,0 +1,95 @@
+#pragma once
+/// \file  What the operator asked for, and how a move can end.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+#include "hypervisor/guest.hpp"
+#include "model/fixed_costs.hpp"
+#include "units/bytes.hpp"
+#include "units/duration.hpp"
+
+namespace segue {
+
+/// The bounds of one move; all hold together. Defaults are DESIGN.md section 1's.
+struct Bounds {
+    Duration max_downtime = std::chrono::milliseconds{300};
+    std::optional<Duration> timeout;               ///< From the first change on either side to the end.
+    std::optional<ByteRate> max_bandwidth;         ///< Whole frames, blackout included.
+    std::optional<ByteRate> switchover_bandwidth;  ///< What the user knows of the link.
+};
+
+/// What is remembered of this guest from earlier moves.
+struct Experience {
+    std::vector<FixedCosts> fixed_costs;  ///< Newest first.
+    Duration rollback_worst{0};
+};
+
+struct Request {
+    std::string vm;  ///< As the operator named it, for messages.
+    Bounds bounds;
+    DataAddress data_address;
+    bool dry_run = false;
+    bool forecast = true;  ///< Sample dirtying for 1 s and 3 s before the start.
+    Experience experience;
+};
+
+/// How a move ended. The numbers below 100 are exit statuses and never change.
+enum class Outcome {
+    moved = 0,
+    failed = 1,             ///< The guest runs on the source.
+    refused = 2,            ///< Nothing was touched.
+    downtime_exceeded = 3,  ///< The bound would break: rolled back, the guest runs on the source.
+    timeout = 4,
+    cancelled = 5,
+    guest_crashed = 9,
+    unknown = 10,   ///< Read the truth first.
+    planned = 100,  ///< --dry-run found nothing in the way; exit status 0.
+};
+
+[[nodiscard]] constexpr int exit_status(Outcome outcome) noexcept {
+    return outcome == Outcome::planned ? 0 : static_cast<int>(outcome);
+}
+
+[[nodiscard]] std::string_view to_string(Outcome outcome) noexcept;
+
+enum class GuestOn { source, destination, nowhere, unknown };
+[[nodiscard]] std::string_view to_string(GuestOn where) noexcept;
+
+/// One thing that is in the way, found before anything was changed.
+struct Finding {
+    std::string what;    ///< One sentence: the option or side, what is wrong.
+    std::string remedy;  ///< What to do.
+};
+
+struct DowntimeParts {
+    Duration stop{0};      ///< Last proof that a vCPU ran to pre-switchover.
+    Duration transfer{0};  ///< To the last byte acknowledged.
+    Duration load{0};      ///< To the source's `completed`.
+    Duration handover{0};  ///< To the destination's RESUME.
+};
+
+/// Everything the result line and its JSON say.
+struct Summary {
+    Outcome outcome = Outcome::failed;
+    GuestOn guest_on = GuestOn::source;
+    std::string error;              ///< One sentence: what happened, where the guest is, what to do. Empty when moved.
+    std::vector<Finding> findings;  ///< When refused.
+    bool guest_stopped = false;     ///< Whether it ever stood.
+    Duration downtime{0};           ///< Upper bound on the source's clock; zero unless it stopped.
+    DowntimeParts parts;            ///< Only when moved.
+    Duration total{0};
+    Bytes sent;
+    std::optional<ByteRate> bandwidth;  ///< Median of the busy windows.
+    std::int64_t passes = 0;
+    std::optional<Bytes> budget;           ///< The most that was allowed to be pending.
+    std::optional<Bytes> pending_at_stop;  ///< Exact, at pre-switchover.
+    Duration reserve{0};
+    std::optional<FixedCosts> learned;  ///< To be remembered of this guest.
+    Duration rollback{0};               ///< From deciding to RESUME; zero when there was none.
+};
+
+}  // namespace segue

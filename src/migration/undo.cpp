@@ -1,0 +1,276 @@
+// Rolling back: the word will never be sent, the source is made to run, everything is put back.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/assert.hpp"
+#include "migration/migration.hpp"
+#include "units/text.hpp"
+
+namespace segue {
+namespace {
+
+constexpr Duration undo_answer_max = std::chrono::milliseconds{500};
+constexpr Duration undo_retry = std::chrono::milliseconds{5};
+/// After this long without a running guest a person must look (the guardian has long tried as well).
+constexpr Duration undo_max = std::chrono::seconds{30};
+constexpr Duration closing_answer_max = std::chrono::seconds{15};
+
+}  // namespace
+
+void Migration::undo(Outcome outcome, const std::string& why) {
+    if (stage_ == MigrationStage::undoing || stage_ == MigrationStage::closing || finished()) return;
+    SEGUE_ASSERT(stage_ != MigrationStage::handing_over || word_refused_);
+    undo_from_ = stage_;
+    undo_outcome_ = outcome;
+    undo_why_ = why;
+    undo_began_ = now_;
+    undo_next_ = now_ + undo_answer_max;
+    decided("roll back", why);
+    enter(MigrationStage::undoing);
+    if (!migrate_sent_) return source_runs();
+    if (word_refused_) return make_source_run();
+    submit(GuardCommand{GuardClaimRollback{}}, undo_answer_max, &Migration::on_rollback_claim);
+}
+
+void Migration::on_rollback_claim(const Result<AnswerValue>& answer) {
+    if (stage_ != MigrationStage::undoing) return;
+    const auto* claim = answer_as<GuardClaim>(answer);
+    // Only this machine claims the word, and it is not handing over.
+    SEGUE_ASSERT(claim != nullptr && claim->ours);
+    note({.stage = guard::Stage::undoing, .pass = {}, .ran_at = {}, .budget = {}, .source_runs = source_running_});
+    make_source_run();
+}
+
+/// The first push, by where the move was. What it did is then read, never assumed.
+void Migration::make_source_run() {
+    if (source_lost_) {
+        // No monitor: cutting the stream ends what can be ended from here; the guardian does the rest.
+        tell(StreamCommand{StreamCut{}});
+        return undo_again_soon();
+    }
+    undo_waiting_ = true;
+    switch (undo_from_) {
+        case MigrationStage::continued:
+            tell(StreamCommand{StreamCut{}});
+            submit(SrcCommand{SrcYank{}}, undo_answer_max, &Migration::on_undo_nudge);
+            return;
+        case MigrationStage::loaded:
+        case MigrationStage::handing_over:
+            submit(DstCommand{DstKill{}}, undo_answer_max, &Migration::on_undo_killed);
+            return;
+        case MigrationStage::copying:
+        case MigrationStage::held: submit(SrcCommand{SrcCancel{}}, undo_answer_max, &Migration::on_undo_nudge); return;
+        case MigrationStage::inspecting:
+        case MigrationStage::sampling:
+        case MigrationStage::guarding:
+        case MigrationStage::preparing:
+        case MigrationStage::undoing:
+        case MigrationStage::closing:
+        case MigrationStage::finished: SEGUE_ASSERT(false);
+    }
+}
+
+void Migration::on_undo_nudge(const Result<AnswerValue>&) {
+    if (stage_ != MigrationStage::undoing) return;
+    submit(SrcCommand{SrcReadRunState{}}, undo_answer_max, &Migration::on_undo_state);
+}
+
+void Migration::on_undo_killed(const Result<AnswerValue>& answer) {
+    if (answer) dst_dead_ = true;
+    if (stage_ != MigrationStage::undoing) return;
+    if (!answer) return undo_again_soon();  // Not seen dead: it may still take the locks; try again.
+    submit(SrcCommand{SrcRun{}}, undo_answer_max, &Migration::on_undo_nudge);
+}
+
+void Migration::on_undo_state(const Result<AnswerValue>& answer) {
+    if (stage_ != MigrationStage::undoing) return;
+    const auto* state = answer_as<RunState>(answer);
+    if (!state) return undo_again_soon();
+    switch (*state) {
+        case RunState::running:
+            // It may run only because it has not been stopped yet: the migration must have ended too.
+            submit(SrcCommand{SrcReadProgress{}}, undo_answer_max, &Migration::on_undo_progress);
+            return;
+        case RunState::postmigrate:
+            if (!dst_dead_) {
+                submit(DstCommand{DstKill{}}, undo_answer_max, &Migration::on_undo_killed);
+            } else {
+                submit(SrcCommand{SrcRun{}}, undo_answer_max, &Migration::on_undo_run);
+            }
+            return;
+        case RunState::finish_migrate:
+            if (!dst_dead_ && migration_ended_) {
+                // It failed and did not resume: its disks may still be locked by the destination.
+                submit(DstCommand{DstKill{}}, undo_answer_max, &Migration::on_undo_killed);
+            } else if (migration_ended_) {
+                submit(SrcCommand{SrcRun{}}, undo_answer_max, &Migration::on_undo_run);
+            } else {
+                submit(SrcCommand{SrcCancel{}}, undo_answer_max, &Migration::on_undo_run);
+            }
+            return;
+        case RunState::paused:
+            if (migration_ended_) {
+                paused_by_somebody_ = true;
+                return source_runs();
+            }
+            submit(SrcCommand{SrcCancel{}}, undo_answer_max, &Migration::on_undo_run);
+            return;
+        case RunState::inmigrate:
+        case RunState::other: return undo_again_soon();
+    }
+}
+
+void Migration::on_undo_run(const Result<AnswerValue>&) {
+    if (stage_ == MigrationStage::undoing) undo_again_soon();
+}
+
+void Migration::on_undo_progress(const Result<AnswerValue>& answer) {
+    if (stage_ != MigrationStage::undoing) return;
+    const auto* progress = answer_as<SrcProgress>(answer);
+    if (!progress) return undo_again_soon();
+    if (progress->status == MigrationStatus::none || ended_without_move(progress->status) ||
+        progress->status == MigrationStatus::completed) {
+        return source_runs();
+    }
+    if (progress->status == MigrationStatus::active || progress->status == MigrationStatus::setup) {
+        submit(SrcCommand{SrcCancel{}}, undo_answer_max, &Migration::on_undo_run);
+        return;
+    }
+    undo_again_soon();
+}
+
+void Migration::undo_again_soon() {
+    undo_waiting_ = false;
+    undo_next_ = now_ + undo_retry;
+}
+
+/// The timer of `undoing`: either a pause is over, or an answer is overdue (its own deadline answers it).
+void Migration::undo_again() {
+    if (now_ - undo_began_ > undo_max) return give_up_undoing();
+    undo_next_ = now_ + undo_answer_max;
+    if (undo_waiting_) return;
+    if (source_lost_) {
+        undo_next_ = now_ + undo_retry;
+        return;  // Only the guardian can tell; GuardRolledBack ends this.
+    }
+    undo_waiting_ = true;
+    submit(SrcCommand{SrcReadRunState{}}, undo_answer_max, &Migration::on_undo_state);
+}
+
+void Migration::give_up_undoing() {
+    summary_.outcome = Outcome::unknown;
+    summary_.guest_on = GuestOn::unknown;
+    summary_.guest_stopped = stopped_by_us_;
+    summary_.downtime = stopped_by_us_ ? now_ - ran_at_ : Duration{0};
+    summary_.error = fmt::format(
+        "{}; rolling back did not bring the guest up on the source within {}. The destination was never started: look "
+        "at "
+        "the source's monitor (query-status) and continue it there",
+        undo_why_, to_text(undo_max));
+    finish();
+}
+
+void Migration::source_runs() {
+    if (stage_ != MigrationStage::undoing) return;
+    source_running_ = true;
+    summary_.outcome = undo_outcome_;
+    summary_.guest_on = GuestOn::source;
+    summary_.guest_stopped = stopped_by_us_;
+    if (stopped_by_us_) {
+        summary_.downtime = now_ - ran_at_;
+        summary_.rollback = now_ - undo_began_;
+    }
+    if (migrate_sent_) note({.stage = {}, .pass = {}, .ran_at = {}, .budget = {}, .source_runs = true});
+    close();
+}
+
+// ---- closing: the guest runs, things are put back ------------------------------------------------------
+
+void Migration::close() {
+    enter(MigrationStage::closing);
+    closing_step_ = 0;
+    next_closing_step();
+}
+
+/// The same list for every end; steps that do not apply are passed over. Only then may the guardian leave.
+void Migration::next_closing_step() {
+    const bool moved = summary_.outcome == Outcome::moved;
+    const auto ask = [this](Command command) {
+        submit(std::move(command), closing_answer_max, &Migration::on_closing_step);
+    };
+    for (;; ++closing_step_) {
+        switch (closing_step_) {
+            case 0:
+                if (moved || dst_dead_ || !dst_listens_) continue;
+                tell(StreamCommand{StreamCut{}});
+                return ask(DstCommand{DstKill{}});  // Its one migrate-incoming is used up.
+            case 1:
+                if (dst_dead_ || !dst_changed_ || (!moved && dst_listens_)) continue;
+                return ask(DstCommand{DstPutBack{}});
+            case 2:
+                if (moved || !stopped_by_us_ || source_lost_) continue;
+                return ask(SrcCommand{SrcAnnounce{}});
+            case 3:
+                if (!migrate_sent_ || source_lost_) continue;
+                return ask(SrcCommand{SrcAwaitForgotten{}});
+            case 4:
+                if (!src_changed_ || source_lost_) continue;
+                return ask(SrcCommand{SrcPutBack{}});
+            default: break;
+        }
+        break;
+    }
+    if (guard_started_) tell(GuardCommand{GuardRelease{}});
+    if (!moved && !crashed_) summary_.error = undo_sentence();
+    if (crashed_)
+        summary_.error = undo_why_ + "; the guest runs nowhere, and no stale copy was started: start it again";
+    for (const auto& left : left_undone_) summary_.error += (summary_.error.empty() ? "" : "; ") + left;
+    finish();
+}
+
+void Migration::on_closing_step(const Result<AnswerValue>& answer) {
+    if (stage_ != MigrationStage::closing) return;
+    if (!answer) {
+        static constexpr std::string_view what[] = {
+            "the destination's QEMU could not be seen to end", "the destination's settings could not be put back",
+            "the switches could not be told that the guest is still here",
+            "the source's migration was not seen to be cleaned up", "the source's settings could not be put back"};
+        left_undone_.push_back(fmt::format("{}: {}", what[closing_step_], to_string(answer.error())));
+    } else if (closing_step_ == 0) {
+        dst_dead_ = true;
+    }
+    ++closing_step_;
+    next_closing_step();
+}
+
+/// What happened, where the guest runs now, what to do next.
+std::string Migration::undo_sentence() const {
+    std::string text = undo_why_;
+    text += paused_by_somebody_ ? "; the guest is on the source, where somebody else paused it"
+                                : "; the guest runs on the source";
+    if (stopped_by_us_) {
+        text += fmt::format(" (it stood for {}, limit {}", to_text(summary_.downtime),
+                            to_text(request_.bounds.max_downtime));
+        text += summary_.downtime > request_.bounds.max_downtime
+                    ? ": over the limit, and what took so long is the stop itself, which nothing can interrupt)"
+                    : ")";
+    }
+    if (dst_listens_) text += ", the destination's QEMU is gone";
+    switch (summary_.outcome) {
+        case Outcome::downtime_exceeded:
+            text += ". Try again, or allow a longer --max-downtime or more bandwidth";
+            break;
+        case Outcome::timeout: text += ". Allow a longer --timeout, a longer --max-downtime or more bandwidth"; break;
+        case Outcome::failed: text += ". Start the destination afresh before trying again"; break;
+        case Outcome::cancelled:
+        case Outcome::moved:
+        case Outcome::refused:
+        case Outcome::guest_crashed:
+        case Outcome::unknown:
+        case Outcome::planned: break;
+    }
+    return text;
+}
+
+}  // namespace segue

@@ -1,0 +1,45 @@
+#include "model/fixed_costs.hpp"
+
+#include <algorithm>
+
+namespace segue {
+namespace {
+
+constexpr std::size_t moves_remembered = 5;
+
+Duration charge(Duration worst, Duration prior) {
+    if (worst.count() == 0) return prior;
+    return worst + worst / 4 + std::chrono::milliseconds{5};
+}
+
+}  // namespace
+
+FixedCosts charge_for(const std::vector<FixedCosts>& history) {
+    FixedCosts worst;
+    const auto count = std::min(history.size(), moves_remembered);
+    for (std::size_t i = 0; i < count; ++i) {
+        worst.stop = std::max(worst.stop, history[i].stop);
+        worst.load = std::max(worst.load, history[i].load);
+        worst.handover = std::max(worst.handover, history[i].handover);
+    }
+    return {charge(worst.stop, prior_fixed_costs.stop), charge(worst.load, prior_fixed_costs.load),
+            charge(worst.handover, prior_fixed_costs.handover)};
+}
+
+Duration rollback_reserve(Duration timer_lateness_worst, Duration round_trip_worst, bool own_monitor,
+                          Duration seen_worst) {
+    using std::chrono::milliseconds;
+    // Without a monitor of its own the guardian first asks Segue, then takes its place: 10 ms of grace.
+    const Duration base = own_monitor ? milliseconds{25} : milliseconds{40};
+    const Duration host = 2 * timer_lateness_worst + 2 * round_trip_worst;
+    const Duration reserve = std::max<Duration>(base + host, seen_worst + seen_worst / 2);
+    return std::clamp<Duration>(reserve, base, milliseconds{100});
+}
+
+Bytes pending_budget(Duration max_downtime, Duration reserve, const FixedCosts& costs, ByteRate bandwidth, Bytes tail) {
+    const Duration for_bytes = max_downtime - reserve - costs.total();
+    if (for_bytes.count() <= 0) return {0};
+    return bandwidth * for_bytes - tail;
+}
+
+}  // namespace segue

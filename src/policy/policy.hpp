@@ -1,0 +1,68 @@
+#pragma once
+/// \file  The port of a policy: how one live migration is steered.
+///
+/// A policy is a deterministic automaton: constructed alike and shown the same views, it decides the
+/// same, bit for bit. It has no clock, no I/O, no randomness, no globals, and no access to a hypervisor;
+/// all it may know is in `View`, all it can do is in `Decision`. migration/ calls it once per dirty sync
+/// and checks what it decides against the bounds.
+/// Thread: the loop's. Cost: under 1 ms a call. Errors: none; too little evidence means carry on.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "units/bytes.hpp"
+#include "units/duration.hpp"
+
+namespace segue {
+
+/// One pass, from one dirty sync to the next.
+struct Pass {
+    std::int64_t number = 0;
+    Duration began{0};  ///< Since the move began.
+    Bytes backlog;      ///< Dirty at its beginning.
+};
+
+struct View {
+    Duration elapsed{0};  ///< Since the move began.
+    std::optional<Duration> timeout;
+    std::vector<Pass> passes;  ///< Oldest first; the last is the one that has just begun.
+    Bytes memory;
+    std::optional<ByteRate> bandwidth;  ///< Of the stream, cautious; absent before the first busy window.
+    Bytes budget;                       ///< The most that may be pending at the stop.
+    bool allowed = false;               ///< Go has been said already.
+};
+
+struct CarryOn {};
+/// Let the source stop the guest as soon as what is pending fits the budget.
+struct AllowSwitchover {};
+struct GiveUp {};
+
+struct Decision {
+    std::variant<CarryOn, AllowSwitchover, GiveUp> action;
+    /// One sentence with the numbers that mattered, for the operator.
+    std::string because;
+};
+
+class Policy {
+public:
+    virtual ~Policy() = default;
+    Policy(const Policy&) = delete;
+    Policy& operator=(const Policy&) = delete;
+
+    /// Stable identifier: `[a-z][a-z0-9-]*`.
+    [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+    [[nodiscard]] virtual Decision decide(const View& view) = 0;
+
+protected:
+    Policy() = default;
+};
+
+/// Waits for the backlog to fall by itself and allows the switchover when the next sync may fit the
+/// budget. Never brakes: the controller is a later policy behind the same port.
+[[nodiscard]] std::unique_ptr<Policy> make_patient_policy();
+
+}  // namespace segue

@@ -1,0 +1,582 @@
+#!/usr/bin/env python3
+"""segue-guard on real QEMUs: a stand-in for Segue is killed or stopped in the middle of a move, and the
+guest must run again on the source, within its budget, with nobody's help.
+
+    tests/guard_real/test_guard.py [-v] [TestName...]
+
+Environment: SEGUE_GUARD (program), SEGUE_GUARD_FAULTS (the one with fault points, else that test is
+skipped), SEGUE_GUARD_QEMUS (space-separated programs; default: the distribution's, and the lab's QEMU
+10 if it is installed). Times from the kill to QEMU's RESUME go to standard output at the end.
+"""
+import contextlib
+import ctypes
+import json
+import mmap
+import os
+import random
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+
+# guard/board.hpp; board_test.cpp holds these places.
+VERDICT, STAGE, PASS, RAN_AT, BUDGET, SOURCE_RUNS, STOOD = 8, 12, 16, 24, 32, 40, 44
+PUT_BACK_LENGTH, PUT_BACK = 48, 52
+GUARD_STATE = 52 + 16 * 1024
+REASON, OWN, LATENESS, ROUND_TRIP, RESUMED = (GUARD_STATE + n for n in (4, 8, 12, 20, 28))
+BOARD_BYTES = GUARD_STATE + 36
+STAGES = {'idle': 0, 'copying': 1, 'switching': 2, 'held': 3, 'continued': 4, 'loaded': 5, 'undoing': 6, 'over': 7}
+WATCHING, ROLLED_BACK, NEEDS_HELP, FAILED = 1, 3, 4, 5
+SO_MAX_PACING_RATE = 47
+
+
+def now_ns():
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+class Board:
+    def __init__(self, fd=None):
+        self.fd = os.memfd_create('segue-board') if fd is None else fd
+        if fd is None:
+            os.ftruncate(self.fd, BOARD_BYTES)
+        self.map = mmap.mmap(self.fd, BOARD_BYTES)
+        if fd is None:
+            struct.pack_into('=II', self.map, 0, 0x53475545, 1)
+
+    def u32(self, at, value=None):
+        if value is not None:
+            struct.pack_into('=I', self.map, at, value)
+        return struct.unpack_from('=I', self.map, at)[0]
+
+    def i64(self, at, value=None):
+        if value is not None:
+            struct.pack_into('=q', self.map, at, value)
+        return struct.unpack_from('=q', self.map, at)[0]
+
+
+class Qmp:
+    def __init__(self, path, timeout=10):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(timeout)
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                self.sock.connect(path)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)
+        self.buffer = b''
+        self.events = []
+        self.number = 0
+        self.message()
+        self.cmd('qmp_capabilities')
+
+    def message(self):
+        while b'\n' not in self.buffer:
+            data = self.sock.recv(65536)
+            if not data:
+                raise EOFError
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b'\n', 1)
+        return json.loads(line)
+
+    def take(self, seconds):
+        """Events that arrive within `seconds` (at least what is there)."""
+        while b'\n' in self.buffer or select.select([self.sock], [], [], seconds)[0]:
+            message = self.message()
+            if 'event' in message:
+                self.events.append(message)
+                return message
+        return None
+
+    def send(self, name, args=None, fds=()):
+        self.number += 1
+        text = json.dumps({'execute': name, 'id': self.number, **({'arguments': args} if args else {})}).encode()
+        if fds:
+            self.sock.sendmsg([text], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack('i', fds[0]))])
+        else:
+            self.sock.sendall(text)
+
+    def cmd(self, name, args=None, fds=()):
+        self.send(name, args, fds)
+        while True:
+            message = self.message()
+            if 'event' in message:
+                self.events.append(message)
+            elif message.get('id') != self.number:
+                continue  # The answer to something that was only sent.
+            elif 'error' in message:
+                raise RuntimeError(f"{name}: {message['error']['desc']}")
+            else:
+                return message['return']
+
+    def wait_event(self, name, seconds, status=None):
+        deadline = time.monotonic() + seconds
+        seen = 0
+        while True:
+            for event in self.events[seen:]:
+                if event['event'] == name and status in (None, event.get('data', {}).get('status')):
+                    return event
+            seen = len(self.events)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            self.take(left)
+
+
+def stamp_s(event):
+    return event['timestamp']['seconds'] + event['timestamp']['microseconds'] * 1e-6
+
+
+CAPS = ['return-path', 'events', 'pause-before-switchover']
+SLOW, FAST = 40_000, 2_000_000_000
+
+
+# ---- the stand-in for Segue ----------------------------------------------------------------
+
+def stand_in(job):
+    """Moves as far as job['until'] and stays there, its proofs of a running guest kept up to date."""
+    board = Board()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    src = Qmp(job['src'])
+    pidfd, dst = os.pidfd_open(os.getpid()), os.pidfd_open(job['dst_pid'])
+    words = [job['guard'], '--control', str(theirs.fileno()), '--board', str(board.fd),
+             '--segue-pidfd', str(pidfd), '--dst-pidfd', str(dst), '--src-monitor', job['src']]
+    if job['own']:
+        words += ['--guard-monitor', job['own']]
+    began = time.monotonic()
+    guard = subprocess.Popen(words, pass_fds=[theirs.fileno(), board.fd, pidfd, dst])
+    theirs.close()
+    assert ours.recv(1) == b'W'
+    started_ms = (time.monotonic() - began) * 1000
+
+    def say(word, **more):
+        print(json.dumps({'at': word, 'board_fd': board.fd, 'guard': guard.pid, 'started_ms': started_ms, **more}),
+              flush=True)
+
+    def stage(name):
+        board.u32(STAGE, STAGES[name])
+        with contextlib.suppress(OSError):
+            ours.send(b'D')
+
+    def stay(running):
+        """Until killed. As a healthy Segue that has nothing to say but that the guest runs."""
+        ours.setblocking(False)
+        while True:
+            if running:
+                board.i64(RAN_AT, now_ns())
+            with contextlib.suppress(BlockingIOError):
+                note = ours.recv(1)
+                if note == b'H' and job.get('helps'):
+                    stage('undoing')
+                    src.cmd('migrate_cancel')
+                    if src.wait_event('RESUME', 1):
+                        board.u32(SOURCE_RUNS, 1)
+                        stage('undoing')
+                if not note:
+                    ours.setblocking(True)
+            time.sleep(0.005)
+
+    put_back = ''.join(json.dumps(line) + '\n' for line in [
+        {'execute': 'migrate-set-capabilities', 'arguments': {'capabilities': [
+            {'capability': name, 'state': False} for name in CAPS]}},
+        {'execute': 'migrate-set-parameters', 'arguments': {'downtime-limit': 300, 'max-bandwidth': 128 << 20}},
+    ]).encode()
+    board.map[PUT_BACK:PUT_BACK + len(put_back)] = put_back
+    board.u32(PUT_BACK_LENGTH, len(put_back))
+    board.i64(RAN_AT, now_ns())
+    board.i64(BUDGET, int(job['budget_s'] * 1e9))
+    src.cmd('migrate-set-capabilities', {'capabilities': [{'capability': name, 'state': True} for name in CAPS]})
+    src.cmd('migrate-set-parameters', {'downtime-limit': 1, 'max-bandwidth': 0})
+    if job['until'] == 'idle':
+        say('idle')
+        stay(True)
+
+    if job.get('report_early'):
+        say('start')
+    stream = socket.create_connection(('127.0.0.1', job['port']))
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    slow_copy = job['until'] == 'copying'
+    stream.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, SLOW if slow_copy else FAST)
+    ours.sendmsg([b'S'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack('i', stream.fileno()))])
+    if job.get('brake'):
+        fd = os.open(job['brake'], os.O_WRONLY)
+        ours.sendmsg([b'F-1\n'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack('i', fd))])
+    src.cmd('getfd', {'fdname': 'stream'}, fds=[stream.fileno()])
+    stage('copying')
+    src.cmd('migrate', {'uri': 'fd:stream'})
+    if slow_copy:
+        time.sleep(0.1)
+        say('copying')
+        stay(True)
+    while not src.wait_event('MIGRATION', 0.005, 'pre-switchover'):
+        board.i64(RAN_AT, now_ns())
+        board.u32(PASS, sum(event['event'] == 'MIGRATION_PASS' for event in src.events))
+    stage('held')
+    if job['until'] == 'held':
+        say('held')
+        stay(False)
+    if job['until'] == 'continued':
+        stream.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, SLOW)
+    if job.get('stop_dst'):
+        os.kill(job['dst_pid'], signal.SIGSTOP)
+    stage('continued')
+    src.send('migrate-continue', {'state': 'pre-switchover'})
+    if job['until'] == 'continued':
+        time.sleep(0.1)
+        say('continued')
+        stay(False)
+    assert src.wait_event('MIGRATION', 20, 'completed')
+    stage('loaded')
+    say('loaded')
+    stay(False)
+
+
+# ---- the tests -----------------------------------------------------------------------------
+
+def default_guard():
+    built = os.path.join(ROOT, 'build/release/bin/segue-guard')
+    return os.environ.get('SEGUE_GUARD', built)
+
+
+def qemus():
+    if 'SEGUE_GUARD_QEMUS' in os.environ:
+        return os.environ['SEGUE_GUARD_QEMUS'].split()
+    found = [shutil.which('qemu-system-x86_64')]
+    lab = os.path.join(os.environ.get('SEGUE_LAB', '/var/tmp/segue-lab'), 'qemu10/qemu-system-x86_64')
+    if os.access(lab, os.X_OK):
+        found.append(lab)
+    return [path for path in found if path]
+
+
+class Qemu:
+    def __init__(self, program, folder, name, incoming):
+        self.paths = {role: os.path.join(folder, f'{name}-{role}.qmp') for role in ('control', 'guard', 'spare')}
+        words = [program, '-machine', 'pc,accel=tcg', '-m', '130M', '-display', 'none', '-nodefaults', '-vga', 'none',
+                 '-drive', f'file={folder}/disk.raw,format=raw,if=virtio,cache=none']
+        for path in self.paths.values():
+            words += ['-qmp', f'unix:{path},server=on,wait=off']
+        if incoming:
+            words += ['-S', '-incoming', 'defer']
+        self.log = open(os.path.join(folder, f'{name}.log'), 'w')
+        self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.spare = Qmp(self.paths['spare'])
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.spare.sock.close()
+        self.log.close()
+
+
+class Move:
+    """Two QEMUs, a stand-in that went as far as `until`, its guardian."""
+
+    def __init__(self, program, own, until, budget_s=5.0, guard=None, environment=None, **job):
+        self.stack = contextlib.ExitStack()
+        self.stdin_in = None
+        try:
+            self._start(program, own, until, budget_s, guard, environment or {}, job)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, program, own, until, budget_s, guard, environment, job):
+        self.folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix='segue-guard-test-'))
+        with open(os.path.join(self.folder, 'disk.raw'), 'wb') as disk:
+            disk.truncate(1 << 20)
+        self.brake = os.path.join(self.folder, 'brake')
+        with open(self.brake, 'w') as file:
+            file.write('')
+        self.src = Qemu(program, self.folder, 'src', False)
+        self.stack.callback(self.src.stop)
+        self.dst = Qemu(program, self.folder, 'dst', True)
+        self.stack.callback(self.dst.stop)
+        dst = self.dst.spare
+        dst.cmd('migrate-set-capabilities', {'capabilities': [
+            {'capability': name, 'state': True} for name in ('return-path', 'events', 'late-block-activate')]})
+        dst.cmd('migrate-incoming', {'uri': 'tcp:127.0.0.1:0'})
+        port = int(dst.cmd('query-migrate')['socket-address'][0]['port'])
+        job.update(src=self.src.paths['control'], own=self.src.paths['guard'] if own else None, until=until,
+                   budget_s=budget_s, guard=guard or default_guard(), dst_pid=self.dst.process.pid, port=port,
+                   brake=self.brake)
+        self.segue = subprocess.Popen([sys.executable, os.path.abspath(__file__), '--stand-in', json.dumps(job)],
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **environment})
+        self.stack.callback(self._end_segue)
+        line = self.segue.stdout.readline()
+        if not line:
+            raise RuntimeError('stand-in: ' + self.segue.stderr.read().decode())
+        self.state = json.loads(line)
+        self.board = Board(os.open(f"/proc/{self.segue.pid}/fd/{self.state['board_fd']}", os.O_RDWR))
+        self.stack.callback(os.close, self.board.fd)
+        self.guard_pidfd = os.pidfd_open(self.state['guard'])
+        self.stack.callback(self._end_guard)
+
+    def _end_segue(self):
+        if self.segue.poll() is None:
+            self.segue.kill()
+        self.segue.wait()
+        self.segue.stdout.close()
+        self.segue.stderr.close()
+
+    def _end_guard(self):
+        if not select.select([self.guard_pidfd], [], [], 0)[0]:
+            signal.pidfd_send_signal(self.guard_pidfd, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.state['guard'], 0)
+        os.close(self.guard_pidfd)
+
+    def close(self):
+        self.stack.close()
+
+    def hit(self, number):
+        """Kills (or stops) the stand-in; QEMU's own clock at that moment."""
+        self.src.spare.events.clear()
+        at = time.time()
+        os.kill(self.segue.pid, number)
+        return at
+
+    def guard_ended(self, seconds):
+        """Exit status and last words."""
+        if not select.select([self.guard_pidfd], [], [], seconds)[0]:
+            return None, ''
+        self.segue.wait()
+        _, status = os.waitpid(self.state['guard'], 0)  # We adopt orphans (see main).
+        return os.waitstatus_to_exitcode(status), self.segue.stderr.read().decode()
+
+    def answers(self, seconds):
+        """Whether the source's main loop answers at all."""
+        spare = self.src.spare
+        spare.send('query-status')
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if select.select([spare.sock], [], [], deadline - time.monotonic())[0]:
+                message = spare.message()
+                if message.get('id') == spare.number:
+                    return True
+        return False
+
+    def status(self):
+        return self.src.spare.cmd('query-status')['status']
+
+
+RESULTS = []
+
+
+class GuardTest(unittest.TestCase):
+    program = None
+    version = ''
+
+    @classmethod
+    def setUpClass(cls):
+        if not os.access(default_guard(), os.X_OK):
+            raise unittest.SkipTest(f'{default_guard()} is not built')
+
+    def move(self, **options):
+        move = Move(self.program, **options)
+        self.addCleanup(move.close)
+        return move
+
+    def restored(self, move):
+        caps = {cap['capability']: cap['state'] for cap in move.src.spare.cmd('query-migrate-capabilities')}
+        parameters = move.src.spare.cmd('query-migrate-parameters')
+        self.assertFalse(any(caps[name] for name in CAPS))
+        self.assertEqual((parameters['downtime-limit'], parameters['max-bandwidth']), (300, 128 << 20))
+        with open(move.brake) as brake:
+            self.assertEqual(brake.read(), '-1\n', 'the brake was not lifted')
+
+    def killed_at(self, until, own, budget_s=0.3, **job):
+        move = self.move(own=own, until=until, **job)
+        self.assertEqual(move.board.u32(OWN), int(own))
+        if until == 'continued':
+            self.assertFalse(move.answers(0.1), 'the stream was not slow enough to hold the main loop')
+        at = move.hit(signal.SIGKILL)
+        stood = until != 'copying'
+        resume = move.src.spare.wait_event('RESUME', 5 if stood else 0.05)
+        code, words = move.guard_ended(10)
+        self.assertEqual(code, 0, words)
+        self.assertEqual(move.status(), 'running')
+        if stood:
+            self.assertIsNotNone(resume)
+            took = stamp_s(resume) - at
+            RESULTS.append((self.version, 'own' if own else 'queued', until + ('+dst stopped' if job else ''), took))
+            self.assertLess(took, budget_s)
+        self.assertIn('the guest runs on the source', words)
+        self.assertEqual(words.count('\n'), 1, words)
+        self.assertEqual(move.board.u32(GUARD_STATE), ROLLED_BACK)
+        self.assertEqual(move.board.u32(VERDICT), 2)
+        move.dst.process.wait(5)
+        self.restored(move)
+        return move
+
+    def test_killed_while_copying(self):
+        for own in (True, False):
+            with self.subTest(own=own):
+                self.killed_at('copying', own)
+
+    def test_killed_at_pre_switchover(self):
+        for own in (True, False):
+            with self.subTest(own=own):
+                self.killed_at('held', own)
+
+    def test_killed_while_the_last_is_written(self):
+        for own in (True, False):
+            with self.subTest(own=own):
+                self.killed_at('continued', own)
+
+    def test_killed_when_loaded(self):
+        for own in (True, False):
+            with self.subTest(own=own):
+                self.killed_at('loaded', own)
+
+    def test_killed_with_a_stopped_destination(self):
+        self.killed_at('continued', True, stop_dst=True)
+
+    def test_killed_at_any_moment(self):
+        rounds = int(os.environ.get('SEGUE_GUARD_ROUNDS', 4))
+        chance = random.Random(20261121)
+        for number in range(rounds):
+            own, delay = number % 2 == 0, chance.uniform(0, 0.2)
+            with self.subTest(own=own, delay=delay):
+                move = self.move(own=own, until='loaded', report_early=True)
+                time.sleep(delay)
+                move.hit(signal.SIGKILL)
+                code, words = move.guard_ended(10)
+                self.assertEqual(code, 0, words)
+                self.assertEqual(move.status(), 'running', words)
+                if move.board.u32(VERDICT) == 2:
+                    move.dst.process.wait(5)
+                    self.restored(move)
+                move.close()
+
+    def test_killed_before_the_start(self):
+        move = self.move(own=False, until='idle')
+        move.hit(signal.SIGKILL)
+        code, words = move.guard_ended(5)
+        self.assertEqual(code, 0, words)
+        self.assertIn('never stopped', words)
+        self.assertEqual(move.board.u32(VERDICT), 0)
+        self.assertIsNone(move.dst.process.poll(), 'the destination was not ours to kill')
+        caps = {cap['capability']: cap['state'] for cap in move.src.spare.cmd('query-migrate-capabilities')}
+        self.assertFalse(any(caps[name] for name in CAPS))
+
+    def test_deadline_with_segue_stalled(self):
+        """Stopped for good: with a monitor of its own the guardian leaves it be, else it kills it."""
+        for own, until in ((True, 'held'), (True, 'continued'), (False, 'held')):
+            with self.subTest(own=own, until=until):
+                move = self.move(own=own, until=until, budget_s=0.25)
+                os.kill(move.segue.pid, signal.SIGSTOP)
+                resume = move.src.spare.wait_event('RESUME', 5)
+                self.assertIsNotNone(resume)
+                stop = move.src.spare.wait_event('STOP', 0)
+                stood = stamp_s(resume) - stamp_s(stop)
+                RESULTS.append((self.version, 'own' if own else 'queued', f'{until}, deadline 250 ms: stood', stood))
+                self.assertLess(stood, 0.35)
+                self.assertGreater(stood, 0.2)
+                if own:
+                    self.assertEqual(self.settled(move), ROLLED_BACK)
+                    self.assertIsNone(move.segue.poll())
+                    self.assertFalse(select.select([move.guard_pidfd], [], [], 0.05)[0], 'it stays')
+                    move.hit(signal.SIGKILL)
+                code, words = move.guard_ended(10)
+                self.assertEqual(code, 0, words)
+                self.assertIn('(deadline)', words)
+                self.restored(move)
+
+    def test_needs_help_and_gets_it(self):
+        move = self.move(own=False, until='held', budget_s=0.25, helps=True)
+        resume = move.src.spare.wait_event('RESUME', 5)
+        self.assertIsNotNone(resume)
+        RESULTS.append((self.version, 'queued', 'held, helped by Segue: stood',
+                        stamp_s(resume) - stamp_s(move.src.spare.wait_event('STOP', 0))))
+        self.assertEqual(self.settled(move), ROLLED_BACK)
+        self.assertIsNone(move.segue.poll(), 'a Segue that helps is not killed')
+
+    def test_leaves_after_the_word(self):
+        move = self.move(own=True, until='loaded', budget_s=0.2)
+        # Too late for the budget is no matter any more; the stand-in said nothing, so we do.
+        if move.board.u32(VERDICT) != 0:
+            self.skipTest('this machine is too slow to be in time')
+        move.board.u32(VERDICT, 1)
+        move.hit(signal.SIGKILL)
+        code, words = move.guard_ended(5)
+        self.assertEqual((code, words), (0, ''))
+        self.assertEqual(move.status(), 'postmigrate')
+        self.assertEqual(move.dst.spare.cmd('query-status')['status'], 'paused')
+
+    def test_small_and_apart(self):
+        move = self.move(own=True, until='copying')
+        pid = move.state['guard']
+        with open(f'/proc/{pid}/status') as file:
+            status = dict(line.split(':', 1) for line in file)
+        resident = int(status['VmRSS'].split()[0])
+        policy = os.sched_getscheduler(pid)
+        print(f"\n  {self.version}: resident {resident} KiB, locked {status['VmLck'].strip()}, policy {policy}, "
+              f"ready after {move.state['started_ms']:.0f} ms, lateness {move.board.i64(LATENESS) / 1e6:.2f} ms, "
+              f"round trip {move.board.i64(ROUND_TRIP) / 1e6:.2f} ms")
+        self.assertLess(resident, 1536)
+        self.assertEqual(int(status['Threads']), 1)
+        self.assertEqual(os.getsid(pid), pid)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+            os.kill(pid, number)
+        self.assertFalse(select.select([move.guard_pidfd], [], [], 0.05)[0])
+        move.hit(signal.SIGKILL)
+        self.assertEqual(move.guard_ended(10)[0], 0)
+
+    def test_fault_points(self):
+        faults = os.environ.get('SEGUE_GUARD_FAULTS', os.path.join(os.path.dirname(default_guard()), 'segue-guard-faults'))
+        if not os.access(faults, os.X_OK):
+            self.skipTest('segue-guard-faults is not built')
+        with open(default_guard(), 'rb') as shipped:
+            self.assertNotIn(b'guard:held', shipped.read())
+        move = self.move(own=True, until='held', guard=faults, environment={'SEGUE_FAULT_POINT': 'guard:held'})
+        time.sleep(0.05)
+        with open(f"/proc/{move.state['guard']}/stat") as file:
+            self.assertEqual(file.read().rsplit(')', 1)[1].split()[0], 'T')
+        os.kill(move.state['guard'], signal.SIGCONT)
+        move.hit(signal.SIGKILL)
+        self.assertEqual(move.guard_ended(10)[0], 0)
+
+    def settled(self, move):
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline and move.board.u32(GUARD_STATE) not in (ROLLED_BACK, FAILED):
+            time.sleep(0.005)
+        return move.board.u32(GUARD_STATE)
+
+
+def load_tests(loader, _tests, _pattern):
+    suite = unittest.TestSuite()
+    for program in qemus():
+        version = subprocess.run([program, '--version'], capture_output=True, text=True).stdout.split()[3]
+        name = 'Qemu_' + version.split('(')[0].replace('.', '_')
+        case = type(name, (GuardTest,), {'program': program, 'version': version})
+        suite.addTests(loader.loadTestsFromTestCase(case))
+    return suite
+
+
+def main():
+    if len(sys.argv) == 3 and sys.argv[1] == '--stand-in':
+        stand_in(json.loads(sys.argv[2]))
+        return 0
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: the orphaned guardian is ours to wait for.
+    try:
+        unittest.main(argv=[sys.argv[0], *sys.argv[1:]])
+    finally:
+        for version, mode, what, seconds in RESULTS:
+            print(f'  {version:10} {mode:7} {what:40} {seconds * 1000:7.1f} ms')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
