@@ -23,7 +23,8 @@ HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ADDRESS = {'a': '10.77.0.1', 'b': '10.77.0.2'}
 HOSTS = ('a', 'b')
 DEFAULT_RATE = '100MiB/s'
-DEFAULT_MEMORY_KIB = 128 * 1024 + 8  # no multiple of 256 KiB: see README.md, traps
+MEMORY_KIB = 128 * 1024
+ODD_MEMORY_KIB = MEMORY_KIB + 8  # no multiple of 256 KiB: see README.md, traps
 ETHERNET_MTU = 1500
 
 
@@ -201,6 +202,12 @@ class Lab:
     def qemu_path(self, version='10'):
         return run([os.path.join(HERE, 'qemu'), 'path', version], env=dict(os.environ, SEGUE_LAB=self.root)).strip()
 
+    @staticmethod
+    def default_memory_kib(program):
+        """128 MiB; 8 KiB more for a QEMU that loses guest writes under TCG without them."""
+        match = re.search(r'version (\d+)\.', run([program, '--version']))
+        return ODD_MEMORY_KIB if match and int(match.group(1)) < 9 else MEMORY_KIB
+
     def vms(self):
         found = []
         for path in sorted(glob.glob(os.path.join(self.dir, '[ab]', '*.json'))):
@@ -218,7 +225,8 @@ class Lab:
     def start_vm(self, host, name, qemu='10', memory=None, cpus=1, guest='', incoming=False,
                  autostart_incoming=False, disk=None, extra=(), env=None):
         """Starts a QEMU with the lab guest and returns its Vm once its monitors answer (and, unless
-        incoming, the guest is ready). `qemu` is 7.2, 10 or a program's path; `memory` KiB or '128MiB'."""
+        incoming, the guest is ready). `qemu` is 7.2, 10 or a program's path; `memory` is KiB or '128MiB',
+        None: default_memory_kib()."""
         self.base_rate()
         if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9_.-]{0,40}', name):
             raise LabError(f"bad guest name '{name}'")
@@ -233,7 +241,7 @@ class Lab:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(base + ending)
         argv = [program, '-name', name, '-machine', 'pc', '-accel', 'tcg,thread=multi', '-cpu', 'qemu64', '-nodefaults',
-                '-display', 'none', '-m', f'size={parse_memory_kib(memory or DEFAULT_MEMORY_KIB)}K', '-smp', str(cpus),
+                '-display', 'none', '-m', f'size={parse_memory_kib(memory or self.default_memory_kib(program))}K', '-smp', str(cpus),
                 '-kernel', self.tool('guest.elf'), '-append', guest]
         for id_, ending in (('control', '.qmp'), ('guard', '-guard.qmp'), ('spare', '-spare.qmp')):
             argv += ['-chardev', f'socket,id={id_},path={base}{ending},server=on,wait=off', '-mon', f'chardev={id_},mode=control']

@@ -44,7 +44,7 @@ class Migration(LabCase):
                 verdict = dst.verify()
                 beats = merge_beats(src.beats(), dst.beats())
                 gap, calm = longest_gap(beats, started, ended)[0] / 1e6, calm_gap(beats, started, 0.4) / 1e6
-                report(f"QEMU {qemu}, {cpus} vCPU: {(ended - started) / 1e9:.2f} s, downtime {info['downtime']} ms, "
+                report(f"QEMU {qemu}, {cpus} vCPU: {(ended - started) / 1e9:.2f} s, setup {info['setup-time']} ms, downtime {info['downtime']} ms, "
                        f"heartbeat gap {gap:.0f} ms (calm {calm:.1f} ms); {verdict.line}")
                 self.assertTrue(verdict.ok, verdict.line)
                 self.assertEqual(sequence_faults(beats), [])

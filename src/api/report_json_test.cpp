@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cstdlib>
 #include <filesystem>
@@ -264,8 +265,9 @@ std::vector<std::string> every_line() {
     full.out = full.dirtying = mebibytes_per_second(97);
     full.blackout_now = milliseconds{780};
     lines.push_back(report_json(full, context()));
-    for (const std::string_view stage : {"inspecting", "sampling", "guarding", "preparing", "copying", "held", "continued",
-                                         "loaded", "handing-over", "undoing", "closing", "finished"}) {
+    for (const std::string_view stage :
+         {"inspecting", "sampling", "guarding", "preparing", "copying", "held", "continued", "loaded",
+          "handing-over", "undoing", "closing", "finished"}) {
         lines.push_back(report_json(StageReport{milliseconds{10}, stage}, context()));
     }
     for (const Outcome outcome : {Outcome::moved, Outcome::failed, Outcome::refused, Outcome::downtime_exceeded,

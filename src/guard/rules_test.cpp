@@ -41,18 +41,18 @@ View with(View view, auto change) {
 std::vector<Row> table() {
     const Instant never = at_ms(1000) + no_deadline;
     const auto none = RollbackReason::none;
+    const View blind = with(view(Stage::copying), [](View& v) { v.own_monitor = false; });
     std::vector<Row> rows;
     auto add = [&rows](Row row) { rows.push_back(row); };
     add({"nothing sent yet", view(Stage::idle), Action::wait, none, never});
     add({"a running guest needs nobody", view(Stage::copying), Action::wait, none, never});
-    add({"without eyes, Segue's proof counts", with(view(Stage::copying), [](View& v) { v.own_monitor = false; }),
-         Action::wait, none, at_ms(1150)});
-    add({"and its silence", with(view(Stage::copying), [](View& v) { v.own_monitor = false; v.now = at_ms(1150); }),
+    add({"without eyes, Segue's proof counts", blind, Action::wait, none, at_ms(1150)});
+    add({"and its silence", with(blind, [](View& v) { v.now = at_ms(1150); }),
          Action::roll_back, RollbackReason::segue_stalled});
     add({"QEMU stopped by itself", with(view(Stage::copying), [](View& v) { v.stop_seen_at = at_ms(990); }),
          Action::wait, none, at_ms(980 + 250)});
-    add({"a STOP before the last proof is old", with(view(Stage::held), [](View& v) { v.stop_seen_at = at_ms(800); }),
-         Action::wait, none, at_ms(1150)});
+    add({"a STOP before the last proof is old",
+         with(view(Stage::held), [](View& v) { v.stop_seen_at = at_ms(800); }), Action::wait, none, at_ms(1150)});
     add({"held without its STOP", view(Stage::held), Action::wait, none, at_ms(1150)});
     add({"at the deadline", with(view(Stage::continued), [](View& v) { v.now = at_ms(1150); }),
          Action::roll_back, RollbackReason::deadline});

@@ -44,7 +44,8 @@ public:
     /// Runs `action` after the current callback returned.
     void post(std::function<void()> action);
 
-    /// Until `stop()`. May be called again afterwards.
+    /// Until `stop()`; one that came before makes it return at once. May be called again afterwards:
+    /// timers, watches and posted actions are kept.
     void run();
     void stop() noexcept;
 

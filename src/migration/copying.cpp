@@ -255,7 +255,11 @@ void Migration::on_src_resumed() {
     if (stage_ == MigrationStage::undoing) return source_runs();
     if (stage_ >= MigrationStage::copying && stage_ <= MigrationStage::loaded && stopped_by_us_) {
         // It runs again without our doing: QEMU failed the migration, or the guardian rolled back.
-        undo(Outcome::failed, "the source resumed the guest by itself");
+        // Near the deadline it was the guardian, whose own word comes a moment later.
+        const bool late = now_ - ran_at_ >= request_.bounds.max_downtime - reserve_;
+        undo(late ? Outcome::downtime_exceeded : Outcome::failed,
+             late ? "the switchover did not end in time, so the guardian rolled it back"
+                  : "the source resumed the guest by itself");
     }
 }
 
@@ -270,6 +274,14 @@ void Migration::on_src_lost(const Error& error) {
 void Migration::on_src_died() {
     source_lost_ = true;
     source_dead_ = true;
+    if (stage_ == MigrationStage::closing && summary_.guest_on == GuestOn::source) {
+        // Rolled back, and then gone while things were put back.
+        summary_.outcome = Outcome::guest_crashed;
+        summary_.guest_on = GuestOn::nowhere;
+        undo_why_ += "; then the source's QEMU ended";
+        crashed_ = true;
+        return;
+    }
     // From `loaded` on the destination holds a whole copy: it is run, not thrown away.
     if (stage_ >= MigrationStage::loaded && stage_ != MigrationStage::undoing) return;
     if (stage_ == MigrationStage::finished) return;

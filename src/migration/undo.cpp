@@ -38,7 +38,8 @@ void Migration::on_rollback_claim(const Result<AnswerValue>& answer) {
     const auto* claim = answer_as<GuardClaim>(answer);
     // Only this machine claims the word, and it is not handing over.
     SEGUE_ASSERT(claim != nullptr && claim->ours);
-    note({.stage = guard::Stage::undoing, .pass = {}, .ran_at = {}, .budget = {}, .source_runs = source_running_});
+    // Not `source_runs`, even if no STOP was seen: only a proof after the claim may put the guardian to rest.
+    note({.stage = guard::Stage::undoing, .pass = {}, .ran_at = {}, .budget = {}, .source_runs = false});
     make_source_run();
 }
 
@@ -221,7 +222,11 @@ void Migration::next_closing_step() {
         }
         break;
     }
-    if (guard_started_) tell(GuardCommand{GuardRelease{}});
+    // With the source's monitor lost only the guardian can put its settings back: not released, it does so
+    // as soon as this process ends.
+    const bool guardian_must_put_back = source_lost_ && !source_dead_ && !moved && src_changed_;
+    if (guardian_must_put_back) left_undone_.emplace_back("the guardian puts the source's settings back");
+    if (guard_started_ && !guardian_must_put_back) tell(GuardCommand{GuardRelease{}});
     if (!moved && !crashed_) summary_.error = undo_sentence();
     if (crashed_)
         summary_.error = undo_why_ + "; the guest runs nowhere, and no stale copy was started: start it again";

@@ -11,239 +11,23 @@ skipped), SEGUE_GUARD_QEMUS (space-separated programs; default: the distribution
 import contextlib
 import ctypes
 import json
-import mmap
 import os
 import random
 import select
 import shutil
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
 
+from stand_in import (BOARD_STATES, CAPS, GUARD_STATE, LATENESS, OWN, ROUND_TRIP, VERDICT, Board, Qmp, stamp_s)
+
+FAILED, ROLLED_BACK = BOARD_STATES['failed'], BOARD_STATES['rolled_back']
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 
-# guard/board.hpp; board_test.cpp holds these places.
-VERDICT, STAGE, PASS, RAN_AT, BUDGET, SOURCE_RUNS, STOOD = 8, 12, 16, 24, 32, 40, 44
-PUT_BACK_LENGTH, PUT_BACK = 48, 52
-GUARD_STATE = 52 + 16 * 1024
-REASON, OWN, LATENESS, ROUND_TRIP, RESUMED = (GUARD_STATE + n for n in (4, 8, 12, 20, 28))
-BOARD_BYTES = GUARD_STATE + 36
-STAGES = {'idle': 0, 'copying': 1, 'switching': 2, 'held': 3, 'continued': 4, 'loaded': 5, 'undoing': 6, 'over': 7}
-WATCHING, ROLLED_BACK, NEEDS_HELP, FAILED = 1, 3, 4, 5
-SO_MAX_PACING_RATE = 47
-
-
-def now_ns():
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-
-
-class Board:
-    def __init__(self, fd=None):
-        self.fd = os.memfd_create('segue-board') if fd is None else fd
-        if fd is None:
-            os.ftruncate(self.fd, BOARD_BYTES)
-        self.map = mmap.mmap(self.fd, BOARD_BYTES)
-        if fd is None:
-            struct.pack_into('=II', self.map, 0, 0x53475545, 1)
-
-    def u32(self, at, value=None):
-        if value is not None:
-            struct.pack_into('=I', self.map, at, value)
-        return struct.unpack_from('=I', self.map, at)[0]
-
-    def i64(self, at, value=None):
-        if value is not None:
-            struct.pack_into('=q', self.map, at, value)
-        return struct.unpack_from('=q', self.map, at)[0]
-
-
-class Qmp:
-    def __init__(self, path, timeout=10):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(timeout)
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                self.sock.connect(path)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.005)
-        self.buffer = b''
-        self.events = []
-        self.number = 0
-        self.message()
-        self.cmd('qmp_capabilities')
-
-    def message(self):
-        while b'\n' not in self.buffer:
-            data = self.sock.recv(65536)
-            if not data:
-                raise EOFError
-            self.buffer += data
-        line, self.buffer = self.buffer.split(b'\n', 1)
-        return json.loads(line)
-
-    def take(self, seconds):
-        """Events that arrive within `seconds` (at least what is there)."""
-        while b'\n' in self.buffer or select.select([self.sock], [], [], seconds)[0]:
-            message = self.message()
-            if 'event' in message:
-                self.events.append(message)
-                return message
-        return None
-
-    def send(self, name, args=None, fds=()):
-        self.number += 1
-        text = json.dumps({'execute': name, 'id': self.number, **({'arguments': args} if args else {})}).encode()
-        if fds:
-            self.sock.sendmsg([text], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack('i', fds[0]))])
-        else:
-            self.sock.sendall(text)
-
-    def cmd(self, name, args=None, fds=()):
-        self.send(name, args, fds)
-        while True:
-            message = self.message()
-            if 'event' in message:
-                self.events.append(message)
-            elif message.get('id') != self.number:
-                continue  # The answer to something that was only sent.
-            elif 'error' in message:
-                raise RuntimeError(f"{name}: {message['error']['desc']}")
-            else:
-                return message['return']
-
-    def wait_event(self, name, seconds, status=None):
-        deadline = time.monotonic() + seconds
-        seen = 0
-        while True:
-            for event in self.events[seen:]:
-                if event['event'] == name and status in (None, event.get('data', {}).get('status')):
-                    return event
-            seen = len(self.events)
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return None
-            self.take(left)
-
-
-def stamp_s(event):
-    return event['timestamp']['seconds'] + event['timestamp']['microseconds'] * 1e-6
-
-
-CAPS = ['return-path', 'events', 'pause-before-switchover']
-SLOW, FAST = 40_000, 2_000_000_000
-
-
-# ---- the stand-in for Segue ----------------------------------------------------------------
-
-def stand_in(job):
-    """Moves as far as job['until'] and stays there, its proofs of a running guest kept up to date."""
-    board = Board()
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    src = Qmp(job['src'])
-    pidfd, dst = os.pidfd_open(os.getpid()), os.pidfd_open(job['dst_pid'])
-    words = [job['guard'], '--control', str(theirs.fileno()), '--board', str(board.fd),
-             '--segue-pidfd', str(pidfd), '--dst-pidfd', str(dst), '--src-monitor', job['src']]
-    if job['own']:
-        words += ['--guard-monitor', job['own']]
-    began = time.monotonic()
-    guard = subprocess.Popen(words, pass_fds=[theirs.fileno(), board.fd, pidfd, dst])
-    theirs.close()
-    assert ours.recv(1) == b'W'
-    started_ms = (time.monotonic() - began) * 1000
-
-    def say(word, **more):
-        print(json.dumps({'at': word, 'board_fd': board.fd, 'guard': guard.pid, 'started_ms': started_ms, **more}),
-              flush=True)
-
-    def stage(name):
-        board.u32(STAGE, STAGES[name])
-        with contextlib.suppress(OSError):
-            ours.send(b'D')
-
-    def stay(running):
-        """Until killed. As a healthy Segue that has nothing to say but that the guest runs."""
-        ours.setblocking(False)
-        while True:
-            if running:
-                board.i64(RAN_AT, now_ns())
-            with contextlib.suppress(BlockingIOError):
-                note = ours.recv(1)
-                if note == b'H' and job.get('helps'):
-                    stage('undoing')
-                    src.cmd('migrate_cancel')
-                    if src.wait_event('RESUME', 1):
-                        board.u32(SOURCE_RUNS, 1)
-                        stage('undoing')
-                if not note:
-                    ours.setblocking(True)
-            time.sleep(0.005)
-
-    put_back = ''.join(json.dumps(line) + '\n' for line in [
-        {'execute': 'migrate-set-capabilities', 'arguments': {'capabilities': [
-            {'capability': name, 'state': False} for name in CAPS]}},
-        {'execute': 'migrate-set-parameters', 'arguments': {'downtime-limit': 300, 'max-bandwidth': 128 << 20}},
-    ]).encode()
-    board.map[PUT_BACK:PUT_BACK + len(put_back)] = put_back
-    board.u32(PUT_BACK_LENGTH, len(put_back))
-    board.i64(RAN_AT, now_ns())
-    board.i64(BUDGET, int(job['budget_s'] * 1e9))
-    src.cmd('migrate-set-capabilities', {'capabilities': [{'capability': name, 'state': True} for name in CAPS]})
-    src.cmd('migrate-set-parameters', {'downtime-limit': 1, 'max-bandwidth': 0})
-    if job['until'] == 'idle':
-        say('idle')
-        stay(True)
-
-    if job.get('report_early'):
-        say('start')
-    stream = socket.create_connection(('127.0.0.1', job['port']))
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    slow_copy = job['until'] == 'copying'
-    stream.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, SLOW if slow_copy else FAST)
-    ours.sendmsg([b'S'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack('i', stream.fileno()))])
-    if job.get('brake'):
-        fd = os.open(job['brake'], os.O_WRONLY)
-        ours.sendmsg([b'F-1\n'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack('i', fd))])
-    src.cmd('getfd', {'fdname': 'stream'}, fds=[stream.fileno()])
-    stage('copying')
-    src.cmd('migrate', {'uri': 'fd:stream'})
-    if slow_copy:
-        time.sleep(0.1)
-        say('copying')
-        stay(True)
-    while not src.wait_event('MIGRATION', 0.005, 'pre-switchover'):
-        board.i64(RAN_AT, now_ns())
-        board.u32(PASS, sum(event['event'] == 'MIGRATION_PASS' for event in src.events))
-    stage('held')
-    if job['until'] == 'held':
-        say('held')
-        stay(False)
-    if job['until'] == 'continued':
-        stream.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, SLOW)
-    if job.get('stop_dst'):
-        os.kill(job['dst_pid'], signal.SIGSTOP)
-    stage('continued')
-    src.send('migrate-continue', {'state': 'pre-switchover'})
-    if job['until'] == 'continued':
-        time.sleep(0.1)
-        say('continued')
-        stay(False)
-    assert src.wait_event('MIGRATION', 20, 'completed')
-    stage('loaded')
-    say('loaded')
-    stay(False)
-
-
-# ---- the tests -----------------------------------------------------------------------------
 
 def default_guard():
     built = os.path.join(ROOT, 'build/release/bin/segue-guard')
@@ -262,9 +46,10 @@ def qemus():
 
 class Qemu:
     def __init__(self, program, folder, name, incoming):
-        self.paths = {role: os.path.join(folder, f'{name}-{role}.qmp') for role in ('control', 'guard', 'spare')}
-        words = [program, '-machine', 'pc,accel=tcg', '-m', '130M', '-display', 'none', '-nodefaults', '-vga', 'none',
-                 '-drive', f'file={folder}/disk.raw,format=raw,if=virtio,cache=none']
+        self.paths = {role: os.path.join(folder, f'{name}-{role}.qmp')
+                      for role in ('control', 'guard', 'spare')}
+        words = [program, '-machine', 'pc,accel=tcg', '-m', '130M', '-display', 'none', '-nodefaults',
+                 '-vga', 'none', '-drive', f'file={folder}/disk.raw,format=raw,if=virtio,cache=none']
         for path in self.paths.values():
             words += ['-qmp', f'unix:{path},server=on,wait=off']
         if incoming:
@@ -305,14 +90,16 @@ class Move:
         self.stack.callback(self.dst.stop)
         dst = self.dst.spare
         dst.cmd('migrate-set-capabilities', {'capabilities': [
-            {'capability': name, 'state': True} for name in ('return-path', 'events', 'late-block-activate')]})
+            {'capability': name, 'state': True}
+            for name in ('return-path', 'events', 'late-block-activate')]})
         dst.cmd('migrate-incoming', {'uri': 'tcp:127.0.0.1:0'})
         port = int(dst.cmd('query-migrate')['socket-address'][0]['port'])
-        job.update(src=self.src.paths['control'], own=self.src.paths['guard'] if own else None, until=until,
-                   budget_s=budget_s, guard=guard or default_guard(), dst_pid=self.dst.process.pid, port=port,
-                   brake=self.brake)
-        self.segue = subprocess.Popen([sys.executable, os.path.abspath(__file__), '--stand-in', json.dumps(job)],
-                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **environment})
+        job.update(src=self.src.paths['control'], own=self.src.paths['guard'] if own else None,
+                   until=until, budget_s=budget_s, guard=guard or default_guard(),
+                   dst_pid=self.dst.process.pid, port=port, brake=self.brake)
+        words = [sys.executable, os.path.join(HERE, 'stand_in.py'), json.dumps(job)]
+        self.segue = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                      env={**os.environ, **environment})
         self.stack.callback(self._end_segue)
         line = self.segue.stdout.readline()
         if not line:
@@ -410,7 +197,8 @@ class GuardTest(unittest.TestCase):
         if stood:
             self.assertIsNotNone(resume)
             took = stamp_s(resume) - at
-            RESULTS.append((self.version, 'own' if own else 'queued', until + ('+dst stopped' if job else ''), took))
+            what = until + ('+dst stopped' if job else '')
+            RESULTS.append((self.version, 'own' if own else 'queued', what, took))
             self.assertLess(took, budget_s)
         self.assertIn('the guest runs on the source', words)
         self.assertEqual(words.count('\n'), 1, words)
@@ -481,7 +269,8 @@ class GuardTest(unittest.TestCase):
                 self.assertIsNotNone(resume)
                 stop = move.src.spare.wait_event('STOP', 0)
                 stood = stamp_s(resume) - stamp_s(stop)
-                RESULTS.append((self.version, 'own' if own else 'queued', f'{until}, deadline 250 ms: stood', stood))
+                what = f'{until}, deadline 250 ms: stood'
+                RESULTS.append((self.version, 'own' if own else 'queued', what, stood))
                 self.assertLess(stood, 0.35)
                 self.assertGreater(stood, 0.2)
                 if own:
@@ -493,6 +282,17 @@ class GuardTest(unittest.TestCase):
                 self.assertEqual(code, 0, words)
                 self.assertIn('(deadline)', words)
                 self.restored(move)
+
+    def test_source_gone_too(self):
+        """Killing the QEMU that owns the guest is a guest crash: said so, and nothing is started."""
+        move = self.move(own=True, until='held')
+        move.src.process.kill()
+        move.src.process.wait()
+        move.hit(signal.SIGKILL)
+        code, words = move.guard_ended(5)
+        self.assertEqual(code, 1, words)
+        self.assertIn('the source QEMU is gone', words)
+        self.assertEqual(move.board.u32(GUARD_STATE), FAILED)
 
     def test_needs_help_and_gets_it(self):
         move = self.move(own=False, until='held', budget_s=0.25, helps=True)
@@ -522,9 +322,9 @@ class GuardTest(unittest.TestCase):
             status = dict(line.split(':', 1) for line in file)
         resident = int(status['VmRSS'].split()[0])
         policy = os.sched_getscheduler(pid)
-        print(f"\n  {self.version}: resident {resident} KiB, locked {status['VmLck'].strip()}, policy {policy}, "
-              f"ready after {move.state['started_ms']:.0f} ms, lateness {move.board.i64(LATENESS) / 1e6:.2f} ms, "
-              f"round trip {move.board.i64(ROUND_TRIP) / 1e6:.2f} ms")
+        print(f"\n  {self.version}: resident {resident} KiB, locked {status['VmLck'].strip()}, "
+              f"policy {policy}, ready after {move.state['started_ms']:.0f} ms, "
+              f"lateness {move.board.i64(LATENESS) / 1e6:.2f} ms, round trip {move.board.i64(ROUND_TRIP) / 1e6:.2f} ms")
         self.assertLess(resident, 1536)
         self.assertEqual(int(status['Threads']), 1)
         self.assertEqual(os.getsid(pid), pid)
@@ -535,12 +335,14 @@ class GuardTest(unittest.TestCase):
         self.assertEqual(move.guard_ended(10)[0], 0)
 
     def test_fault_points(self):
-        faults = os.environ.get('SEGUE_GUARD_FAULTS', os.path.join(os.path.dirname(default_guard()), 'segue-guard-faults'))
+        beside = os.path.join(os.path.dirname(default_guard()), 'segue-guard-faults')
+        faults = os.environ.get('SEGUE_GUARD_FAULTS', beside)
         if not os.access(faults, os.X_OK):
             self.skipTest('segue-guard-faults is not built')
         with open(default_guard(), 'rb') as shipped:
             self.assertNotIn(b'guard:held', shipped.read())
-        move = self.move(own=True, until='held', guard=faults, environment={'SEGUE_FAULT_POINT': 'guard:held'})
+        move = self.move(own=True, until='held', guard=faults,
+                         environment={'SEGUE_FAULT_POINT': 'guard:held'})
         time.sleep(0.05)
         with open(f"/proc/{move.state['guard']}/stat") as file:
             self.assertEqual(file.read().rsplit(')', 1)[1].split()[0], 'T')
@@ -566,10 +368,8 @@ def load_tests(loader, _tests, _pattern):
 
 
 def main():
-    if len(sys.argv) == 3 and sys.argv[1] == '--stand-in':
-        stand_in(json.loads(sys.argv[2]))
-        return 0
-    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: the orphaned guardian is ours to wait for.
+    # PR_SET_CHILD_SUBREAPER: the orphaned guardian is ours to wait for.
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
     try:
         unittest.main(argv=[sys.argv[0], *sys.argv[1:]])
     finally:

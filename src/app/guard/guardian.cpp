@@ -1,6 +1,7 @@
 #include "app/guard/guardian.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <poll.h>
 #include <sys/socket.h>

@@ -40,6 +40,9 @@ void stand_apart() noexcept {
     for (const int signal : {SIGHUP, SIGINT, SIGTERM, SIGPIPE}) {
         static_cast<void>(::signal(signal, SIG_IGN));
     }
+    sigset_t none;
+    static_cast<void>(::sigemptyset(&none));
+    static_cast<void>(::sigprocmask(SIG_SETMASK, &none, nullptr));  // The alarm in `tell` must be heard.
     const int score = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (score < 0) return;
     static_cast<void>(!::write(score, "-1000", 5));  // Only root may; else the score stays.

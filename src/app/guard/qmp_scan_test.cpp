@@ -33,10 +33,11 @@ TEST(QmpScan, GreetingWithAndWithoutOob) {
 }
 
 TEST(QmpScan, EventsAndAnswersInOneRead) {
-    const auto messages = scan("{\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, \"event\": \"STOP\"}\r\n"
-                               "{\"return\": {\"status\": \"running\", \"running\": true}, \"id\": 17}\r\n"
-                               "{\"id\":18,\"error\":{\"class\":\"GenericError\",\"desc\":\"no \\\"lock\\\"\"}}"
-                               "{\"event\":\"MIGRATION\",\"data\":{\"status\":\"pre-switchover\"}}");
+    const auto messages = scan(
+        "{\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, \"event\": \"STOP\"}\r\n"
+        "{\"return\": {\"status\": \"running\", \"running\": true}, \"id\": 17}\r\n"
+        "{\"id\":18,\"error\":{\"class\":\"GenericError\",\"desc\":\"no \\\"lock\\\"\"}}"
+        "{\"event\":\"MIGRATION\",\"data\":{\"status\":\"pre-switchover\"}}");
     ASSERT_EQ(messages.size(), 4U);
     EXPECT_TRUE(messages[0].event.is("STOP"));
     EXPECT_EQ(messages[0].id, 0U);
@@ -59,7 +60,8 @@ TEST(QmpScan, PrettyPrinted) {
 }
 
 TEST(QmpScan, YankInstances) {
-    const auto with = scan(R"({"return":[{"type":"block-node","node-name":"migration"},{"type":"migration"}],"id":4})");
+    const auto with =
+        scan(R"({"return":[{"type":"block-node","node-name":"migration"},{"type":"migration"}],"id":4})");
     ASSERT_EQ(with.size(), 1U);
     EXPECT_TRUE(with[0].migration_yank);
     const auto without = scan(R"({"return":[{"type":"block-node","node-name":"migration"}],"id":4})");

@@ -20,8 +20,8 @@ constexpr Duration gone_after = milliseconds{300};
 /// Between two looks at QEMU's run state: RESUME came 0.1 to 15 ms after its cause (measured).
 constexpr Duration look_first = milliseconds{2};
 constexpr Duration look_last = milliseconds{50};
-/// From SIGKILL to a readable pidfd took under 10 ms for a guest of 130 MiB; one with much memory takes
-/// longer. Past this we go on: it will never run guest code again, and `cont` is retried.
+/// SIGKILL, pidfd readable and `cont` took 3 to 10 ms in all for a guest of 130 MiB (measured); one with
+/// much memory takes longer. Past this we go on: it will never run guest code again, and `cont` is retried.
 constexpr Duration kill_wait = milliseconds{250};
 /// QEMU's own cleaning up after a migration ends within milliseconds of RESUME.
 constexpr Duration cleanup_wait = seconds{10};

@@ -320,7 +320,8 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
     }
     const std::string shown = plain_text(command);
     if (command.starts_with("-")) {
-        return wrong(fmt::format("{} stands before the command: write segue migrate VM first, options after it", shown));
+        return wrong(
+            fmt::format("{} stands before the command: write segue migrate VM first, options after it", shown));
     }
     if (command.starts_with("qmp:")) {
         return wrong(fmt::format("\"{}\" is not a command: did you mean segue migrate {}?", shown, shown));
@@ -355,7 +356,9 @@ std::size_t edits_between(std::string_view a, std::string_view b) {
 std::string_view nearest_word(std::string_view word, const std::vector<std::string>& known) {
     constexpr std::size_t word_bytes_max = 64;
     if (word.size() > word_bytes_max) return {};
-    const auto letters = [](std::string_view text) { return text.substr(std::min(text.find_first_not_of('-'), text.size())); };
+    const auto letters = [](std::string_view text) {
+        return text.substr(std::min(text.find_first_not_of('-'), text.size()));
+    };
     std::string_view best;
     std::size_t best_edits = 0;
     for (const std::string& candidate : known) {

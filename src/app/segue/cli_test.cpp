@@ -113,7 +113,8 @@ TEST(CommandLine, helps_and_says_its_version) {
         ASSERT_TRUE(parsed && std::holds_alternative<Help>(*parsed)) << words;
         EXPECT_EQ(std::get<Help>(*parsed).text, help_text);
     }
-    for (const char* words : {"help migrate", "migrate --help", "migrate -h", "migrate qmp:/a --help", "migrate --json -h"}) {
+    for (const char* words :
+         {"help migrate", "migrate --help", "migrate -h", "migrate qmp:/a --help", "migrate --json -h"}) {
         const auto parsed = parse(split(words));
         ASSERT_TRUE(parsed && std::holds_alternative<Help>(*parsed)) << words;
         EXPECT_EQ(std::get<Help>(*parsed).text, migrate_help_text);
@@ -279,7 +280,8 @@ TEST(CommandLine, shows_no_control_characters_back) {
 }
 
 TEST(CommandLine, takes_paths_with_blanks_and_brackets) {
-    const auto parsed = parse({"migrate", "qmp:[a, b].qmp", "--dst-qmp", "[/run/my b,c]", "--data-address", "[fd00::2]"});
+    const auto parsed =
+        parse({"migrate", "qmp:[a, b].qmp", "--dst-qmp", "[/run/my b,c]", "--data-address", "[fd00::2]"});
     ASSERT_TRUE(parsed) << parsed.error().message;
     const Migrate& m = std::get<Migrate>(*parsed);
     EXPECT_EQ(m.src_qmp, "[a, b].qmp");

@@ -58,8 +58,8 @@ Exit    0 moved   1 failed, guest on the source   2 refused, nothing changed
 
 Examples
   segue migrate qmp:/run/a.qmp --dst-qmp /run/b.qmp --data-address 10.77.0.2
-  segue migrate qmp:/run/a.qmp --dst-qmp /run/b.qmp --max-downtime 500ms \
-        --dry-run --data-address [fd00::2]:4444 --timeout 10min --max-bandwidth 1Gbit/s
+  segue migrate qmp:/run/a.qmp --dst-qmp /run/b.qmp --data-address [fd00::2] \
+        --max-downtime 500ms --timeout 10min --max-bandwidth 1Gbit/s --dry-run
 )";
 
 /// What to write after `option`, as the end of a sentence.

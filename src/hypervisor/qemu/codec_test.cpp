@@ -13,23 +13,28 @@ namespace {
 
 namespace json = boost::json;
 
-// Captured from Debian's QEMU 7.2.22; the event with data and the newer greeting have QEMU 10's form.
+// Captured from Debian's QEMU 7.2.22; the newer greeting is written after its form.
 constexpr std::string_view greeting_7_2 =
-    R"({"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": "Debian 1:7.2+dfsg-7+deb12u18+b3"}, "capabilities": ["oob"]}})"
+    R"({"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, )"
+    R"("package": "Debian 1:7.2+dfsg-7+deb12u18+b3"}, "capabilities": ["oob"]}})"
     "\r\n";
 constexpr std::string_view greeting_10 =
-    R"({"QMP": {"version": {"qemu": {"micro": 13, "minor": 0, "major": 10}, "package": "Debian 1:10.0.13+ds-0+deb13u1"}, "capabilities": ["oob"]}})"
+    R"({"QMP": {"version": {"qemu": {"micro": 13, "minor": 0, "major": 10}, )"
+    R"("package": "Debian 1:10.0.13+ds-0+deb13u1"}, "capabilities": ["oob"]}})"
     "\r\n";
 constexpr std::string_view replies_7_2 =
     "{\"return\": {}, \"id\": 1}\r\n"
     "{\"return\": {\"status\": \"prelaunch\", \"singlestep\": false, \"running\": false}, \"id\": 2}\r\n"
-    "{\"id\": 3, \"error\": {\"class\": \"CommandNotFound\", \"desc\": \"The command nonsense has not been found\"}}\r\n"
+    "{\"id\": 3, \"error\": {\"class\": \"CommandNotFound\", "
+    "\"desc\": \"The command nonsense has not been found\"}}\r\n"
     "{\"return\": [{\"type\": \"chardev\", \"id\": \"compat_monitor0\"}], \"id\": 8}\r\n"
     "{\"error\": {\"class\": \"GenericError\", \"desc\": \"JSON parse error, expecting value\"}}\r\n"
     "{\"timestamp\": {\"seconds\": 1795275423, \"microseconds\": 702982}, \"event\": \"RESUME\"}\r\n"
     "{\"return\": {}, \"id\": 9}\r\n"
-    "{\"id\": 7, \"error\": {\"class\": \"GenericError\", \"desc\": \"No file descriptor supplied via SCM_RIGHTS\"}}\r\n"
-    "{\"timestamp\": {\"seconds\": 1795275424, \"microseconds\": 304678}, \"event\": \"SHUTDOWN\", \"data\": {\"guest\": false, \"reason\": \"host-qmp-quit\"}}\r\n";
+    "{\"id\": 7, \"error\": {\"class\": \"GenericError\", "
+    "\"desc\": \"No file descriptor supplied via SCM_RIGHTS\"}}\r\n"
+    "{\"timestamp\": {\"seconds\": 1795275424, \"microseconds\": 304678}, \"event\": \"SHUTDOWN\", "
+    "\"data\": {\"guest\": false, \"reason\": \"host-qmp-quit\"}}\r\n";
 
 /// One line a message, for comparing.
 std::string describe(const Message& message) {
@@ -100,7 +105,8 @@ TEST(MessageReader, understands_messages_without_anything_between_them) {
 }
 
 TEST(MessageReader, keeps_large_numbers_whole) {
-    EXPECT_EQ(read_all(R"({"return":{"max-bandwidth":9223372036854775807,"x":18446744073709551615},"id":18446744073709551615})"),
+    EXPECT_EQ(read_all(R"({"return":{"max-bandwidth":9223372036854775807,"x":18446744073709551615},)"
+                       R"("id":18446744073709551615})"),
               "reply 18446744073709551615 {\"max-bandwidth\":9223372036854775807,\"x\":18446744073709551615}\n");
 }
 
@@ -112,7 +118,8 @@ TEST(MessageReader, takes_an_answer_without_a_number_of_ours_as_a_complaint) {
 }
 
 TEST(MessageReader, gives_a_stamp_of_zero_where_there_is_none_to_use) {
-    for (const char* stamp : {R"({"seconds":-1,"microseconds":-1})", R"({"seconds":9223372036854775807,"microseconds":1})",
+    for (const char* stamp : {R"({"seconds":-1,"microseconds":-1})",
+                              R"({"seconds":9223372036854775807,"microseconds":1})",
                               R"({"seconds":1,"microseconds":1000000})", R"({"seconds":"1","microseconds":0})", "7"}) {
         EXPECT_EQ(read_all(std::string(R"({"event":"STOP","timestamp":)") + stamp + "}"), "event STOP {} 0\n");
     }
@@ -134,7 +141,8 @@ TEST(MessageReader, is_corrupt_for_good_after_what_is_not_qmp) {
 
 TEST(MessageReader, hands_out_what_was_whole_before_the_fault_and_then_tells_it) {
     MessageReader reader;
-    const auto first = reader.feed(std::string_view("{\"return\":{},\"id\":1}{\"return\":{},\"id\":2}oops{\"return\":{},\"id\":3}"));
+    const auto first = reader.feed(std::string_view(
+        "{\"return\":{},\"id\":1}{\"return\":{},\"id\":2}oops{\"return\":{},\"id\":3}"));
     ASSERT_TRUE(first);
     EXPECT_EQ(describe(*first), "reply 1 {}\nreply 2 {}\n");
     const auto second = reader.feed(std::string_view());

@@ -410,8 +410,8 @@ void Connection::Impl::lose(Error reason) {
         if (!command.on_reply || (command.sent && !was_ready)) continue;
         command.on_reply(std::unexpected(
             error(ErrorKind::unavailable,
-                  fmt::format("the connection was lost {} \"{}\"", command.sent ? "before the answer to" : "before sending",
-                              command.name),
+                  fmt::format("the connection was lost {} \"{}\"",
+                              command.sent ? "before the answer to" : "before sending", command.name),
                   to_string(reason))));
         if (abandoned) return;
     }

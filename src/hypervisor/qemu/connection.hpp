@@ -7,6 +7,13 @@
 /// the wire, others wait in order; an out-of-band command never waits. Events come with arrival stamps.
 /// A monitor that does not greet within `greeting_timeout` is held by somebody: the error names the
 /// holder's pid and program, and what to configure (a second -qmp socket).
+/// Kinds in on_ready: `conflict` held by a process that could be named; `timed_out` no greeting, holder
+/// unknown or QEMU blocked; `unavailable` nobody listens; `refused` no permission; `invalid` bad path;
+/// `corrupt` no monitor. A refused command is `refused`, one that QEMU does not know `unsupported`.
+/// Commands may be given before on_ready: they wait for it. A command that timed out on the wire keeps
+/// its place among the outstanding until QEMU's late reply; one with a descriptor waits for the one
+/// before (QEMU keeps only the last descriptor it read). The destructor calls nobody: commands without
+/// an answer are dropped. It may run inside any callback.
 /// Thread: the loop's. Ownership: holds its socket; the loop must outlive it.
 
 #include <boost/json/object.hpp>

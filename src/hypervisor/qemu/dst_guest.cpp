@@ -123,14 +123,16 @@ void DstGuest::Impl::on(const DstKill&, const CallPtr& call) {
         if (auto killed = process->kill(); !killed) return call->answer_later(std::unexpected(killed.error()));
         return await_death(call);
     }
-    if (qemu.lost() && told_to_quit) return call->answer_later(Done{});
+    if (qemu.lost()) {
+        if (told_to_quit) return call->answer_later(Done{});
+        return call->answer_later(fail(ErrorKind::unavailable, "the destination QEMU's process cannot be seen from "
+                                                               "here, and its monitor is gone"));
+    }
     await_death(call);
     told_to_quit = true;
     // The loss of the connection answers the call; it comes with or without an answer to this.
-    qemu.connection().execute("quit", {}, call->left(), [this, call](const Result<json::value>& reply) {
-        if (!reply && (reply.error().kind == ErrorKind::refused || qemu.lost())) {
-            call->answer(std::unexpected(reply.error()));
-        }
+    qemu.connection().execute("quit", {}, call->left(), [call](const Result<json::value>& reply) {
+        if (!reply && reply.error().kind == ErrorKind::refused) call->answer(std::unexpected(reply.error()));
     });
 }
 

@@ -16,7 +16,7 @@ namespace {
 
 namespace json = boost::json;
 
-/// PCI bridges behind bridges, and block drivers on block drivers. Real ones stay below 6.
+/// Block drivers on block drivers. Real ones stay below 6.
 constexpr int nesting_max = 16;
 
 constexpr std::array<std::string_view, 8> legacy_option_devices{
@@ -31,22 +31,6 @@ std::string child_type(const std::string& type) {
     constexpr std::string_view opening = "child<";
     if (!type.starts_with(opening) || !type.ends_with('>')) return {};
     return type.substr(opening.size(), type.size() - opening.size() - 1);
-}
-
-void add_pci_devices(const json::value* list, const std::string& parent, int depth, std::vector<Device>& devices) {
-    if (depth > nesting_max) return;
-    for (const json::value& device : elements(list)) {
-        const std::string place =
-            fmt::format("{}{:02x}.{:x}", parent, number(device, "slot"), number(device, "function"));
-        if (const json::value* id = member(device, "id")) {
-            devices.push_back({place, fmt::format("{:04x}:{:04x} {:04x}:{:04x}", number(*id, "vendor"),
-                                                  number(*id, "device"), number(*id, "subsystem-vendor"),
-                                                  number(*id, "subsystem"))});
-        }
-        if (const json::value* bridge = member(device, "pci_bridge")) {
-            add_pci_devices(member(*bridge, "devices"), place + "/", depth + 1, devices);
-        }
-    }
 }
 
 bool is_file_driver(const std::string& driver) { return driver == "file" || driver == "host_device"; }
@@ -113,10 +97,16 @@ std::vector<Device> pci_devices(const json::value& query_pci) {
     std::vector<Device> devices;
     std::size_t root = 0;
     for (const json::value& bus : elements(&query_pci)) {
-        // Root buses only; several exist with pxb, and come in the order of the command line.
-        const std::string place = root == 0 ? "pci " : fmt::format("pci root {} ", root);
-        add_pci_devices(member(bus, "devices"), place, 0, devices);
+        const std::string place = root == 0 ? "pci" : fmt::format("pci root {}", root);
         ++root;
+        for (const json::value& device : elements(member(bus, "devices"))) {
+            const json::value* id = member(device, "id");
+            if (id == nullptr) continue;
+            devices.push_back(
+                {fmt::format("{} {:02x}.{:x}", place, number(device, "slot"), number(device, "function")),
+                 fmt::format("{:04x}:{:04x} {:04x}:{:04x}", number(*id, "vendor"), number(*id, "device"),
+                             number(*id, "subsystem-vendor"), number(*id, "subsystem"))});
+        }
     }
     return devices;
 }

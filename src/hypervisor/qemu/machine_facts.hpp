@@ -18,8 +18,8 @@ namespace segue::qemu {
 /// board's own come with its type, and QEMU versions name them differently).
 [[nodiscard]] std::vector<Device> qom_devices(std::string_view folder, const boost::json::value& qom_list);
 
-/// Every PCI function as "pci 00.1/03.0" (slot.function from the root to it: bus numbers are given by the
-/// guest's firmware, which has not run on a destination) and "vendor:device subsystem".
+/// PCI functions of the root buses as "pci 03.0" and "vendor:device subsystem". Not those behind bridges:
+/// QEMU finds them by the bus numbers that the guest's firmware gives, and it has not run on a destination.
 [[nodiscard]] std::vector<Device> pci_devices(const boost::json::value& query_pci);
 
 /// Writable images, each file once. Relative paths are taken from `working_directory`.

@@ -3,7 +3,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -14,6 +14,9 @@
 namespace segue::qemu {
 namespace {
 
+// By number: glibc 2.36 declares its wrappers without C linkage.
+int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
+
 bool has_thread(pid_t pid, pid_t thread) {
     const std::string path = "/proc/" + std::to_string(pid) + "/task/" + std::to_string(thread);
     return ::access(path.c_str(), F_OK) == 0;
@@ -23,7 +26,7 @@ bool has_thread(pid_t pid, pid_t thread) {
 
 std::optional<Process> Process::with_threads(pid_t pid, const std::vector<pid_t>& threads) {
     if (pid <= 0 || threads.empty()) return std::nullopt;
-    Fd pidfd(::pidfd_open(pid, 0));
+    Fd pidfd(open_pidfd(pid));
     if (!pidfd) return std::nullopt;
     for (const pid_t thread : threads) {
         if (!has_thread(pid, thread)) return std::nullopt;
@@ -40,7 +43,7 @@ bool Process::dead() const noexcept {
 }
 
 Result<void> Process::kill() const {
-    if (::pidfd_send_signal(pidfd_.get(), SIGKILL, nullptr, 0) == 0 || errno == ESRCH) return {};
+    if (::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0) == 0 || errno == ESRCH) return {};
     const int reason = errno;
     return fail(ErrorKind::refused, "QEMU's process " + std::to_string(pid_) + " could not be killed",
                 std::strerror(reason));

@@ -240,7 +240,8 @@ TEST_F(RealQemuConnection, names_a_holder_that_is_another_process) {
     ASSERT_GT(child, 0);
     // Close-on-exec does not close at fork, so that the child holds the connection when ours is gone.
     taken->connection.reset();
-    EXPECT_EQ(describe_monitor_holder(path).substr(0, 4 + std::to_string(child).size()), "pid " + std::to_string(child));
+    EXPECT_EQ(describe_monitor_holder(path).substr(0, 4 + std::to_string(child).size()),
+              "pid " + std::to_string(child));
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);
 }
@@ -259,7 +260,8 @@ TEST_F(RealQemuConnection, does_not_take_itself_for_the_holder_when_qemu_accepte
         const auto holder = open_ready();
         const auto second = open(qemu->monitor(0), milliseconds{20});
         holder->connection.reset();
-        ::usleep(static_cast<useconds_t>(100 * i));
+        const Instant later = loop.now() + std::chrono::microseconds{100 * i};
+        while (loop.now() < later) {}
         qemu->stop();
         spin_until([&] { return second->ready.has_value(); });
         if (!second->ready->has_value()) {

@@ -181,7 +181,7 @@ SwitchoverParameters native_switchover(Bytes budget, ByteRate bandwidth) {
 // QEMU before 8.2: threshold = bytes per ms of the last 100 ms window x downtime-limit. With max-bandwidth
 // at M no window carries more than M, so threshold <= M x limit always. limit = floor(budget / cap) keeps
 // that within the budget, but falls short of it by up to 1 ms of the cap, which is half of a budget of 2 ms.
-// The next whole ms is exact when M is lowered to budget / (limit + 1); that is free while M stays
+// Where it falls short by over 2 %, the next whole ms is exact when M is lowered to budget / (limit + 1); that is free while M stays
 // above 98 % of the cap, because the stream's own pacing is below that already. A budget under 1 ms of the
 // cap leaves only the lower M: going slower is better than stopping with too much pending.
 SwitchoverParameters emulated_switchover(Bytes budget, ByteRate cap) {
@@ -191,7 +191,9 @@ SwitchoverParameters emulated_switchover(Bytes budget, ByteRate cap) {
     const double most = static_cast<double>(downtime_limit_ms_max);
     const auto limit = static_cast<std::int64_t>(std::clamp(bytes / cap_per_ms, 0.0, most));
     const double lower = bytes / static_cast<double>(limit + 1);
-    const bool one_more = limit < downtime_limit_ms_max && (limit == 0 || lower >= cap_per_ms * 0.98);
+    const bool falls_short = static_cast<double>(limit) * cap_per_ms < bytes * 0.98;
+    const bool one_more =
+        limit == 0 || (falls_short && limit < downtime_limit_ms_max && lower >= cap_per_ms * 0.98);
     const double per_ms = one_more ? lower : cap_per_ms;
     // Below 10 bytes a second QEMU's tenth of it is 0, and that means without limit (qemu.md 1.5).
     const auto max = std::max<std::int64_t>(static_cast<std::int64_t>(per_ms * ms_per_second), 10);

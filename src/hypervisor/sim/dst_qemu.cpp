@@ -92,9 +92,12 @@ void DstQemu::cont(const Monitor::Reply& reply) {
         reply(fail(ErrorKind::refused, "Failed to get \"write\" lock", "Is another process using the image?"));
         return;
     }
+    // Images are opened and vCPUs started under the lock: nothing else is served meanwhile.
+    loop_.hold();
     context_.agenda.after(context_.plan.qemu.dst_cont, [this, reply] {
         let_run();
         reply(done());
+        loop_.release();
     });
 }
 

@@ -90,7 +90,7 @@ Monitor::Work SrcQemu::work_of(const SrcCommand& command) {
             void operator()(const SrcContinue&) { q.go_on(reply); }
             void operator()(const SrcCancel&) { reply(q.cancel()); }
             void operator()(const SrcYank&) { reply(q.yank()); }
-            void operator()(const SrcRun&) { reply(q.run()); }
+            void operator()(const SrcRun&) { q.run(reply); }
             void operator()(const SrcReadRunState&) { reply(GuestAnswer{q.run_state_}); }
             void operator()(const SrcAwaitForgotten&) { q.await_forgotten(reply); }
             void operator()(const SrcPutBack&) { reply(q.put_back()); }
@@ -228,12 +228,19 @@ Result<GuestAnswer> SrcQemu::yank() {
     return done();
 }
 
-Result<GuestAnswer> SrcQemu::run() {
+void SrcQemu::run(const Monitor::Reply& reply) {
     if (status_ == MigrationStatus::pre_switchover) {
         context_.violation("the source was continued at pre-switchover, with its migration still going");
     }
-    context_.agenda.after(rng_.between(microseconds{200}, milliseconds{2}), [this] { let_run(); });
-    return done();
+    if (context_.verdict() == guard::Verdict::word && context_.truth.dst_alive) {
+        context_.violation("the source was continued although the word was said and the destination lives");
+    }
+    loop_.hold();
+    context_.agenda.after(rng_.between(microseconds{200}, milliseconds{2}), [this, reply] {
+        let_run();
+        reply(done());
+        loop_.release();
+    });
 }
 
 Result<GuestAnswer> SrcQemu::put_back() {

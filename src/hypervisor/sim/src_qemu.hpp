@@ -46,7 +46,7 @@ private:
     void go_on(const Monitor::Reply& reply);
     [[nodiscard]] Result<GuestAnswer> cancel();
     [[nodiscard]] Result<GuestAnswer> yank();
-    [[nodiscard]] Result<GuestAnswer> run();
+    void run(const Monitor::Reply& reply);
     [[nodiscard]] Result<GuestAnswer> put_back();
     void await_forgotten(const Monitor::Reply& reply);
     [[nodiscard]] SrcProgress progress() const;

@@ -72,6 +72,7 @@ void World::submit(const StreamCommand& command, OnStream on_answer) {
         void operator()(const StreamCut&) const {
             w.context_.log("stream", "cut");
             if (w.context_.plan.planted != Planted::cancel_instead_of_cut) w.link_.cut();
+            if (w.link_.connected()) w.wake();
         }
     };
     std::visit(Visitor{*this, on_answer}, command);
@@ -91,8 +92,7 @@ void World::tick() {
     link_.advance(now, step);
     const bool src_busy = src_.tick(step);
     const bool dst_busy = dst_.tick();
-    const bool settling = now.since_boot % std::chrono::seconds{1} < milliseconds{2};
-    if (!src_busy && (!dst_busy || !context_.truth.src_alive) && link_.quiet() && !settling) {
+    if (!src_busy && !dst_busy && link_.quiet()) {
         ticking_ = false;
         return;
     }

@@ -30,6 +30,7 @@ public:
     [[nodiscard]] const Guardian& guardian() const { return guardian_; }
     [[nodiscard]] Rng rng(std::string_view label) const { return Rng(context_.plan.seed).stream(label); }
     [[nodiscard]] MigrationStatus src_status() const { return src_.status(); }
+    [[nodiscard]] bool dst_listens() const { return dst_.listening(); }
 
     // The ports. Answers come later, each at most once; what is lost is never answered.
     using OnGuest = Monitor::Reply;
@@ -48,6 +49,7 @@ public:
     void lose_src_monitor();
     void slow_flush(Duration length) { src_.slow_flush(length); }
     void kill_segue();
+    void segue_exits() { guardian_.segue_died(); }
     void kill_guardian() { guardian_.die(); }
     void refuse_dst_cont() { dst_.refuse_cont(); }
 

@@ -1,0 +1,66 @@
+/// \file  The command `segue`: words, engine, output, exit status.
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+
+#include "app/segue/cli.hpp"
+#include "app/segue/engine.hpp"
+#include "app/segue/guard_client.hpp"
+#include "app/segue/output.hpp"
+#include "app/segue/signals.hpp"
+#include "app/segue/sink.hpp"
+#include "io/loop.hpp"
+
+namespace segue {
+namespace {
+
+int migrate(const Migrate& wanted) {
+    FdSink out(STDOUT_FILENO);
+    FdSink err(STDERR_FILENO);
+    Output output(detect_style(wanted.output), {wanted.request.vm, wanted.request.bounds, wanted.request.dry_run}, out, err);
+    output.begin(wanted);
+
+    Loop loop;
+    int status = exit_status(Outcome::unknown);
+    Engine engine(loop, wanted.request, {wanted.src_qmp, wanted.src_guard_qmp, wanted.dst_qmp, find_guard_program()},
+                  {[&](const Report& report) { output.show(report); },
+                   nullptr,
+                   [&](const Summary& summary) {
+                       output.show(summary);
+                       status = exit_status(summary.outcome);
+                       loop.stop();
+                   }});
+    const Signals signals(
+        loop, ::isatty(STDIN_FILENO) == 1,
+        [&] { output.note("still moving; press Ctrl-C once more to cancel, the guest then stays on the source"); },
+        [&] { engine.cancel(); });
+    engine.start();
+    loop.run();
+    output.close();
+    return status;
+}
+
+int run(int argc, char** argv) {
+    ::signal(SIGPIPE, SIG_IGN);
+    const auto invocation = parse_command_line(argc, argv);
+    if (!invocation) {
+        FdSink out(STDOUT_FILENO);
+        FdSink err(STDERR_FILENO);
+        Output output(detect_style({asks_for_json(argc, argv), false}), {}, out, err);
+        output.refuse(invocation.error());
+        output.close();
+        return exit_status(Outcome::refused);
+    }
+    if (const auto* wanted = std::get_if<Migrate>(&*invocation)) return migrate(*wanted);
+    const auto* help = std::get_if<Help>(&*invocation);
+    std::fputs(help ? help->text.c_str() : "segue " SEGUE_VERSION "\n", stdout);
+    return 0;
+}
+
+}  // namespace
+}  // namespace segue
+
+int main(int argc, char** argv) { return segue::run(argc, argv); }

@@ -1,0 +1,81 @@
+#pragma once
+/// \file  What `segue migrate` says: results on standard output, talk on standard error.
+///
+/// For people: one line that is redrawn at most 4 times a second on a terminal, else one line per stage
+/// and every 30 s; at the end the result. For programs (`--json`): every report as one line of JSON on
+/// standard output (api/report_json.hpp), the last of type `result`, and only notes on standard error.
+/// The render functions are pure and hold all the wording; `Output` only decides when to write.
+/// Thread: the loop's. It never blocks before `close`.
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "api/report_json.hpp"
+#include "app/segue/cli.hpp"
+#include "app/segue/sink.hpp"
+#include "migration/event.hpp"
+
+namespace segue {
+
+// ---- words for people; no newline at the end ---------------------------------------------------------
+
+/// "qmp:/run/a.qmp to /run/b.qmp: downtime at most 0.3 s, no timeout, at most 100 MiB/s".
+[[nodiscard]] std::string render_begin(const Migrate& migrate);
+/// "pass 4  1.8 GiB left  612 MiB/s out  410 MiB/s dirty  blackout now 3.1 s (limit 0.3 s)  after 58.2 s".
+[[nodiscard]] std::string render_progress(const ProgressReport& report);
+/// What the stage is for, or its own word where there is no sentence for it.
+[[nodiscard]] std::string render_stage(std::string_view stage);
+[[nodiscard]] std::string render_decision(const DecisionReport& report);
+/// Three lines, marked as uncalibrated.
+[[nodiscard]] std::string render_forecast(const ForecastReport& report, const Bounds& bounds);
+/// One line for a moved guest that kept its bounds; else also where the guest is and what to do next.
+[[nodiscard]] std::string render_result(const Summary& summary, std::string_view vm, const Bounds& bounds, bool colour);
+
+// ---- when to write ---------------------------------------------------------------------------------
+
+struct OutputStyle {
+    bool json = false;
+    bool verbose = false;
+    bool live = false;    ///< Standard error is a terminal: redraw one line.
+    bool colour = false;  ///< Of the result, on standard output.
+    int columns = 80;
+};
+
+/// As the options, the environment (NO_COLOR, CLICOLOR_FORCE, TERM) and the terminals say.
+[[nodiscard]] OutputStyle detect_style(const OutputOptions& options);
+
+class Output {
+public:
+    /// Both sinks outlive this object.
+    Output(OutputStyle style, JsonContext context, Sink& out, Sink& err);
+
+    /// The first sign of life and the notes of the command line. Call before anything is opened.
+    void begin(const Migrate& migrate);
+    /// Something that the operator should know and that changes nothing. In every mode, on standard error.
+    void note(std::string_view text);
+    void show(const Report& report);
+    /// The last word.
+    void show(const Summary& summary);
+    /// The last word where nothing began: a wrong command line, a monitor that cannot be reached.
+    void refuse(const Error& error);
+    /// Waits until standard output is written, and shortly for standard error. Only when the guest is safe.
+    void close();
+
+private:
+    void show_stage(std::string_view stage);
+    void show_progress(const ProgressReport& report);
+    void line(std::string_view text, Weight weight = Weight::kept);
+    void redraw(std::string_view text);
+    void wipe();
+
+    OutputStyle style_;
+    JsonContext context_;
+    Sink& out_;
+    Sink& err_;
+    std::string stage_;
+    std::optional<Duration> shown_at_;  ///< Of the last progress, on the move's own time.
+    bool drawn_ = false;                ///< A live line stands on the terminal.
+};
+
+}  // namespace segue

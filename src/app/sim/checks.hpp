@@ -1,0 +1,27 @@
+#pragma once
+/// \file  The promises, checked against the truth of the simulated world once a run is over. What can be
+///        seen only as it happens (two copies running, the word without a claim, ...) is checked by the
+///        world itself.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/sim/scenario.hpp"
+#include "hypervisor/sim/world.hpp"
+
+namespace segue::sim {
+
+struct Evidence {
+    const Scenario& scenario;
+    const World& world;
+    std::optional<Summary> summary;
+    Truth at_finish;      ///< As it was when Finish was said.
+    bool struck = false;
+    bool segue_killed_by_guardian = false;
+    Instant now;
+};
+
+[[nodiscard]] std::vector<std::string> check_promises(const Evidence& evidence);
+
+}  // namespace segue::sim

@@ -1,0 +1,39 @@
+#pragma once
+/// \file  TCP socket options and TCP_INFO from the kernel's own header: libc's struct lacks the fields that
+///        count, and the two headers cannot meet in one source file.
+
+#include <cstdint>
+#include <optional>
+
+#include "units/bytes.hpp"
+#include "units/duration.hpp"
+
+namespace segue {
+
+struct TcpCounters {
+    Bytes acked;
+    Bytes unacked;
+    Bytes not_sent;
+    Bytes segment;
+    bool established = false;
+};
+
+/// Nothing, with errno set, when the kernel does not answer.
+[[nodiscard]] std::optional<TcpCounters> read_tcp_counters(int fd) noexcept;
+
+/// How long unacknowledged data may wait before the kernel gives the connection up, and how soon an idle
+/// one is probed.
+struct TcpPatience {
+    Duration unacknowledged{0};
+    Duration idle{0};
+    Duration between_probes{0};
+};
+
+/// Sends at once, keeps at most `queue` unsent, with `patience`. False with errno set.
+[[nodiscard]] bool set_tcp_options(int fd, Bytes queue, const TcpPatience& patience) noexcept;
+[[nodiscard]] bool set_tcp_queue(int fd, Bytes queue) noexcept;
+
+/// \param rate  Payload bytes a second; nothing: as fast as the path takes.
+[[nodiscard]] bool set_pacing(int fd, std::optional<ByteRate> rate) noexcept;
+
+}  // namespace segue

@@ -1,0 +1,231 @@
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+
+#include "hypervisor/qemu/real_qemu_test.hpp"
+#include "io/fd.hpp"
+
+namespace segue::qemu {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+Fd connect_to(const DataAddress& address, std::uint64_t pacing) {
+    Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(address.port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::setsockopt(socket.get(), SOL_SOCKET, SO_MAX_PACING_RATE, &pacing, sizeof(pacing)), 0);
+    const int queue = 512 * 1024;
+    EXPECT_EQ(::setsockopt(socket.get(), IPPROTO_TCP, 25 /* TCP_NOTSENT_LOWAT */, &queue, sizeof(queue)), 0);
+    EXPECT_EQ(::connect(socket.get(), reinterpret_cast<sockaddr*>(&to), sizeof(to)), 0);
+    return socket;
+}
+
+constexpr ByteRate rate = mebibytes_per_second(60);
+
+/// Both sides with their drivers, up to the moment before `migrate`.
+struct SrcGuestTest : QemuTest {
+    std::unique_ptr<RealQemu> source_qemu, destination_qemu;
+    std::optional<AskedSrc> src;
+    std::optional<AskedDst> dst;
+    Fd stream;
+
+    /// `random` MiB of the guest's memory that do not compress to zero pages.
+    void begin(std::size_t random = 0, std::optional<ByteRate> cap = rate) {
+        std::vector<std::string> more;
+        if (random > 0) {
+            const std::string path = testing::TempDir() + "segue-random-" + std::to_string(::getpid());
+            std::ofstream file(path, std::ios::binary);
+            std::uint64_t state = 88172645463325252U;
+            for (std::size_t i = 0; i < random * 1024 * 128; ++i) {
+                state ^= state << 13U, state ^= state >> 7U, state ^= state << 17U;
+                file.write(reinterpret_cast<const char*>(&state), sizeof(state));
+            }
+            more = {"-device", "loader,file=" + path + ",addr=0x2000000,force-raw=on"};
+        }
+        source_qemu = source(more);
+        destination_qemu = destination();
+        src.emplace(loop, source_qemu->monitor());
+        dst.emplace(loop, destination_qemu->monitor());
+        dst->must<Done>(DstClearAutostart{});
+        dst->must<Done>(DstPrepare{});
+        const auto address = dst->must<DataAddress>(DstListen{{"127.0.0.1", 0}});
+        ASSERT_NE(address.port, 0);
+        stream = connect_to(address, static_cast<std::uint64_t>(rate.per_second));
+        src->guest->set_stream(stream.get());
+        src->must<Done>(SrcPrepare{cap});
+        src->must<Done>(SrcTakeStream{});
+        if (random > 0) std::remove((testing::TempDir() + "segue-random-" + std::to_string(::getpid())).c_str());
+    }
+    bool sees(MigrationStatus status) {
+        return src->sees([status](const GuestNotice& notice) {
+            const auto* change = std::get_if<SrcStatusChanged>(&notice);
+            return change != nullptr && change->status == status;
+        });
+    }
+    std::string settings(const RealQemu& qemu, std::optional<AskedSrc>& holder) {
+        // A monitor takes one client at a time.
+        holder.reset();
+        return qemu.ask("query-migrate-capabilities") + qemu.ask("query-migrate-parameters");
+    }
+};
+
+TEST_P(SrcGuestTest, puts_back_exactly_what_it_changed) {
+    // Odd originals: the destination's defaults are not what this source had.
+    const auto qemu = source({"-global", "migration.x-max-bandwidth=7654321", "-global",
+                              "migration.x-downtime-limit=1234"});
+    const std::string before = qemu->ask("query-migrate-capabilities") + qemu->ask("query-migrate-parameters");
+    EXPECT_NE(before.find("7654321"), std::string::npos);
+    std::string during;
+    {
+        AskedSrc asked(loop, qemu->monitor());
+        const std::string script = asked.must<GuestFacts>(SrcInspect{}).put_back_script;
+        EXPECT_NE(script.find(R"("max-bandwidth":7654321)"), std::string::npos) << script;
+        EXPECT_NE(script.find(R"({"capability":"return-path","state":false})"), std::string::npos) << script;
+        EXPECT_EQ(script.find("auto-converge"), std::string::npos) << "it was off already";
+        EXPECT_EQ(std::ranges::count(script, '\n'), 2);
+        asked.must<Done>(SrcPrepare{rate});
+        asked.must<Done>(SrcPrepare{rate});
+        EXPECT_EQ(asked.must<GuestFacts>(SrcInspect{}).put_back_script, script) << "the first state counts";
+        asked.must<Done>(SrcAllowSwitchover{mebibytes(10), rate, rate}, seconds{5});
+        asked.must<Done>(SrcPutBack{});
+        asked.must<Done>(SrcPutBack{});
+    }
+    EXPECT_EQ(qemu->ask("query-migrate-capabilities") + qemu->ask("query-migrate-parameters"), before);
+}
+
+TEST_P(SrcGuestTest, turns_off_what_would_change_the_promises) {
+    const auto qemu = source({"-global", "migration.x-auto-converge=on", "-global", "migration.x-xbzrle=on", "-global",
+                              "migration.x-zero-blocks=on"});
+    const std::string before = qemu->ask("query-migrate-capabilities");
+    {
+        AskedSrc asked(loop, qemu->monitor());
+        asked.must<Done>(SrcPrepare{});
+    }
+    const std::string during = qemu->ask("query-migrate-capabilities");
+    const auto shows = [&during](const std::string& name, bool on) {
+        return during.find(std::string(R"({"state":)") + (on ? "true" : "false") + R"(,"capability":")" + name + "\"}") !=
+               std::string::npos;
+    };
+    EXPECT_TRUE(shows("auto-converge", false)) << during;
+    EXPECT_TRUE(shows("xbzrle", false)) << during;
+    EXPECT_TRUE(shows("zero-blocks", true)) << during;
+    EXPECT_TRUE(shows("events", true) && shows("return-path", true) && shows("pause-before-switchover", true)) << during;
+}
+
+TEST_P(SrcGuestTest, moves_an_idle_guest) {
+    begin();
+    src->must<Done>(SrcStart{});
+    // An idle guest reaches 0 pending and stops by itself, but not before the first window is over.
+    ASSERT_TRUE(src->sees<SrcStopped>());
+    ASSERT_TRUE(sees(MigrationStatus::pre_switchover));
+    const auto held = src->must<SrcProgress>(SrcReadProgress{});
+    EXPECT_EQ(held.status, MigrationStatus::pre_switchover);
+    EXPECT_GE(held.dirty_syncs, 2) << "stopped on a stale count";
+    EXPECT_LE(held.remaining, mebibytes(1));
+    EXPECT_GT(held.total, mebibytes(129));
+    src->must<Done>(SrcContinue{});
+    ASSERT_TRUE(sees(MigrationStatus::completed));
+    EXPECT_EQ(src->must<RunState>(SrcReadRunState{}), RunState::postmigrate);
+    EXPECT_EQ(dst->must<RunState>(DstReadRunState{}), RunState::paused);
+    dst->must<Done>(DstRun{});
+    EXPECT_TRUE(dst->sees<DstResumed>());
+    EXPECT_EQ(dst->must<RunState>(DstReadRunState{}), RunState::running);
+    src->must<Done>(SrcAwaitForgotten{});
+    dst->must<Done>(DstPutBack{});
+    EXPECT_TRUE(src->sees<SrcPassBegan>());
+}
+
+TEST_P(SrcGuestTest, cancels_at_pre_switchover_and_puts_back) {
+    begin();
+    const auto qemu_settings = [this] { return settings(*source_qemu, src); };
+    src->must<Done>(SrcStart{});
+    ASSERT_TRUE(sees(MigrationStatus::pre_switchover));
+    src->must<Done>(SrcCancel{});
+    ASSERT_TRUE(src->sees<SrcResumed>());
+    ASSERT_TRUE(sees(MigrationStatus::cancelled));
+    src->must<Done>(SrcAwaitForgotten{});
+    src->must<Done>(SrcPutBack{});
+    src->must<Done>(SrcAnnounce{});
+    src->must<Done>(SrcCancel{});
+    EXPECT_EQ(src->must<RunState>(SrcReadRunState{}), RunState::running);
+    const auto fresh = source();
+    EXPECT_EQ(qemu_settings(), fresh->ask("query-migrate-capabilities") + fresh->ask("query-migrate-parameters"));
+}
+
+TEST_P(SrcGuestTest, stops_within_the_budget_and_is_yanked_out_of_a_blackout) {
+    begin(64);
+    src->must<Done>(SrcStart{});
+    const Bytes budget = mebibytes(75);
+    src->must<Done>(SrcAllowSwitchover{budget, rate, rate});
+    ASSERT_TRUE(sees(MigrationStatus::pre_switchover));
+    const auto held = src->must<SrcProgress>(SrcReadProgress{});
+    EXPECT_LE(held.remaining, budget);
+    // About 41 MiB of it are no zero pages: 0.7 s at this pace.
+    ASSERT_GT(held.remaining, mebibytes(50));
+    std::optional<Result<GuestAnswer>> continued;
+    src->guest->submit(SrcContinue{}, seconds{5}, [&](Result<GuestAnswer> answer) { continued = std::move(answer); });
+    ASSERT_TRUE(sees(MigrationStatus::device));
+    run_until(loop, [start = loop.now(), this] { return loop.now() - start > milliseconds{100}; });
+    const Instant yanked = loop.now();
+    src->must<Done>(SrcYank{});
+    const Duration answered = loop.now() - yanked;
+    ASSERT_TRUE(src->sees<SrcResumed>());
+    RecordProperty("yank_answer_us", static_cast<int>(answered.count() / 1000));
+    RecordProperty("yank_to_resume_us", static_cast<int>((loop.now() - yanked).count() / 1000));
+    EXPECT_LT(loop.now() - yanked, milliseconds{200});
+    ASSERT_TRUE(sees(MigrationStatus::failed));
+    EXPECT_TRUE(dst->sees<DstDied>()) << "a destination that cannot load exits by itself";
+    EXPECT_EQ(src->must<RunState>(SrcReadRunState{}), RunState::running);
+    EXPECT_TRUE(run_until(loop, [&] { return continued.has_value(); }));
+    src->must<Done>(SrcAwaitForgotten{});
+    src->must<Done>(SrcPutBack{});
+}
+
+TEST_P(SrcGuestTest, samples_dirtying) {
+    const auto qemu = source();
+    AskedSrc asked(loop, qemu->monitor());
+    const Instant before = loop.now();
+    const auto measured = asked.must<ByteRate>(SrcSampleDirtying{seconds{1}, mebibytes(130)});
+    EXPECT_LT(measured, mebibytes_per_second(64)) << "an idle guest";
+    EXPECT_GE(loop.now() - before, seconds{1});
+    const auto late = asked.ask(SrcSampleDirtying{seconds{3}, mebibytes(130)}, milliseconds{300});
+    ASSERT_FALSE(late);
+    EXPECT_EQ(late.error().kind, ErrorKind::timed_out);
+}
+
+TEST_P(SrcGuestTest, refuses_in_order_and_survives_it) {
+    const auto qemu = source();
+    AskedSrc asked(loop, qemu->monitor());
+    EXPECT_FALSE(asked.ask(SrcTakeStream{}));
+    EXPECT_FALSE(asked.ask(SrcStart{})) << "no stream was taken";
+    EXPECT_FALSE(asked.ask(SrcContinue{}));
+    EXPECT_FALSE(asked.ask(SrcAllowSwitchover{mebibytes(1), {0}, {0}}));
+    asked.must<Done>(SrcCancel{});
+    asked.must<Done>(SrcAwaitForgotten{});
+    asked.must<Done>(SrcPutBack{});
+    asked.must<Done>(SrcRun{});
+}
+
+TEST_P(SrcGuestTest, tells_of_loss_and_death) {
+    auto qemu = source();
+    AskedSrc asked(loop, qemu->monitor());
+    qemu.reset();
+    EXPECT_TRUE(asked.sees<SrcLost>());
+    EXPECT_TRUE(asked.sees<SrcDied>());
+    const auto answer = asked.ask(SrcReadRunState{});
+    ASSERT_FALSE(answer);
+    EXPECT_EQ(answer.error().kind, ErrorKind::unavailable);
+}
+
+INSTANTIATE_TEST_SUITE_P(Real, SrcGuestTest, testing::ValuesIn(qemu_versions()), version_name);
+
+}  // namespace
+}  // namespace segue::qemu

@@ -1,0 +1,182 @@
+"""Bad input: exit 2, one sentence that names the option or the side and the remedy, nothing changed on either side."""
+import contextlib
+import os
+import re
+import socket
+import subprocess
+
+from harness import program, require
+from segue_lab import ADDRESS, LabError, Qmp
+from watching import Watcher
+
+GUEST = 'hot=8 rate=10 fill=20'
+
+
+class Pair:
+    """A source and, by `dst`, a destination; what a refused run must leave as it was."""
+
+    def __init__(self, lab, qemu='10', dst_qemu=None, **dst):
+        self.lab = lab
+        self.src = lab.start_vm('a', 'bad', qemu=qemu, guest=GUEST)
+        try:
+            self.dst = lab.start_vm('b', 'bad', **{**dict(qemu=dst_qemu or qemu, guest=GUEST, incoming=True), **dst})
+        except BaseException:
+            self.src.stop()
+            raise
+        self.watchers = [Watcher(self.src), Watcher(self.dst)]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for watcher in self.watchers:
+            watcher.close()
+        self.src.stop()
+        self.dst.stop()
+
+    def snapshot(self):
+        return [(w.settings(), w.status(), w.cmd('query-migrate'), w.cmd('query-yank')) for w in self.watchers]
+
+    def segue(self, *words, src=None, dst=None, address=ADDRESS['b']):
+        argv = [program('segue'), 'migrate', f'qmp:{src or self.src.qmp_path}', '--dst-qmp', dst or self.dst.qmp_path,
+                '--data-address', address, '--no-forecast', *words]
+        return subprocess.run(self.lab.enter('a') + argv, env=self.lab.env('a'), stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=40)
+
+    def refused(self, *words, says, status=2, **where):
+        """Runs segue and requires the refusal; `says` are patterns that its one sentence must hold."""
+        before = self.snapshot()
+        done = self.segue(*words, **where)
+        text = done.stderr.strip()
+        require(done.returncode == status, f'exit {done.returncode} instead of {status}: {text[-300:]}')
+        for pattern in says:
+            require(re.search(pattern, text), f'"{pattern}" is not in: {text}')
+        require(len(text.splitlines()) == 1, f'not one line: {text}')
+        after = self.snapshot()
+        for side, one, two in zip(('source', 'destination'), before, after):
+            require(one == two, f'{side} changed: {[(a, b) for a, b in zip(one, two) if a != b]}')
+        return text
+
+
+def cases(_):
+    yield 'words that mean nothing', words_that_mean_nothing
+    yield 'sockets that are none', sockets_that_are_none
+    yield 'a monitor that is held', held_monitor
+    yield 'the same QEMU twice', same_qemu
+    yield 'the source is paused', source_paused
+    yield 'a dry run changes nothing', dry_run
+    yield 'a bound that cannot hold', bound_too_small
+    yield 'the data address cannot be bound', address_not_there
+    for name, says, dst in (
+            ('machine type', [r'machine type'], dict(extra=['-machine', 'q35'])),
+            ('QEMU of another version with its own pc', [r'machine type'], dict(dst_qemu='7.2', memory='131072KiB')),
+            ('CPU model', [r'CPU'], dict(extra=['-cpu', 'Nehalem'])),
+            ('CPU flags', [r'CPU'], dict(extra=['-cpu', 'qemu64,-sse3'])),
+            ('number of vCPUs', [r'vCPU'], dict(cpus=2)),
+            ('memory', [r'memory'], dict(memory='136MiB')),
+            ('devices', [r'devices differ', 'virtio-rng'], dict(extra=['-device', 'virtio-rng-pci']))):
+        yield f'different {name}', lambda lab, s=says, d=dst: different(lab, s, d)
+    yield 'the destination runs a guest', lambda lab: different(lab, ['destination', 'running'], dict(incoming=False))
+    yield 'the destination does not wait', lambda lab: different(
+        lab, ['destination', 'incoming defer'], dict(incoming=False, extra=['-S']))
+    yield 'the destination listens already', dst_listens
+
+
+def different(lab, says, dst):
+    with Pair(lab, **dst) as pair:
+        return pair.refused(says=says)
+
+
+def words_that_mean_nothing(lab):
+    with Pair(lab) as pair:
+        count = 0
+        for words, says in (
+                (['--max-downtim', '300ms'], [r'--max-downtim\b', 'did you mean --max-downtime']),
+                (['--max-downtime', '300MB'], ['--max-downtime', 'for example']),
+                (['--max-bandwidth', '100ms'], ['--max-bandwidth', 'for example']),
+                (['--switchover-bandwidth', '100'], ['--switchover-bandwidth', 'for example']),
+                (['--max-downtime', '1ms'], ['--max-downtime', 'out of range']),
+                (['--max-bandwidth', '1kB/s'], ['--max-bandwidth', 'out of range']),
+                (['--timeout', '100d'], ['--timeout', 'out of range']),
+                (['--timeout'], ['--timeout', 'no value']),
+                (['--max-downtime', '2s', '--timeout', '1s'], ['--timeout', 'longer']),
+                (['and', 'more'], ['one word too many'])):
+            pair.refused(*words, says=says)
+            count += 1
+        return f'{count} kinds'
+
+
+def sockets_that_are_none(lab):
+    with Pair(lab) as pair, contextlib.ExitStack() as stack:
+        absent = pair.refused(dst='/nowhere/b.qmp', says=['destination|--dst-qmp', '/nowhere/b.qmp'])
+        pair.refused(src='/nowhere/a.qmp', says=['source', '/nowhere/a.qmp'])
+        plain = os.path.join(lab.host_dir('a'), 'plain')
+        open(plain, 'w').close()
+        pair.refused(src=plain, says=['source', re.escape(plain)])
+        other = os.path.join(lab.host_dir('a'), 'other')
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(other)
+        listener.listen(8)
+        pair.refused(src=other, says=['source', re.escape(other)])  # it never says a word
+        pair.refused(dst=pair.dst.serial_path, says=['destination', re.escape(pair.dst.serial_path)])
+        return absent
+
+
+def held_monitor(lab):
+    with Pair(lab) as pair:
+        with Qmp(pair.src.qmp_path):
+            text = pair.refused(says=['source', rf'pid {os.getpid()}\b', '-qmp|monitor'])
+        with Qmp(pair.dst.qmp_path):
+            pair.refused(says=['destination', rf'pid {os.getpid()}\b', '-qmp|monitor'])
+        return text
+
+
+def same_qemu(lab):
+    with Pair(lab) as pair:
+        pair.refused(dst=pair.src.qmp_path, says=['--dst-qmp', 'source'])
+        return pair.refused(dst=pair.src.guard_qmp_path, says=['same QEMU|is running'])
+
+
+def source_paused(lab):
+    with Pair(lab) as pair:
+        pair.watchers[0].cmd('stop')
+        return pair.refused(says=['source', 'not running', 'continue'])
+
+
+def dry_run(lab):
+    with Pair(lab) as pair:
+        before = pair.snapshot()
+        done = pair.segue('--dry-run')
+        require(done.returncode == 0, f'exit {done.returncode}: {done.stderr}')
+        require(before == pair.snapshot(), 'a dry run changed something')
+        return (done.stdout + done.stderr).strip().splitlines()[-1]
+
+
+def bound_too_small(lab):
+    with Pair(lab) as pair:
+        return pair.refused('--max-downtime', '40ms', says=['--max-downtime', r'--max-downtime >= \d+'])
+
+
+def address_not_there(lab):
+    """Only the destination's QEMU can know, once it is asked to listen: exit 1, and everything is put back."""
+    with Pair(lab) as pair:
+        before = pair.snapshot()[0]
+        done = pair.segue(address='10.77.0.99')
+        text = done.stderr.strip()
+        require(done.returncode in (1, 2), f'exit {done.returncode}: {text}')
+        require('--data-address' in text and 'source' in text, text)
+        watcher = pair.watchers[0]
+        after = (watcher.settings(), watcher.status(), watcher.cmd('query-migrate'), watcher.cmd('query-yank'))
+        require(after == before, f'source changed: {[(a, b) for a, b in zip(before, after) if a != b]}')
+        try:
+            state = pair.watchers[1].status()
+        except LabError:
+            state = 'gone'
+        require(state == 'gone' or state == 'inmigrate', f'the destination is {state}')
+        return f'exit {done.returncode}, destination {state}: {text.splitlines()[-1]}'
+
+
+def dst_listens(lab):
+    with Pair(lab) as pair:
+        pair.watchers[1].cmd('migrate-incoming', uri=f"tcp:{ADDRESS['b']}:4555")
+        return pair.refused(says=['destination', 'afresh'])
