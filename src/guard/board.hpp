@@ -97,11 +97,23 @@ static_assert(std::atomic<std::int64_t>::is_always_lock_free);
     return board.verdict.compare_exchange_strong(expected, static_cast<std::uint32_t>(Verdict::word));
 }
 
+enum class RollbackClaim {
+    ours,     ///< This call decided it.
+    already,  ///< The other side (or an earlier call) had decided it: rolling back is right all the same.
+    too_late, ///< The word was claimed.
+};
+
+[[nodiscard]] inline RollbackClaim try_rollback(Board& board) noexcept {
+    auto found = static_cast<std::uint32_t>(Verdict::open);
+    if (board.verdict.compare_exchange_strong(found, static_cast<std::uint32_t>(Verdict::rollback))) {
+        return RollbackClaim::ours;
+    }
+    return found == static_cast<std::uint32_t>(Verdict::rollback) ? RollbackClaim::already : RollbackClaim::too_late;
+}
+
 /// True if the verdict is rollback now, by this call or an earlier one.
 [[nodiscard]] inline bool claim_rollback(Board& board) noexcept {
-    auto expected = static_cast<std::uint32_t>(Verdict::open);
-    return board.verdict.compare_exchange_strong(expected, static_cast<std::uint32_t>(Verdict::rollback)) ||
-           expected == static_cast<std::uint32_t>(Verdict::rollback);
+    return try_rollback(board) != RollbackClaim::too_late;
 }
 
 }  // namespace segue::guard

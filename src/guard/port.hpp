@@ -35,7 +35,11 @@ struct GuardReady {
     Duration lateness_worst{0};
     Duration round_trip_worst{0};
 };
-struct GuardClaim { bool ours = false; };
+struct GuardClaim {
+    bool ours = false;
+    /// A rollback that the guardian had decided before: its deadline came first.
+    bool guardian_first = false;
+};
 using GuardAnswer = std::variant<GuardReady, GuardClaim>;
 
 struct GuardRolledBack { bool source_runs = false; guard::RollbackReason reason{}; };

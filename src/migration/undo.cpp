@@ -36,8 +36,19 @@ void Migration::undo(Outcome outcome, const std::string& why) {
 void Migration::on_rollback_claim(const Result<AnswerValue>& answer) {
     if (stage_ != MigrationStage::undoing) return;
     const auto* claim = answer_as<GuardClaim>(answer);
-    // Only this machine claims the word, and it is not handing over.
-    SEGUE_ASSERT(claim != nullptr && claim->ours);
+    SEGUE_ASSERT(claim != nullptr);
+    if (!claim->ours) {
+        // The word was claimed and never sent: this machine is its only sender and is not handing over. The
+        // guardian has left, so nobody but us can bring the guest back; the destination goes first.
+        word_refused_ = true;
+        undo_from_ = MigrationStage::loaded;
+        return make_source_run();
+    }
+    if (claim->guardian_first) {
+        // Its cut or yank may have reached us as a failure of QEMU's first.
+        undo_outcome_ = Outcome::downtime_exceeded;
+        undo_why_ = "the switchover did not end in time, so the guardian rolled it back";
+    }
     // Not `source_runs`, even if no STOP was seen: only a proof after the claim may put the guardian to rest.
     note({.stage = guard::Stage::undoing, .pass = {}, .ran_at = {}, .budget = {}, .source_runs = false});
     make_source_run();
@@ -181,6 +192,12 @@ void Migration::source_runs() {
     if (stopped_by_us_) {
         summary_.downtime = now_ - ran_at_;
         summary_.rollback = now_ - undo_began_;
+        // The guardian begins before we hear of it: at its deadline. (Not counted where the stop itself was
+        // late: that is a flush, not a rollback.)
+        const Instant deadline = ran_at_ + request_.bounds.max_downtime - reserve_;
+        if (held_at_ && *held_at_ < deadline && now_ > deadline) {
+            summary_.rollback = std::max(summary_.rollback, now_ - deadline);
+        }
     }
     if (migrate_sent_) note({.stage = {}, .pass = {}, .ran_at = {}, .budget = {}, .source_runs = true});
     close();

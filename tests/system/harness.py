@@ -43,7 +43,7 @@ def program(name):
 class Move:
     """A busy guest on host a, a waiting QEMU on host b, and one run of segue on host a."""
 
-    def __init__(self, lab, qemu='10', guest='hot=48 rate=50 fill=45', cpus=1, options=(), own_monitor=True,
+    def __init__(self, lab, qemu='10', guest='hot=48 rate=50', cpus=1, options=(), own_monitor=True,
                  fault_point=None, disk=None, qemu_env=None, segue_env=None, calm=0.4, meter=False):
         self.lab, self.guest, self.qemu, self.calm = lab, guest, qemu, calm
         self.options, self.own_monitor, self.fault_point = list(options), own_monitor, fault_point

@@ -4,12 +4,19 @@ import os
 import re
 import socket
 import subprocess
+import sys
 
 from harness import program, require
-from segue_lab import ADDRESS, LabError, Qmp
+from segue_lab import ADDRESS, LabError
 from watching import Watcher
 
-GUEST = 'hot=8 rate=10 fill=20'
+HOLD = """import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.recv(1)  # the greeting: the monitor is ours
+print('held', flush=True)
+sys.stdin.read()"""
+GUEST = 'hot=8 rate=10'
 
 
 class Pair:
@@ -43,19 +50,25 @@ class Pair:
         return subprocess.run(self.lab.enter('a') + argv, env=self.lab.env('a'), stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=40)
 
-    def refused(self, *words, says, status=2, **where):
-        """Runs segue and requires the refusal; `says` are patterns that its one sentence must hold."""
+    def refused(self, *words, says, several=False, **where):
+        """Runs segue and requires the refusal; `says` are patterns that its one sentence must hold. `several`: more than
+        one thing is in the way, each on a line of its own."""
         before = self.snapshot()
         done = self.segue(*words, **where)
-        text = done.stderr.strip()
-        require(done.returncode == status, f'exit {done.returncode} instead of {status}: {text[-300:]}')
+        text = sentence(done)
+        require(done.returncode == 2, f'exit {done.returncode} instead of 2: {text[-300:]}')
         for pattern in says:
             require(re.search(pattern, text), f'"{pattern}" is not in: {text}')
-        require(len(text.splitlines()) == 1, f'not one line: {text}')
+        require(several or len(text.splitlines()) == 1, f'not one line: {text}')
         after = self.snapshot()
         for side, one, two in zip(('source', 'destination'), before, after):
             require(one == two, f'{side} changed: {[(a, b) for a, b in zip(one, two) if a != b]}')
         return text
+
+
+def sentence(done):
+    """The result on standard output, or, when the command line was refused, what is on standard error."""
+    return done.stdout.strip() or done.stderr.strip()
 
 
 def cases(_):
@@ -68,7 +81,7 @@ def cases(_):
     yield 'a bound that cannot hold', bound_too_small
     yield 'the data address cannot be bound', address_not_there
     for name, says, dst in (
-            ('machine type', [r'machine type'], dict(extra=['-machine', 'q35'])),
+            ('machine type', [r'machine type'], dict(extra=['-machine', 'q35'], several=True)),
             ('QEMU of another version with its own pc', [r'machine type'], dict(dst_qemu='7.2', memory='131072KiB')),
             ('CPU model', [r'CPU'], dict(extra=['-cpu', 'Nehalem'])),
             ('CPU flags', [r'CPU'], dict(extra=['-cpu', 'qemu64,-sse3'])),
@@ -83,8 +96,9 @@ def cases(_):
 
 
 def different(lab, says, dst):
+    several = dst.pop('several', False)
     with Pair(lab, **dst) as pair:
-        return pair.refused(says=says)
+        return pair.refused(says=says, several=several)
 
 
 def words_that_mean_nothing(lab):
@@ -108,8 +122,8 @@ def words_that_mean_nothing(lab):
 
 def sockets_that_are_none(lab):
     with Pair(lab) as pair, contextlib.ExitStack() as stack:
-        absent = pair.refused(dst='/nowhere/b.qmp', says=['destination|--dst-qmp', '/nowhere/b.qmp'])
-        pair.refused(src='/nowhere/a.qmp', says=['source', '/nowhere/a.qmp'])
+        absent = pair.refused(dst='/nowhere/b.qmp', says=['destination|--dst-qmp', '/nowhere/b.qmp', 'check|give|start'])
+        pair.refused(src='/nowhere/a.qmp', says=['source', '/nowhere/a.qmp', 'check|give|start'])
         plain = os.path.join(lab.host_dir('a'), 'plain')
         open(plain, 'w').close()
         pair.refused(src=plain, says=['source', re.escape(plain)])
@@ -123,11 +137,14 @@ def sockets_that_are_none(lab):
 
 
 def held_monitor(lab):
+    """Held from the same host: who holds it is told within one network namespace only."""
     with Pair(lab) as pair:
-        with Qmp(pair.src.qmp_path):
-            text = pair.refused(says=['source', rf'pid {os.getpid()}\b', '-qmp|monitor'])
-        with Qmp(pair.dst.qmp_path):
-            pair.refused(says=['destination', rf'pid {os.getpid()}\b', '-qmp|monitor'])
+        for side, path in (('source', pair.src.qmp_path), ('destination', pair.dst.qmp_path)):
+            holder = lab.popen('a', [sys.executable, '-c', HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            with holder:
+                holder.stdout.readline()
+                text = pair.refused(says=[side, rf'pid {holder.pid}\b', '-qmp|monitor'])
+                holder.stdin.close()
         return text
 
 
@@ -162,7 +179,7 @@ def address_not_there(lab):
     with Pair(lab) as pair:
         before = pair.snapshot()[0]
         done = pair.segue(address='10.77.0.99')
-        text = done.stderr.strip()
+        text = sentence(done)
         require(done.returncode in (1, 2), f'exit {done.returncode}: {text}')
         require('--data-address' in text and 'source' in text, text)
         watcher = pair.watchers[0]
@@ -170,10 +187,10 @@ def address_not_there(lab):
         require(after == before, f'source changed: {[(a, b) for a, b in zip(before, after) if a != b]}')
         try:
             state = pair.watchers[1].status()
-        except LabError:
+        except (LabError, OSError):
             state = 'gone'
-        require(state == 'gone' or state == 'inmigrate', f'the destination is {state}')
-        return f'exit {done.returncode}, destination {state}: {text.splitlines()[-1]}'
+        require(state == 'inmigrate', f'the destination waits no more, it is {state}: {text}')
+        return f'exit {done.returncode}: {text.splitlines()[-1]}'
 
 
 def dst_listens(lab):

@@ -5,7 +5,7 @@ import os
 from harness import BEAT_MS, Failure, Move, require
 from watching import Fault
 
-GUEST = 'hot=48 rate=50 fill=45'  # pending at the stop comes close to the budget: the blackout lasts
+GUEST = 'hot=48 rate=50'  # pending at the stop comes close to the budget: the blackout lasts
 MOMENTS = (('at pre-switchover', 0.0), ('in the blackout', 0.04))
 ATTEMPTS = 4  # A run in which the fault came too late, or the move was undone before it, shows nothing.
 

@@ -6,7 +6,7 @@ import tempfile
 from harness import Move, require
 
 FLUSH_MS, BOUND_MS = 2000, 300
-GUEST = 'hot=24 rate=30 fill=25'
+GUEST = 'hot=24 rate=30'
 OPTIONS = ['--max-downtime', f'{BOUND_MS}ms', '--max-bandwidth', '100MiB/s', '--timeout', '60s', '--verbose']
 
 

@@ -8,8 +8,8 @@ from segue_lab import LabError, calm_gap, longest_gap, now_ns, wait_until
 from watching import state_of
 
 BOUND_MS, GRACE_MS = 300, 100
-CONVERGES = 'hot=48 rate=50 fill=45'
-NEVER = 'hot=40 rate=200 fill=45'  # too much for the link: pass 3 comes before go
+CONVERGES = 'hot=48 rate=50'
+NEVER = 'hot=80 rate=200'  # too much for the link: pass 3 comes before go
 SEGUE = (('setup', NEVER), ('pass-1', NEVER), ('pass-3', NEVER), ('stopped', CONVERGES), ('held', CONVERGES),
          ('blackout', CONVERGES), ('loaded', CONVERGES))
 GUARD = (('setup', NEVER), ('pass-1', NEVER), ('pass-3', NEVER), ('switching', CONVERGES), ('held', CONVERGES),

@@ -229,9 +229,9 @@ struct Engine::Impl {
         } else if (std::holds_alternative<GuardTakeStream>(command)) {
             guard.take_stream(stream.fd());
         } else if (std::holds_alternative<GuardClaimWord>(command)) {
-            answer_soon(id, AnswerValue(GuardAnswer(GuardClaim{guard.claim_word()})));
+            answer_soon(id, AnswerValue(GuardAnswer(guard.claim_word())));
         } else if (std::holds_alternative<GuardClaimRollback>(command)) {
-            answer_soon(id, AnswerValue(GuardAnswer(GuardClaim{guard.claim_rollback()})));
+            answer_soon(id, AnswerValue(GuardAnswer(guard.claim_rollback())));
         } else if (const auto* note = std::get_if<GuardNote>(&command)) {
             guard.note(*note);
             pass_fault_points(*note);

@@ -234,12 +234,12 @@ void GuardClient::note(const GuardNote& note) {
     if (ring) impl_->send('D');
 }
 
-bool GuardClient::claim_word() {
-    return impl_->board != nullptr && guard::claim_word(*impl_->board);
-}
+GuardClaim GuardClient::claim_word() { return {impl_->board != nullptr && guard::claim_word(*impl_->board), false}; }
 
-bool GuardClient::claim_rollback() {
-    return impl_->board == nullptr || guard::claim_rollback(*impl_->board);
+GuardClaim GuardClient::claim_rollback() {
+    if (impl_->board == nullptr) return {true, false};
+    const auto claim = guard::try_rollback(*impl_->board);
+    return {claim != guard::RollbackClaim::too_late, claim == guard::RollbackClaim::already};
 }
 
 void GuardClient::release() {

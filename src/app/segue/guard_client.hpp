@@ -37,8 +37,8 @@ public:
     void take_stream(int fd);
     /// Writes the board and rings when the stage or the pass changed.
     void note(const GuardNote& note);
-    [[nodiscard]] bool claim_word();
-    [[nodiscard]] bool claim_rollback();
+    [[nodiscard]] GuardClaim claim_word();
+    [[nodiscard]] GuardClaim claim_rollback();
     /// Stage `over`: the guardian leaves.
     void release();
 

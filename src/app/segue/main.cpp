@@ -3,8 +3,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
+#include <utility>
 
 #include "app/segue/cli.hpp"
 #include "app/segue/engine.hpp"
@@ -13,9 +16,17 @@
 #include "app/segue/signals.hpp"
 #include "app/segue/sink.hpp"
 #include "io/loop.hpp"
+#include "store/file/experience_file.hpp"
 
 namespace segue {
 namespace {
+
+WallTime wall_time() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
+
+std::string state_folder() {
+    const char* named = std::getenv("SEGUE_STATE");
+    return named != nullptr && *named != '\0' ? named : default_state_folder;
+}
 
 int migrate(const Migrate& wanted) {
     FdSink out(STDOUT_FILENO);
@@ -24,13 +35,23 @@ int migrate(const Migrate& wanted) {
     output.begin(wanted);
 
     Loop loop;
+    ExperienceFile memory(state_folder());
+    std::string guest;
+    const auto recall = [&](const GuestFacts& src) {
+        guest = guest_key(src.uuid, src.name, wanted.src_qmp);
+        auto known = memory.load(guest, wall_time());
+        if (!known.warning.empty()) output.note(known.warning);
+        return Experience{std::move(known.fixed_costs), known.rollback_worst};
+    };
+    Summary summary;
     int status = exit_status(Outcome::unknown);
     Engine engine(loop, wanted.request, {wanted.src_qmp, wanted.src_guard_qmp, wanted.dst_qmp, find_guard_program()},
                   {[&](const Report& report) { output.show(report); },
-                   nullptr,
-                   [&](const Summary& summary) {
-                       output.show(summary);
-                       status = exit_status(summary.outcome);
+                   recall,
+                   [&](const Summary& end) {
+                       output.show(end);
+                       summary = end;
+                       status = exit_status(end.outcome);
                        loop.stop();
                    }});
     const Signals signals(
@@ -39,6 +60,13 @@ int migrate(const Migrate& wanted) {
         [&] { engine.cancel(); });
     engine.start();
     loop.run();
+    // The guest runs; now there is time for the disk.
+    Lesson lesson{summary.learned, std::nullopt};
+    if (summary.rollback.count() > 0) lesson.rollback = summary.rollback;
+    if (!guest.empty()) {
+        const std::string warning = memory.remember(guest, lesson, wall_time());
+        if (!warning.empty()) output.note(warning);
+    }
     output.close();
     return status;
 }

@@ -56,6 +56,11 @@ void draw_fault(Scenario& s, Rng rng) {
     s.cancel_first = milliseconds{rng.between(50, 2500)};
     s.which = static_cast<int>(rng.between(0, 2));
     s.effect_happens = rng.chance(0.5);
+    if (s.moment == Moment::sampling) s.request.forecast = true;
+    if (s.moment >= Moment::stopping && s.moment <= Moment::handing_over) {
+        s.plan.guest.rate = std::min(s.plan.guest.rate, mebibytes_per_second(rng.between(1, 20)));
+        s.request.bounds.timeout.reset();
+    }
     switch (s.moment) {
         case Moment::copying: s.offset = milliseconds{rng.between(0, 2500)}; break;
         case Moment::sampling: s.offset = milliseconds{rng.between(0, 3000)}; break;

@@ -101,7 +101,8 @@ void DstGuest::Impl::on(const DstListen& command, const CallPtr& call) {
         call->ask("query-migrate", {}, [call, address](const json::value& reply) {
             const auto port = listening_port(reply);
             if (!port) {
-                return call->answer(fail(ErrorKind::corrupt, "the destination QEMU listens, but does not say on which port"));
+                return call->answer(
+                    fail(ErrorKind::corrupt, "the destination QEMU listens, but does not say on which port"));
             }
             call->answer(DataAddress{address.host, *port});
         });

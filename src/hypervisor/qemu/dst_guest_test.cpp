@@ -70,10 +70,23 @@ TEST_P(DstGuestTest, is_killed_while_it_hangs) {
     AskedDst dst(loop, qemu->monitor());
     ASSERT_EQ(::kill(qemu->pid(), SIGSTOP), 0);
     std::optional<Result<GuestAnswer>> state;
-    dst.guest->submit(DstReadRunState{}, milliseconds{100}, [&](Result<GuestAnswer> answer) { state = std::move(answer); });
+    dst.guest->submit(DstReadRunState{}, milliseconds{100},
+                      [&](Result<GuestAnswer> answer) { state = std::move(answer); });
     run_until(loop, [&] { return state.has_value(); });
     ASSERT_TRUE(state && !*state);
     EXPECT_EQ(state->error().kind, ErrorKind::timed_out);
+    dst.must<Done>(DstKill{});
+}
+
+TEST_P(DstGuestTest, never_takes_the_process_that_passed_the_monitor_on_for_qemu) {
+    // The monitor's peer is this very test: a kill by the peer's number would end it.
+    RealQemu qemu(program, {"-machine", "pc", "-nodefaults", "-display", "none", "-S", "-incoming", "defer"},
+                  RealQemu::Listener::this_process);
+    AskedDst dst(loop, qemu.monitor());
+    EXPECT_EQ(dst.guest->duplicate_pidfd(), -1);
+    EXPECT_EQ(dst.must<GuestFacts>(DstInspect{}).pid, 0);
+    dst.must<Done>(DstKill{});
+    EXPECT_TRUE(dst.sees<DstLost>());
     dst.must<Done>(DstKill{});
 }
 

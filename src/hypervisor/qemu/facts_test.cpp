@@ -95,8 +95,8 @@ TEST_P(Facts, find_every_writable_image_once) {
     for (const char* name : {"/a.img", "/b.img", "/c.img", "/ro.img"}) make_file(folder + name);
     const auto qemu = source(
         {"-drive", "file=" + folder + "/a.img,format=raw,if=ide", "-blockdev",
-         "driver=file,filename=" + folder + "/b.img,node-name=b-file", "-blockdev", "driver=raw,file=b-file,node-name=b",
-         "-device", "virtio-blk-pci,drive=b,id=disk", "-blockdev",
+         "driver=file,filename=" + folder + "/b.img,node-name=b-file", "-blockdev",
+         "driver=raw,file=b-file,node-name=b", "-device", "virtio-blk-pci,drive=b,id=disk", "-blockdev",
          "driver=file,filename=" + folder + "/c.img,node-name=c-file", "-drive",
          "file=" + folder + "/ro.img,format=raw,if=none,readonly=on,id=ro", "-device", "virtio-blk-pci,drive=ro",
          "-drive", "file=null-co://,format=raw,if=none,id=nowhere", "-device", "virtio-blk-pci,drive=nowhere"});

@@ -43,7 +43,8 @@ std::string path_of(std::string name, const std::string& working_directory) {
         const json::value description = json::parse(std::string_view(name).substr(5), error);
         if (error) return {};
         const json::value* level = &description;
-        for (int i = 0; i < nesting_max && level != nullptr && !is_file_driver(text_of(member(*level, "driver"))); ++i) {
+        for (int i = 0; i < nesting_max && level != nullptr; ++i) {
+            if (is_file_driver(text_of(member(*level, "driver")))) break;
             level = member(*level, "file");
         }
         name = level == nullptr ? std::string{} : text_of(member(*level, "filename"));

@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,8 +13,10 @@
 #include <boost/json/serialize.hpp>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "hypervisor/qemu/connection.hpp"
+#include "io/fd.hpp"
 
 namespace segue::qemu {
 
@@ -26,10 +30,42 @@ std::string qemu_program(const std::string& version) {
     return ::access(path.c_str(), X_OK) == 0 ? path : std::string{};
 }
 
-RealQemu::RealQemu(const std::string& program, const std::vector<std::string>& arguments) {
+namespace {
+
+/// Bound and listening: the file is there from bind() on, and a connect before listen() is refused.
+bool listening(const std::string& path) {
+    std::ifstream sockets("/proc/net/unix");
+    for (std::string line; std::getline(sockets, line);) {
+        if (line.ends_with(" " + path) && line.find(" 00010000 ") != std::string::npos) return true;
+    }
+    return false;
+}
+
+/// Inherited by a child.
+Fd listen_at(const std::string& path) {
+    Fd socket(::socket(AF_UNIX, SOCK_STREAM, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+    EXPECT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    EXPECT_EQ(::listen(socket.get(), 1), 0);
+    return socket;
+}
+
+}  // namespace
+
+RealQemu::RealQemu(const std::string& program, const std::vector<std::string>& arguments, Listener listener) {
     std::string pattern = (fs::temp_directory_path() / "segue-qemu-XXXXXX").string();
     folder_ = ::mkdtemp(pattern.data());
-    std::vector<std::string> words{program, "-qmp", "unix:" + monitor() + ",server=on,wait=off"};
+    Fd passed;
+    std::vector<std::string> words{program};
+    if (listener == Listener::this_process) {
+        passed = listen_at(monitor());
+        words.insert(words.end(), {"-chardev", "socket,id=m,server=on,wait=off,fd=" + std::to_string(passed.get()),
+                                   "-mon", "chardev=m,mode=control"});
+    } else {
+        words.insert(words.end(), {"-qmp", "unix:" + monitor() + ",server=on,wait=off"});
+    }
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
@@ -43,7 +79,7 @@ RealQemu::RealQemu(const std::string& program, const std::vector<std::string>& a
         if (::chdir(folder_.c_str()) == 0) ::execv(argv[0], argv.data());
         ::_exit(127);
     }
-    for (int i = 0; i < 500 && !fs::exists(monitor()) && ::waitpid(pid_, nullptr, WNOHANG) == 0; ++i) {
+    for (int i = 0; i < 500 && !listening(monitor()) && ::waitpid(pid_, nullptr, WNOHANG) == 0; ++i) {
         const timespec pause{0, 10'000'000};
         ::nanosleep(&pause, nullptr);
     }

@@ -26,7 +26,11 @@ namespace segue::qemu {
 /// A process in a folder of its own, both gone with this object (and the process with the test program).
 class RealQemu {
 public:
-    RealQemu(const std::string& program, const std::vector<std::string>& arguments);
+    /// Whose listen() the monitor's socket is of: managers pass theirs on, and are then its peer.
+    enum class Listener { qemu, this_process };
+
+    RealQemu(const std::string& program, const std::vector<std::string>& arguments,
+             Listener listener = Listener::qemu);
     ~RealQemu();
     RealQemu(const RealQemu&) = delete;
     RealQemu& operator=(const RealQemu&) = delete;

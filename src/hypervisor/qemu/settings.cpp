@@ -110,6 +110,15 @@ json::object parameter_arguments(const SwitchoverParameters& parameters) {
     return arguments;
 }
 
+json::object announce_arguments() {
+    json::object arguments;
+    arguments["initial"] = 50;
+    arguments["max"] = 550;
+    arguments["rounds"] = 5;
+    arguments["step"] = 100;
+    return arguments;
+}
+
 std::string put_back_script(Side side, const Originals& found) {
     std::string script;
     if (!found.parameters.empty()) script += line("migrate-set-parameters", found.parameters);

@@ -43,6 +43,9 @@ struct Originals {
 [[nodiscard]] boost::json::object capability_arguments(const std::vector<Capability>& capabilities);
 [[nodiscard]] boost::json::object parameter_arguments(const SwitchoverParameters& parameters);
 
+/// Arguments of announce-self: QEMU's own defaults for the end of a migration.
+[[nodiscard]] boost::json::object announce_arguments();
+
 /// One QMP command a line, without ids; empty when Prepare changes nothing.
 [[nodiscard]] std::string put_back_script(Side side, const Originals& found);
 

@@ -32,13 +32,6 @@ json::object one(std::string_view key, Value&& value) {
     return object;
 }
 
-bool names_migration(const json::value& query_yank) {
-    for (const json::value& instance : elements(&query_yank)) {
-        if (text_of(member(instance, "type")) == "migration") return true;
-    }
-    return false;
-}
-
 }  // namespace
 
 struct SrcGuest::Impl {
@@ -257,7 +250,7 @@ void SrcGuest::Impl::on(const SrcReadRunState&, const CallPtr& call) {
 
 void SrcGuest::Impl::poll_forgotten(const CallPtr& call) {
     call->ask_ahead("query-yank", {}, [this, call](const json::value& reply) {
-        if (!names_migration(reply)) return call->answer(Done{});
+        if (!yankable_migration(reply)) return call->answer(Done{});
         call->again(poll_pause, "the source QEMU's clean-up of the migration", [this, call] { poll_forgotten(call); });
     });
 }
@@ -286,12 +279,7 @@ void SrcGuest::Impl::put_back_capabilities(const CallPtr& call) {
 }
 
 void SrcGuest::Impl::on(const SrcAnnounce&, const CallPtr& call) {
-    json::object arguments;
-    arguments["initial"] = 50;
-    arguments["max"] = 550;
-    arguments["rounds"] = 5;
-    arguments["step"] = 100;
-    call->order("announce-self", std::move(arguments));
+    call->order("announce-self", announce_arguments());
 }
 
 // ---- The face --------------------------------------------------------------------------------------

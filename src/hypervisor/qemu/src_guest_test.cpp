@@ -111,13 +111,16 @@ TEST_P(SrcGuestTest, turns_off_what_would_change_the_promises) {
     }
     const std::string during = qemu->ask("query-migrate-capabilities");
     const auto shows = [&during](const std::string& name, bool on) {
-        return during.find(std::string(R"({"state":)") + (on ? "true" : "false") + R"(,"capability":")" + name + "\"}") !=
-               std::string::npos;
+        const std::string entry =
+            std::string(R"({"state":)") + (on ? "true" : "false") + R"(,"capability":")" + name + "\"}";
+        return during.find(entry) != std::string::npos;
     };
     EXPECT_TRUE(shows("auto-converge", false)) << during;
     EXPECT_TRUE(shows("xbzrle", false)) << during;
     EXPECT_TRUE(shows("zero-blocks", true)) << during;
-    EXPECT_TRUE(shows("events", true) && shows("return-path", true) && shows("pause-before-switchover", true)) << during;
+    for (const char* needed : {"events", "return-path", "pause-before-switchover"}) {
+        EXPECT_TRUE(shows(needed, true)) << needed;
+    }
 }
 
 TEST_P(SrcGuestTest, moves_an_idle_guest) {

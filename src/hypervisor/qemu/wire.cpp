@@ -116,6 +116,12 @@ bool first_window_over(const json::value& query_migrate) {
     return integer_of(mbps).value_or(0) > 0;
 }
 
+bool yankable_migration(const json::value& query_yank) {
+    return std::ranges::any_of(elements(&query_yank), [](const json::value& instance) {
+        return text_of(member(instance, "type")) == "migration";
+    });
+}
+
 std::string machine_type(std::string_view qom_type) {
     constexpr std::string_view ending = "-machine";
     if (qom_type.ends_with(ending)) qom_type.remove_suffix(ending.size());
@@ -181,9 +187,9 @@ SwitchoverParameters native_switchover(Bytes budget, ByteRate bandwidth) {
 // QEMU before 8.2: threshold = bytes per ms of the last 100 ms window x downtime-limit. With max-bandwidth
 // at M no window carries more than M, so threshold <= M x limit always. limit = floor(budget / cap) keeps
 // that within the budget, but falls short of it by up to 1 ms of the cap, which is half of a budget of 2 ms.
-// Where it falls short by over 2 %, the next whole ms is exact when M is lowered to budget / (limit + 1); that is free while M stays
-// above 98 % of the cap, because the stream's own pacing is below that already. A budget under 1 ms of the
-// cap leaves only the lower M: going slower is better than stopping with too much pending.
+// Where that is over 2 %, the next whole ms is exact with M lowered to budget / (limit + 1), and free while M
+// stays above 98 % of the cap, because the stream's own pacing is below that already. A budget under 1 ms
+// of the cap leaves only the lower M: going slower is better than stopping with too much pending.
 SwitchoverParameters emulated_switchover(Bytes budget, ByteRate cap) {
     SEGUE_ASSERT(cap.per_second > 0);
     const double bytes = static_cast<double>(std::max<std::int64_t>(budget.count, 1));

@@ -45,6 +45,9 @@ struct RunStateReply {
 /// Whether the first 100 ms window of a migration is over, so that QEMU has a threshold (qemu.md 1.2).
 [[nodiscard]] bool first_window_over(const boost::json::value& query_migrate);
 
+/// Whether query-yank still lists a migration, which QEMU does until it is cleaned up.
+[[nodiscard]] bool yankable_migration(const boost::json::value& query_yank);
+
 /// "pc-i440fx-7.2" of "pc-i440fx-7.2-machine".
 [[nodiscard]] std::string machine_type(std::string_view qom_type);
 /// "tcp:192.0.2.1:4444", "tcp:[2001:db8::1]:4444".

@@ -82,6 +82,8 @@ TEST(Wire, names_addresses_as_qemu_does) {
     EXPECT_FALSE(listening_port(json(R"({"socket-address":[{"type":"inet","host":"h","port":"70000"}]})")));
     EXPECT_EQ(machine_type("pc-i440fx-7.2-machine"), "pc-i440fx-7.2");
     EXPECT_EQ(machine_type("odd"), "odd");
+    EXPECT_TRUE(yankable_migration(json(R"([{"type":"chardev","id":"m"},{"type":"migration"}])")));
+    EXPECT_FALSE(yankable_migration(json(R"([{"type":"chardev","id":"migration"}])")));
 }
 
 TEST(Wire, samples_dirtying_in_seconds_and_pages) {

@@ -66,9 +66,10 @@ void Guardian::submit(const GuardCommand& command, OnAnswer on_answer) {
             answer(GuardAnswer{GuardClaim{ours}}, microseconds{2});
         }
         void operator()(const GuardClaimRollback&) const {
-            const bool ours = guard::claim_rollback(g.board());
+            const auto claim = guard::try_rollback(g.board());
+            const bool ours = claim != guard::RollbackClaim::too_late;
             g.context_.log("board", ours ? "rollback" : "rollback refused: word");
-            answer(GuardAnswer{GuardClaim{ours}}, microseconds{2});
+            answer(GuardAnswer{GuardClaim{ours, claim == guard::RollbackClaim::already}}, microseconds{2});
         }
         void operator()(const GuardNote& note) const { g.take(note); }
         void operator()(const GuardRelease&) const {

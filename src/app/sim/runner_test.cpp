@@ -1,0 +1,220 @@
+#include "app/sim/runner.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+namespace segue::sim {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+std::string all_of(const RunResult& result) {
+    std::string text;
+    for (const auto& line : result.transcript) text += line + '\n';
+    for (const auto& what : result.violations) text += "VIOLATION: " + what + '\n';
+    return text;
+}
+
+bool contains(const RunResult& result, std::string_view what) {
+    return std::any_of(result.violations.begin(), result.violations.end(),
+                       [what](const std::string& violation) { return violation.find(what) != std::string::npos; });
+}
+
+Scenario with(Fault fault, Moment moment, Duration offset = Duration{0}, Duration length = seconds{1000}) {
+    Scenario s = plain_scenario(7);
+    s.fault = fault;
+    s.moment = moment;
+    s.offset = offset;
+    s.length = length;
+    return s;
+}
+
+/// A blackout of about a tenth of a second, so that there is time for things to happen in it.
+Scenario with_long_blackout(Fault fault, Duration offset) {
+    Scenario s = with(fault, Moment::continued, offset);
+    s.request.bounds.max_downtime = milliseconds{500};
+    s.plan.guest.shape = GuestShape::uniform;
+    s.plan.guest.rate = mebibytes_per_second(60);
+    s.plan.link.rate = mebibytes_per_second(100);
+    return s;
+}
+
+TEST(Seeds, first_five_hundred_keep_every_promise) {
+    for (std::uint64_t seed = 1; seed <= 500; ++seed) {
+        const auto result = run_scenario(scenario_from(seed));
+        ASSERT_TRUE(result.violations.empty()) << "segue-sim run --seed " << seed << '\n' << all_of(result);
+    }
+}
+
+TEST(Seeds, same_seed_same_transcript) {
+    for (const std::uint64_t seed : {3U, 17U, 99U, 256U}) {
+        EXPECT_EQ(run_scenario(scenario_from(seed)).transcript, run_scenario(scenario_from(seed)).transcript);
+    }
+}
+
+TEST(Seeds, other_seed_other_world) {
+    EXPECT_NE(run_scenario(scenario_from(1)).transcript, run_scenario(scenario_from(2)).transcript);
+}
+
+TEST(Directed, moves_when_nothing_is_wrong) {
+    for (const bool own_monitor : {true, false}) {
+        for (const bool native : {true, false}) {
+            Scenario s = plain_scenario(1);
+            s.plan.guard.own_monitor = own_monitor;
+            s.plan.qemu.native_switchover_bandwidth = native;
+            const auto result = run_scenario(s);
+            EXPECT_TRUE(result.violations.empty()) << all_of(result);
+            EXPECT_EQ(outcome_word(result), "moved") << all_of(result);
+            ASSERT_TRUE(result.stood);
+            EXPECT_LT(*result.stood, s.request.bounds.max_downtime);
+        }
+    }
+}
+
+class CancelIn : public testing::TestWithParam<Moment> {};
+
+TEST_P(CancelIn, leaves_the_guest_on_the_source) {
+    for (const bool own_monitor : {true, false}) {
+        Scenario s = with(Fault::user_cancel, GetParam());
+        s.request.forecast = true;
+        s.plan.guard.own_monitor = own_monitor;
+        const auto result = run_scenario(s);
+        EXPECT_TRUE(result.struck);
+        EXPECT_TRUE(result.violations.empty()) << all_of(result);
+        ASSERT_TRUE(result.summary);
+        EXPECT_EQ(result.summary->outcome, Outcome::cancelled) << all_of(result);
+        EXPECT_EQ(result.summary->guest_on, GuestOn::source);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryStage, CancelIn,
+                         testing::Values(Moment::inspecting, Moment::sampling, Moment::guarding, Moment::preparing,
+                                         Moment::copying, Moment::stopping, Moment::held, Moment::continued,
+                                         Moment::loaded));
+
+class SegueKilledIn : public testing::TestWithParam<Moment> {};
+
+TEST_P(SegueKilledIn, the_guardian_brings_the_guest_back) {
+    for (const bool own_monitor : {true, false}) {
+        for (const Duration offset : {Duration{0}, Duration{milliseconds{1}}}) {
+            Scenario s = with(Fault::segue_killed, GetParam(), offset);
+            s.plan.guard.own_monitor = own_monitor;
+            const auto result = run_scenario(s);
+            EXPECT_TRUE(result.violations.empty()) << all_of(result);
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryStage, SegueKilledIn,
+                         testing::Values(Moment::guarding, Moment::preparing, Moment::copying, Moment::stopping,
+                                         Moment::held, Moment::continued, Moment::loaded, Moment::closing));
+
+class InTheBlackout : public testing::TestWithParam<Fault> {};
+
+TEST_P(InTheBlackout, the_bound_holds) {
+    for (const bool own_monitor : {true, false}) {
+        for (const int offset_ms : {0, 2, 5, 20, 50}) {
+            Scenario s = with_long_blackout(GetParam(), milliseconds{offset_ms});
+            s.plan.guard.own_monitor = own_monitor;
+            const auto result = run_scenario(s);
+            EXPECT_TRUE(result.violations.empty()) << all_of(result);
+            ASSERT_TRUE(result.summary || GetParam() == Fault::segue_stalled) << all_of(result);
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Faults, InTheBlackout,
+                         testing::Values(Fault::link_collapse, Fault::black_hole, Fault::return_path_lost, Fault::dst_frozen,
+                                         Fault::dst_dies, Fault::src_monitor_lost, Fault::segue_stalled,
+                                         Fault::guardian_killed, Fault::cont_refused));
+
+TEST(Directed, link_collapse_in_the_blackout_is_rolled_back_in_time) {
+    const auto result = run_scenario(with_long_blackout(Fault::link_collapse, milliseconds{2}));
+    EXPECT_TRUE(result.violations.empty()) << all_of(result);
+    EXPECT_EQ(outcome_word(result), "downtime-exceeded") << all_of(result);
+    ASSERT_TRUE(result.stood);
+    EXPECT_LE(*result.stood, milliseconds{500});
+    EXPECT_GT(*result.stood, milliseconds{400});
+}
+
+TEST(Directed, slow_flush_is_undone_as_soon_as_it_can_be) {
+    const auto result = run_scenario(with(Fault::slow_flush, Moment::copying, Duration{0}, milliseconds{2500}));
+    EXPECT_TRUE(result.violations.empty()) << all_of(result);
+    EXPECT_EQ(outcome_word(result), "downtime-exceeded") << all_of(result);
+    ASSERT_TRUE(result.stood);
+    EXPECT_GT(*result.stood, milliseconds{2500});
+    EXPECT_LT(*result.stood, milliseconds{2560});
+}
+
+TEST(Directed, refused_word_is_taken_back) {
+    const auto result = run_scenario(with(Fault::cont_refused, Moment::copying));
+    EXPECT_TRUE(result.violations.empty()) << all_of(result);
+    ASSERT_TRUE(result.summary);
+    EXPECT_EQ(result.summary->outcome, Outcome::failed);
+    EXPECT_EQ(result.summary->guest_on, GuestOn::source);
+}
+
+TEST(Directed, a_guest_that_never_converges_is_given_up_at_the_timeout) {
+    Scenario s = plain_scenario(5);
+    s.plan.guest.shape = GuestShape::uniform;
+    s.plan.guest.rate = mebibytes_per_second(400);
+    s.plan.link.rate = mebibytes_per_second(50);
+    s.request.bounds.timeout = seconds{8};
+    const auto result = run_scenario(s);
+    EXPECT_TRUE(result.violations.empty()) << all_of(result);
+    EXPECT_EQ(outcome_word(result), "timeout") << all_of(result);
+    EXPECT_LE(result.virtual_time, milliseconds{8200});
+}
+
+// ---- planted bugs: each must be seen
+
+TEST(Planted, guardian_never_fires) {
+    Scenario s = with(Fault::segue_killed, Moment::held);
+    s.plan.planted = Planted::guardian_never_fires;
+    EXPECT_TRUE(contains(run_scenario(s), "still stands"));
+}
+
+TEST(Planted, word_without_claim) {
+    Scenario s = plain_scenario(1);
+    s.plan.planted = Planted::word_without_claim;
+    EXPECT_TRUE(contains(run_scenario(s), "while the verdict was not `word`"));
+}
+
+TEST(Planted, cancel_instead_of_cut) {
+    Scenario s = with_long_blackout(Fault::link_collapse, milliseconds{2});
+    s.plan.planted = Planted::cancel_instead_of_cut;
+    EXPECT_TRUE(contains(run_scenario(s), "the guest stood for"));
+}
+
+TEST(Planted, dst_run_when_held) {
+    Scenario s = plain_scenario(1);
+    s.plan.planted = Planted::dst_run_when_held;
+    EXPECT_TRUE(contains(run_scenario(s), "before the source had said `completed`"));
+}
+
+TEST(Planted, final_sync_left_out) {
+    Scenario s = with_long_blackout(Fault::none, Duration{0});
+    s.plan.guest.rate = mebibytes_per_second(300);
+    s.plan.link.rate = mebibytes_per_second(400);
+    s.plan.planted = Planted::final_sync_left_out;
+    EXPECT_TRUE(contains(run_scenario(s), "stale chunks"));
+}
+
+TEST(Planted, put_back_left_out) {
+    Scenario s = with(Fault::user_cancel, Moment::copying);
+    s.plan.planted = Planted::put_back_left_out;
+    EXPECT_TRUE(contains(run_scenario(s), "settings were not put back"));
+}
+
+TEST(Planted, src_run_after_word) {
+    Scenario s = plain_scenario(1);
+    s.plan.planted = Planted::src_run_after_word;
+    EXPECT_TRUE(contains(run_scenario(s), "two copies of the guest run"));
+}
+
+}  // namespace
+}  // namespace segue::sim
