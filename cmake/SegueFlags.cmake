@@ -30,7 +30,7 @@ target_compile_options(segue_flags INTERFACE
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # g++ 12 is wrong about these after inlining (PR 105651: "text" + std::string; PR 105562, 107138:
   # std::variant and std::optional members): the first is useless, the others warn only.
-  target_compile_options(segue_flags INTERFACE -Wno-restrict -Wno-error=maybe-uninitialized
+  target_compile_options(segue_flags INTERFACE -Wno-restrict -Wno-maybe-uninitialized
     -Wno-error=array-bounds -Wno-error=stringop-overflow -Wno-error=stringop-overread)
 endif()
 

@@ -124,6 +124,8 @@ void Migration::on(const GuardNotice& notice) {
     }
     const auto* rolled_back = std::get_if<GuardRolledBack>(&notice);
     if (rolled_back && rolled_back->source_runs) source_running_ = true;
+    // Without a monitor nobody can tell whether it stood meanwhile: what is told is the upper bound.
+    if (rolled_back && source_lost_) stopped_by_us_ = true;
     if (before_word) {
         undo(Outcome::downtime_exceeded, "the switchover did not end in time, so the guardian rolled it back");
     } else if (stage_ == MigrationStage::undoing && source_running_ && rolled_back) {

@@ -7,9 +7,10 @@
 /// and docs/safety.md lists, state by state, who may die there.
 ///
 /// Thread: none of its own; not re-entrant. Errors: none; failures of the world are events.
-/// Where to read: inspecting to copying in migration.cpp, the blackout in switchover.cpp, rollback in
-/// undo.cpp.
+/// Where to read: up to `migrate` in prepare.cpp, pre-copy in copying.cpp, the budget and go in go.cpp, the
+/// blackout in switchover.cpp, rollback in undo.cpp, unasked news in notices.cpp, plumbing in migration.cpp.
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -87,7 +88,7 @@ private:
     void next_prepare_step();
     void on_prepared(const Result<AnswerValue>& answer);
 
-    // ---- pre-copy (copying.cpp)
+    // ---- pre-copy (copying.cpp) and go (go.cpp)
     void start_copying();
     void on_started(const Result<AnswerValue>& answer);
     void poll();
@@ -96,15 +97,19 @@ private:
     void on_pass(Bytes backlog, std::int64_t number);
     void ask_policy();
     void allow_switchover(const std::string& because);
-    void on_flushed_before_go(const Result<AnswerValue>& answer);
+    void keep_images_flushed();
+    void flush_images();
+    void on_flushed(const Result<AnswerValue>& answer);
     void send_allowance();
     void on_allowed(const Result<AnswerValue>& answer);
     void refresh_budget();
+    void note_answer_time(Duration took);
+    [[nodiscard]] Duration stop_charge() const;
     void report_progress();
     [[nodiscard]] std::optional<ByteRate> blackout_bandwidth() const;
     [[nodiscard]] Duration blackout_forecast(Bytes pending) const;
 
-    // ---- notices of both sides (copying.cpp)
+    // ---- notices of both sides (notices.cpp)
     void on_src_status(MigrationStatus status);
     void on_src_stopped();
     void on_src_resumed();
@@ -148,6 +153,9 @@ private:
     void give_up_undoing();
     [[nodiscard]] std::string undo_sentence() const;
 
+    /// How stale the proof that the guest runs may become once it may stop.
+    static constexpr Duration progress_every_switching = std::chrono::milliseconds{5};
+
     Request request_;
     std::unique_ptr<Policy> policy_;
     MigrationStage stage_ = MigrationStage::inspecting;
@@ -165,6 +173,8 @@ private:
     std::optional<Error> dst_error_;
     Duration flush_{0};
     int flushes_ = 0;
+    bool flush_in_flight_ = false;
+    Instant next_flush_;
     std::vector<DirtySample> samples_;
     std::optional<DirtyCurve> curve_;
     GuardReady guard_;
@@ -182,7 +192,8 @@ private:
     // Pre-copy.
     Instant began_;
     bool migrate_sent_ = false;
-    bool stopping_allowed_ = false;
+    bool go_wanted_ = false;         ///< The policy said go.
+    bool stopping_allowed_ = false;  ///< The source was told.
     bool allow_in_flight_ = false;
     bool progress_in_flight_ = false;
     bool stream_in_flight_ = false;
@@ -193,9 +204,15 @@ private:
     Instant ran_at_;  ///< Last proof that a vCPU ran on the source.
     SrcProgress progress_;
     std::optional<StreamSample> stream_;
-    BandwidthEstimate bandwidth_;
+    BandwidthEstimate bandwidth_;  ///< Busy windows only.
+    BandwidthEstimate seen_;       ///< All windows within a pass: a lower bound.
     std::vector<Pass> passes_;
     Bytes budget_;
+    struct AnswerTime {
+        Instant at;
+        Duration took{0};
+    };
+    std::deque<AnswerTime> answer_times_;  ///< Of the last second.
 
     // The blackout.
     std::optional<Instant> held_at_;

@@ -96,7 +96,7 @@ void check_same_machine(const GuestFacts& src, const GuestFacts& dst, std::vecto
         out.push_back(
             {fmt::format("CPU model differs: {} on the source, {} on the destination", src.cpu_type, dst.cpu_type),
              remedy});
-    } else if (src.cpu_features != dst.cpu_features) {
+    } else if (src.vcpus == dst.vcpus && src.cpu_features != dst.cpu_features) {  // They carry the topology.
         out.push_back({fmt::format("CPU features differ although both are {}", src.cpu_type),
                        "name the same -cpu model and flags on both"});
     }
@@ -123,13 +123,13 @@ void check_same_machine(const GuestFacts& src, const GuestFacts& dst, std::vecto
 }  // namespace
 
 std::vector<Finding> preflight(const GuestFacts& src, const GuestFacts& dst) {
+    if (src.pid != 0 && src.pid == dst.pid) {
+        // Everything else that could be found would only mislead.
+        return {{"source and destination are the same QEMU", "give --dst-qmp the monitor of the waiting one"}};
+    }
     std::vector<Finding> out;
     check_source(src, out);
     check_destination(dst, out);
-    if (src.pid != 0 && src.pid == dst.pid) {
-        out.push_back({"source and destination are the same QEMU", "give --dst-qmp the monitor of the waiting one"});
-        return out;
-    }
     check_same_machine(src, dst, out);
     return out;
 }
@@ -139,7 +139,7 @@ std::vector<Finding> check_bounds(const Request& request, Duration reserve, Dura
     const FixedCosts costs = charge_for(request.experience.fixed_costs);
     const Duration stop = std::max(costs.stop, flush);
     // Room for at least a handful of pages, or no guest that writes at all could ever be moved.
-    const Duration least = stop + costs.load + costs.handover + reserve + std::chrono::milliseconds{10};
+    const Duration least = stop + costs.load + std::max(costs.handover, reserve) + std::chrono::milliseconds{10};
     if (request.bounds.max_downtime < least) {
         out.push_back({fmt::format("--max-downtime {} cannot hold: stopping takes up to {}, loading {}, handing over "
                                    "{}, and {} are kept for rolling back",

@@ -172,6 +172,8 @@ void Migration::on_prepared(const Result<AnswerValue>& answer) {
         "the data connection could not be made",     "the source did not take the data connection",
         "the source did not take its settings"};
     SEGUE_ASSERT(prepare_step_ < std::size(what));
+    // A refused migrate-incoming can be given again; one that may have been taken has used this QEMU up.
+    if (prepare_step_ == 3 && !answer && !outcome_unknown(answer.error().kind)) dst_listens_ = false;
     if (!answer) return undo(Outcome::failed, fmt::format("{}: {}", what[prepare_step_], to_string(answer.error())));
     if (prepare_step_ == 1) {
         const auto* state = answer_as<RunState>(answer);

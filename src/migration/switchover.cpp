@@ -61,8 +61,9 @@ void Migration::last_check() {
         return undo(Outcome::downtime_exceeded,
                     fmt::format("the guest stopped with {} left before the bandwidth was known", to_text(pending)));
     }
+    // The word must be out before the watchdog's deadline; handing over may use what is kept for rolling back.
     const Duration needed = stood + blackout_forecast(pending);
-    if (needed > limit) {
+    if (needed - costs_.handover > limit || needed > request_.bounds.max_downtime) {
         return undo(Outcome::downtime_exceeded,
                     fmt::format("with {} left the guest would have stood for {}", to_text(pending), to_text(needed)));
     }

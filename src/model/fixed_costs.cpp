@@ -38,7 +38,8 @@ Duration rollback_reserve(Duration timer_lateness_worst, Duration round_trip_wor
 }
 
 Bytes pending_budget(Duration max_downtime, Duration reserve, const FixedCosts& costs, ByteRate bandwidth, Bytes tail) {
-    const Duration for_bytes = max_downtime - reserve - costs.total();
+    // Until the word a rollback must remain possible; after it only the hand-over is left to pay.
+    const Duration for_bytes = max_downtime - std::max(reserve, costs.handover) - costs.stop - costs.load;
     if (for_bytes.count() <= 0) return {0};
     return bandwidth * for_bytes - tail;
 }

@@ -72,7 +72,7 @@ TEST(RollbackReserve, grows_with_a_slow_host_and_with_a_borrowed_monitor) {
 
 TEST(PendingBudget, is_what_the_bandwidth_carries_in_what_is_left_of_the_bound) {
     const FixedCosts costs{milliseconds{10}, milliseconds{30}, milliseconds{10}};
-    EXPECT_EQ(pending_budget(milliseconds{200}, milliseconds{50}, costs, {100'000'000}, {0}).count, 10'000'000);
+    EXPECT_EQ(pending_budget(milliseconds{200}, milliseconds{50}, costs, {100'000'000}, {0}).count, 11'000'000);
     EXPECT_LE(pending_budget(milliseconds{90}, milliseconds{50}, costs, {100'000'000}, {0}).count, 0);
 }
 

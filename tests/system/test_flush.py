@@ -5,8 +5,8 @@ import tempfile
 
 from harness import Move, require
 
-FLUSH_MS, BOUND_MS = 2000, 300
-GUEST = 'hot=24 rate=30'
+FLUSH_MS, BOUND_MS = 2000, 500
+GUEST = 'hot=32 rate=150'  # never converges so far that QEMU stops it by itself
 OPTIONS = ['--max-downtime', f'{BOUND_MS}ms', '--max-bandwidth', '100MiB/s', '--timeout', '60s', '--verbose']
 
 

@@ -95,11 +95,18 @@ struct Engine::Impl {
         if (!src_ready || !dst_ready || migration) return;
         Summary summary;
         summary.outcome = Outcome::refused;
-        if (!*src_ready) summary.findings.push_back({to_string(src_ready->error()), ""});
-        if (!*dst_ready) summary.findings.push_back({to_string(dst_ready->error()), ""});
+        if (!*src_ready) {
+            summary.findings.push_back(
+                {to_string(src_ready->error()), "check qmp:PATH, the QMP socket of the QEMU that runs the guest"});
+        }
+        if (!*dst_ready) {
+            summary.findings.push_back(
+                {to_string(dst_ready->error()), "check --dst-qmp, the QMP socket of the QEMU that waits"});
+        }
         if (!summary.findings.empty()) {
-            for (const auto& finding : summary.findings)
-                summary.error += (summary.error.empty() ? "" : "; ") + finding.what;
+            for (const auto& finding : summary.findings) {
+                summary.error += (summary.error.empty() ? "" : "; ") + finding.what + " (" + finding.remedy + ")";
+            }
             // The guest was not seen: nothing was asked of it, and where it runs is the operator's knowledge.
             if (!*src_ready) summary.guest_on = GuestOn::unknown;
             return loop.post([this, summary] { callbacks.on_finish(summary); });

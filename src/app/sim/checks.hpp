@@ -18,6 +18,8 @@ struct Evidence {
     std::optional<Summary> summary;
     Truth at_finish;      ///< As it was when Finish was said.
     bool struck = false;
+    Instant struck_at;
+    Instant finished_at;
     bool segue_killed_by_guardian = false;
     Instant now;
 };

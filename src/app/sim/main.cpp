@@ -37,7 +37,8 @@ void say_seed_on_abort() {
 void print_head(const Scenario& s) {
     const auto& bounds = s.request.bounds;
     fmt::print("seed {}: fault {} at {} + {} for {} (answer {}, effect {})\n", s.seed, to_string(s.fault),
-               to_string(s.moment), to_text(s.offset), to_text(s.length), s.which, s.effect_happens ? "happens" : "does not");
+               to_string(s.moment), to_text(s.offset), to_text(s.length), s.which,
+               s.effect_happens ? "happens" : "does not");
     fmt::print("  max downtime {}, timeout {}, cap {}, switchover {}, link {} rtt {}, guest {} writing {} on {}\n",
                to_text(bounds.max_downtime), bounds.timeout ? to_text(*bounds.timeout) : "none",
                bounds.max_bandwidth ? to_text(*bounds.max_bandwidth) : "none",
@@ -81,7 +82,9 @@ void print_table(const Table& table) {
     fmt::print("{:<17} {:<13} {:>5}  outcomes\n", "fault", "struck in", "runs");
     for (const auto& [key, cell] : table) {
         std::string outcomes;
-        for (const auto& [word, count] : cell.outcomes) outcomes += fmt::format("{}{} {}", outcomes.empty() ? "" : ", ", word, count);
+        for (const auto& [word, count] : cell.outcomes) {
+            outcomes += fmt::format("{}{} {}", outcomes.empty() ? "" : ", ", word, count);
+        }
         const auto where = key.second == Moment::any_time ? std::string_view("-") : to_string(key.second);
         fmt::print("{:<17} {:<13} {:>5}  {}\n", to_string(key.first), where, cell.runs, outcomes);
     }

@@ -70,7 +70,8 @@ private:
 
     void log(std::string_view who, const std::string& what) {
         const double at = to_seconds(now() - began_) * 1e3;
-        result_.transcript.push_back(fmt::format("{:>11.3f} ms  {:<12} {:<8} {}", at, to_string(migration_stage_), who, what));
+        const auto stage = to_string(migration_stage_);
+        result_.transcript.push_back(fmt::format("{:>11.3f} ms  {:<12} {:<8} {}", at, stage, who, what));
         if (on_line_) on_line_(result_.transcript.back());
     }
 
@@ -183,7 +184,8 @@ private:
     template <class T>
     auto answerer(CommandId id, Duration late) {
         return [this, id, late](const Result<T>& value) {
-            Result<AnswerValue> wide = value ? Result<AnswerValue>(AnswerValue{*value}) : Result<AnswerValue>(std::unexpected(value.error()));
+            Result<AnswerValue> wide = std::unexpected(value ? Error{} : value.error());
+            if (value) wide = AnswerValue{*value};
             if (late.count() == 0) return answer(id, std::move(wide));
             agenda().after(late, [this, id, wide = std::move(wide)] { answer(id, wide); });
         };
@@ -317,7 +319,8 @@ private:
     }
 
     RunResult conclude() {
-        Evidence evidence{scenario_, world_, summary_, at_finish_, result_.struck, killed_by_guardian_, now()};
+        Evidence evidence{scenario_, world_, summary_, at_finish_, result_.struck, struck_at_.value_or(Instant{}),
+                          finished_at_.value_or(now()), killed_by_guardian_, now()};
         for (auto& what : check_promises(evidence)) violation(std::move(what));
         result_.summary = summary_;
         result_.virtual_time = (finished_at_ ? *finished_at_ : now()) - began_;

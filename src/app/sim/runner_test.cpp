@@ -120,6 +120,7 @@ TEST_P(InTheBlackout, the_bound_holds) {
         for (const int offset_ms : {0, 2, 5, 20, 50}) {
             Scenario s = with_long_blackout(GetParam(), milliseconds{offset_ms});
             s.plan.guard.own_monitor = own_monitor;
+            if (GetParam() == Fault::segue_stalled) s.length = seconds{6};
             const auto result = run_scenario(s);
             EXPECT_TRUE(result.violations.empty()) << all_of(result);
             ASSERT_TRUE(result.summary || GetParam() == Fault::segue_stalled) << all_of(result);
@@ -128,9 +129,9 @@ TEST_P(InTheBlackout, the_bound_holds) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Faults, InTheBlackout,
-                         testing::Values(Fault::link_collapse, Fault::black_hole, Fault::return_path_lost, Fault::dst_frozen,
-                                         Fault::dst_dies, Fault::src_monitor_lost, Fault::segue_stalled,
-                                         Fault::guardian_killed, Fault::cont_refused));
+                         testing::Values(Fault::link_collapse, Fault::black_hole, Fault::return_path_lost,
+                                         Fault::dst_frozen, Fault::dst_dies, Fault::src_monitor_lost,
+                                         Fault::segue_stalled, Fault::guardian_killed, Fault::cont_refused));
 
 TEST(Directed, link_collapse_in_the_blackout_is_rolled_back_in_time) {
     const auto result = run_scenario(with_long_blackout(Fault::link_collapse, milliseconds{2}));

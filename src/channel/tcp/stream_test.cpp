@@ -63,8 +63,8 @@ private:
 
 struct TcpStreamTest : testing::Test {
     Loop loop;
+    Sink sink;  // Outlives the stream, whose end ends its thread.
     TcpStream stream{loop};
-    Sink sink;
     std::optional<Result<StreamSample>> answer;
 
     void connect(const StreamConnect& where, Duration timeout = seconds{2}) {

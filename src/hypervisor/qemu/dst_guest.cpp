@@ -36,6 +36,8 @@ struct DstGuest::Impl {
     Attachment qemu;
 
     void noticed(const QmpEvent& event);
+    /// By a copy, since the callee may destroy this.
+    void tell(const GuestNotice& notice) const { OnNotice{on_notice}(notice); }
     void lost(Error error);
     void died();
     void answer_kills();
@@ -54,7 +56,7 @@ struct DstGuest::Impl {
 // ---- Notices ---------------------------------------------------------------------------------------
 
 void DstGuest::Impl::noticed(const QmpEvent& event) {
-    if (event.name == "RESUME") on_notice(DstResumed{});
+    if (event.name == "RESUME") tell(DstResumed{});
 }
 
 // The callee of a notice may destroy this: nothing follows it.
@@ -62,12 +64,12 @@ void DstGuest::Impl::lost(Error error) {
     // QEMU closes its monitors after its guest and its images; that is all that can be seen of its end
     // where the process is out of sight.
     if (told_to_quit && !qemu.process()) answer_kills();
-    on_notice(DstLost{std::move(error)});
+    tell(DstLost{std::move(error)});
 }
 
 void DstGuest::Impl::died() {
     answer_kills();
-    on_notice(DstDied{});
+    tell(DstDied{});
 }
 
 /// On the loop, later: an answer may end in the destruction of this.

@@ -40,8 +40,8 @@ struct SrcGuest::Impl {
           qemu(loop, std::move(path), "source",
                {.on_ready = std::move(on_ready),
                 .on_event = [this](const QmpEvent& event) { noticed(event); },
-                .on_lost = [this](Error error) { on_notice(SrcLost{std::move(error)}); },
-                .on_died = [this] { on_notice(SrcDied{}); }}) {}
+                .on_lost = [this](Error error) { tell(SrcLost{std::move(error)}); },
+                .on_died = [this] { tell(SrcDied{}); }}) {}
 
     OnNotice on_notice;
     int stream = -1;
@@ -53,6 +53,8 @@ struct SrcGuest::Impl {
     Attachment qemu;
 
     void noticed(const QmpEvent& event);
+    /// By a copy, since the callee may destroy this.
+    void tell(const GuestNotice& notice) const { OnNotice{on_notice}(notice); }
     void set_parameters(const CallPtr& call, const SwitchoverParameters& parameters);
     void prepare_from(const CallPtr& call, const json::value& capabilities, const json::value& parameters);
     void watch_opening();
@@ -81,17 +83,15 @@ struct SrcGuest::Impl {
 
 void SrcGuest::Impl::noticed(const QmpEvent& event) {
     const json::value data = event.data;
-    if (event.name == "STOP") return on_notice(SrcStopped{});
-    if (event.name == "RESUME") return on_notice(SrcResumed{});
+    if (event.name == "STOP") return tell(SrcStopped{});
+    if (event.name == "RESUME") return tell(SrcResumed{});
     if (event.name == "MIGRATION_PASS") {
-        return on_notice(SrcPassBegan{integer_of(member(data, "pass")).value_or(0)});
+        return tell(SrcPassBegan{integer_of(member(data, "pass")).value_or(0)});
     }
     if (event.name == "MIGRATION") {
-        return on_notice(SrcStatusChanged{migration_status(text_of(member(data, "status")))});
+        return tell(SrcStatusChanged{migration_status(text_of(member(data, "status")))});
     }
 }
-
-// ---- Before the move -------------------------------------------------------------------------------
 
 void SrcGuest::Impl::on(const SrcInspect&, const CallPtr& call) {
     read_facts(qemu, Side::source, found ? &*found : nullptr, call->left(), [call](Result<GuestFacts> facts) {
@@ -151,8 +151,6 @@ void SrcGuest::Impl::set_parameters(const CallPtr& call, const SwitchoverParamet
     if (parameters.max_bandwidth) max_bandwidth_set = *parameters.max_bandwidth;
     call->order("migrate-set-parameters", parameter_arguments(parameters));
 }
-
-// ---- Pre-copy --------------------------------------------------------------------------------------
 
 void SrcGuest::Impl::on(const SrcTakeStream&, const CallPtr& call) {
     if (stream < 0) {

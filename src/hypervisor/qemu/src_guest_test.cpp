@@ -1,5 +1,6 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -226,6 +227,30 @@ TEST_P(SrcGuestTest, tells_of_loss_and_death) {
     const auto answer = asked.ask(SrcReadRunState{});
     ASSERT_FALSE(answer);
     EXPECT_EQ(answer.error().kind, ErrorKind::unavailable);
+}
+
+TEST_P(SrcGuestTest, may_be_destroyed_by_its_answers_and_notices) {
+    const auto qemu = source();
+    const std::vector<SrcCommand> commands{SrcInspect{}, SrcPrepare{rate}, SrcAwaitForgotten{}, SrcTakeStream{},
+                                           SrcPutBack{}};
+    for (const SrcCommand& command : commands) {
+        AskedSrc asked(loop, qemu->monitor());
+        bool answered = false;
+        asked.guest->submit(SrcReadRunState{}, seconds{5}, [](const auto&) {});
+        asked.guest->submit(command, seconds{5}, [&](const auto&) {
+            asked.guest.reset();
+            answered = true;
+        });
+        EXPECT_TRUE(run_until(loop, [&] { return answered; }));
+    }
+    std::unique_ptr<SrcGuest> guest;
+    bool told = false;
+    guest = std::make_unique<SrcGuest>(loop, qemu->monitor(), [&](const auto&) { ::kill(qemu->pid(), SIGKILL); },
+                                       [&](const GuestNotice&) {
+                                           guest.reset();
+                                           told = true;
+                                       });
+    EXPECT_TRUE(run_until(loop, [&] { return told; }));
 }
 
 INSTANTIATE_TEST_SUITE_P(Real, SrcGuestTest, testing::ValuesIn(qemu_versions()), version_name);

@@ -57,13 +57,13 @@ void Guardian::submit(const GuardCommand& command, OnAnswer on_answer) {
         void operator()(const GuardTakeStream&) const { g.holds_stream_ = true; }
         void operator()(const GuardClaimWord&) const {
             if (g.context_.plan.planted == Planted::word_without_claim) {
-                return answer(GuardAnswer{GuardClaim{true}}, microseconds{2});
+                return answer(GuardAnswer{GuardClaim{.ours = true}}, microseconds{2});
             }
             if (g.context_.truth.word_at) g.context_.violation("the word was claimed twice");
             const bool ours = guard::claim_word(g.board());
             if (ours) g.context_.truth.word_at = g.context_.agenda.now();
             g.context_.log("board", ours ? "word" : "word refused: rollback");
-            answer(GuardAnswer{GuardClaim{ours}}, microseconds{2});
+            answer(GuardAnswer{GuardClaim{.ours = ours}}, microseconds{2});
         }
         void operator()(const GuardClaimRollback&) const {
             const auto claim = guard::try_rollback(g.board());

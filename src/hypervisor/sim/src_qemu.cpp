@@ -40,6 +40,7 @@ void SrcQemu::set_status(MigrationStatus status) {
 
 void SrcQemu::let_run() {
     if (!context_.truth.src_alive || run_state_ == RunState::running) return;
+    work();
     run_state_ = RunState::running;
     context_.src_vcpus(true);
     context_.log("src", "RESUME");
@@ -135,6 +136,7 @@ Result<GuestAnswer> SrcQemu::start() {
     registered_ = true;
     context_.truth.src_migration_open = true;
     set_status(MigrationStatus::setup);
+    worked_until_ = context_.agenda.now();
     const auto attempt = ++attempt_;
     context_.agenda.after(rng_.between(milliseconds{1}, milliseconds{4}), [this, attempt] {
         if (attempt != attempt_ || status_ != MigrationStatus::setup) return;

@@ -23,8 +23,8 @@ public:
     [[nodiscard]] Monitor::Work work_of(const SrcCommand& command);
     void submit(Monitor& monitor, const SrcCommand& command, Monitor::Reply on_answer);
 
-    /// The migration thread works for `step`; true while it has something to do.
-    bool tick(Duration step);
+    /// The migration thread works up to now; true while it has something to do.
+    bool tick();
     [[nodiscard]] bool in_blackout() const {
         return status_ == MigrationStatus::pre_switchover || status_ == MigrationStatus::device;
     }
@@ -51,7 +51,8 @@ private:
     void await_forgotten(const Monitor::Reply& reply);
     [[nodiscard]] SrcProgress progress() const;
 
-    void copy(Duration step);
+    void work();
+    void copy();
     bool check();
     void close_window();
     void begin_stop();
@@ -98,6 +99,7 @@ private:
     Instant window_began_;
     std::int64_t window_written_ = 0;
     Instant next_check_;
+    Instant worked_until_;
 };
 
 }  // namespace segue::sim

@@ -15,10 +15,17 @@ constexpr Duration iteration_max = milliseconds{50};
 
 }  // namespace
 
-bool SrcQemu::tick(Duration step) {
+/// The guest works up to now.
+void SrcQemu::work() {
+    const Instant now = context_.agenda.now();
+    if (context_.truth.src_runs) memory_.run(now - worked_until_);
+    worked_until_ = now;
+}
+
+bool SrcQemu::tick() {
     if (!context_.truth.src_alive) return false;
-    if (context_.truth.src_runs) memory_.run(step);
-    if (status_ == MigrationStatus::active && !stopping_) copy(step);
+    work();
+    if (status_ == MigrationStatus::active && !stopping_) copy();
     if (status_ == MigrationStatus::device && !failing_) send_rest();
     return registered_ && status_ != MigrationStatus::completed;
 }
@@ -44,7 +51,7 @@ bool SrcQemu::send_pending(std::int64_t& budget) {
     return pending_count_ == 0 && chunk_left_ == 0;
 }
 
-void SrcQemu::copy(Duration /*step*/) {
+void SrcQemu::copy() {
     if (link_.broken_at_src()) return fail_migration();
     const Instant now = context_.agenda.now();
     const bool blocked = link_.room() == 0;
@@ -99,6 +106,7 @@ void SrcQemu::begin_stop() {
     const auto& plan = context_.plan.qemu;
     context_.agenda.after(rng_.between(microseconds{50}, milliseconds{1}), [this, attempt, &plan] {
         if (attempt != attempt_) return;
+        work();
         run_state_ = RunState::finish_migrate;
         context_.src_vcpus(false);
         context_.agenda.after(plan.pause, [this, attempt] {

@@ -90,7 +90,7 @@ void World::tick() {
     const Duration step = now - last_tick_;
     last_tick_ = now;
     link_.advance(now, step);
-    const bool src_busy = src_.tick(step);
+    const bool src_busy = src_.tick();
     const bool dst_busy = dst_.tick();
     if (!src_busy && !dst_busy && link_.quiet()) {
         ticking_ = false;

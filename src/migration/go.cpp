@@ -1,0 +1,139 @@
+// When the guest may stop: the budget, what a blackout would cost now, and go.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "guard/board.hpp"
+#include "migration/migration.hpp"
+#include "units/text.hpp"
+
+namespace segue {
+namespace {
+
+constexpr Duration change_max = std::chrono::seconds{5};
+constexpr Duration flush_max = std::chrono::seconds{60};
+/// What may be pending while the bandwidth is not known (DESIGN.md section 4 point 5).
+constexpr Bytes blind_budget = mebibytes(1);
+/// From the exact sync to the stop of the vCPUs: 0.2 to 2 ms (qemu.md 4.1).
+constexpr Duration sync_to_stop = std::chrono::milliseconds{2};
+constexpr Duration answers_remembered = std::chrono::seconds{1};
+/// Pausing the vCPUs and being told of it.
+constexpr Duration pause_margin = std::chrono::milliseconds{5};
+constexpr Duration flush_every = std::chrono::seconds{1};
+/// A disk that cannot be flushed within the charge in so many tries will not be at the stop either.
+constexpr int flushes_before_go_max = 5;
+
+}  // namespace
+
+/// The proof that the guest ran is as old as QEMU's last answer was slow (around a dirty sync it holds its lock
+/// for tens of milliseconds): the stop is charged with the slowest answer of late.
+void Migration::note_answer_time(Duration took) {
+    answer_times_.push_back({now_, took});
+    while (now_ - answer_times_.front().at > answers_remembered) answer_times_.pop_front();
+}
+
+Duration Migration::stop_charge() const {
+    Duration slowest{0};
+    for (const auto& answer : answer_times_) slowest = std::max(slowest, answer.took);
+    return std::max(costs_.stop, slowest + progress_every_switching + pause_margin);
+}
+
+std::optional<ByteRate> Migration::blackout_bandwidth() const {
+    const auto segment = stream_ ? stream_->segment : Bytes{0};
+    // The user's word decides (seed 004); it counts frames, like every rate of ours.
+    if (request_.bounds.switchover_bandwidth) return pacing_for(*request_.bounds.switchover_bandwidth, segment);
+    auto measured = bandwidth_.cautious();
+    if (!measured) measured = seen_.cautious();
+    if (measured && request_.bounds.max_bandwidth) {
+        measured = std::min(*measured, pacing_for(*request_.bounds.max_bandwidth, segment));
+    }
+    return measured;
+}
+
+void Migration::refresh_budget() {
+    const auto bandwidth = blackout_bandwidth();
+    Bytes budget = blind_budget;
+    if (bandwidth && bandwidth->per_second > 0) {
+        Bytes tail{0};
+        if (curve_) tail = curve_->dirtied_in(sync_to_stop);
+        FixedCosts costs = costs_;
+        costs.stop = stop_charge();
+        budget = pending_budget(request_.bounds.max_downtime, reserve_, costs, *bandwidth, tail);
+    }
+    const bool moved_much = std::abs(budget.count - budget_.count) * 20 > budget_.count;
+    if (!moved_much) return;
+    budget_ = budget;
+    if (stopping_allowed_ && !allow_in_flight_ && !stopped_by_us_) send_allowance();
+}
+
+Duration Migration::blackout_forecast(Bytes pending) const {
+    const auto bandwidth = blackout_bandwidth();
+    Bytes all = pending;
+    if (stream_) all += stream_->unacked + stream_->not_sent;
+    const Duration bytes = bandwidth && bandwidth->per_second > 0 ? all / *bandwidth : Duration{0};
+    return bytes + costs_.load + costs_.handover;
+}
+
+void Migration::allow_switchover(const std::string& because) {
+    if (stopping_allowed_ || go_wanted_) return;
+    decided("go", because);
+    go_wanted_ = true;
+    if (src_->images.empty()) return send_allowance();
+    // A flush that is under way already began before go: on_flushed asks for one more.
+    flushes_ = 0;
+    if (!flush_in_flight_) flush_images();
+}
+
+// What the host still holds of the images is written back all along, so that the flush at the stop is short
+// even when a quiet guest lets QEMU stop it before go.
+void Migration::keep_images_flushed() {
+    if (src_->images.empty() || flush_in_flight_ || go_wanted_ || now_ < next_flush_) return;
+    flush_images();
+}
+
+void Migration::flush_images() {
+    flush_in_flight_ = true;
+    submit(FlushImages{src_->images}, flush_max, &Migration::on_flushed);
+}
+
+void Migration::on_flushed(const Result<AnswerValue>& answer) {
+    flush_in_flight_ = false;
+    next_flush_ = now_ + flush_every;
+    if (stage_ != MigrationStage::copying || !go_wanted_) return;
+    const auto* flushed = answer_as<Flushed>(answer);
+    const Duration took = flushed ? flushed->took : flush_max;
+    // The first may have written back much, or begun before go; a later one shows what the stop would pay.
+    if (flushes_++ == 0 || (took > costs_.stop && flushes_ < flushes_before_go_max)) return flush_images();
+    const Duration needed = took + costs_.load + std::max(costs_.handover, reserve_);
+    if (needed >= request_.bounds.max_downtime) {
+        return undo(
+            Outcome::downtime_exceeded,
+            fmt::format("writing back its disk images takes {}, which --max-downtime {} does not leave room for",
+                        to_text(took), to_text(request_.bounds.max_downtime)));
+    }
+    costs_.stop = std::max(costs_.stop, took);
+    refresh_budget();
+    send_allowance();
+}
+
+void Migration::send_allowance() {
+    const auto bandwidth = blackout_bandwidth();
+    const auto highest = bandwidth_.at_quantile(1.0);
+    const ByteRate now_at = bandwidth ? *bandwidth : highest.value_or(ByteRate{0});
+    // Where QEMU must guess, its guess is kept below what the stream can carry by its own limiter.
+    const ByteRate cap = request_.bounds.max_bandwidth.value_or(scale(highest.value_or(now_at), 1.25));
+    if (!stopping_allowed_) note({.stage = guard::Stage::switching, .pass = {}, .ran_at = {}, .budget = {}});
+    stopping_allowed_ = true;
+    allow_in_flight_ = true;
+    submit(SrcCommand{SrcAllowSwitchover{budget_, now_at, cap}}, change_max, &Migration::on_allowed);
+}
+
+void Migration::on_allowed(const Result<AnswerValue>& answer) {
+    allow_in_flight_ = false;
+    if (answer || stage_ != MigrationStage::copying) return;
+    if (outcome_unknown(answer.error().kind)) return;  // It stops or it does not; both are watched for.
+    undo(Outcome::failed, "the source did not take the switchover settings: " + to_string(answer.error()));
+}
+
+}  // namespace segue
