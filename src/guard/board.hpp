@@ -81,6 +81,9 @@ struct Board {
     std::atomic<std::int64_t> lateness_worst_ns{0};    ///< Worst lateness of its timers, at calibration.
     std::atomic<std::int64_t> round_trip_worst_ns{0};  ///< Worst out-of-band round trip, 0 if queued.
     std::atomic<std::int64_t> resumed_at_ns{0};        ///< When it saw the guest run again.
+
+    // Written by Segue; younger than the rest.
+    std::atomic<std::int64_t> undoing_at_ns{0};  ///< Its last sign of life while undoing.
 };
 
 /// One word each for logs and the guardian's last line: "held", "rolled back", "segue died".

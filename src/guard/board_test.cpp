@@ -79,7 +79,8 @@ TEST(Board, Layout) {
     EXPECT_EQ(offsetof(Board, lateness_worst_ns), guard_part + 12);
     EXPECT_EQ(offsetof(Board, round_trip_worst_ns), guard_part + 20);
     EXPECT_EQ(offsetof(Board, resumed_at_ns), guard_part + 28);
-    EXPECT_EQ(sizeof(Board), guard_part + 36);
+    EXPECT_EQ(offsetof(Board, undoing_at_ns), guard_part + 36);
+    EXPECT_EQ(sizeof(Board), guard_part + 44);
 }
 
 TEST(Board, EveryNumberHasAWord) {

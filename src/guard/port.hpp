@@ -19,11 +19,12 @@ struct GuardClaimWord {};      ///< GuardClaim.
 struct GuardClaimRollback {};  ///< GuardClaim.
 /// Writes the board; whatever is absent stays as it is. No answer; visible before the next effect acts.
 struct GuardNote {
-    std::optional<guard::Stage> stage;
-    std::optional<std::uint32_t> pass;
-    std::optional<Instant> ran_at;
-    std::optional<Duration> budget;
+    std::optional<guard::Stage> stage = {};
+    std::optional<std::uint32_t> pass = {};
+    std::optional<Instant> ran_at = {};
+    std::optional<Duration> budget = {};
     bool source_runs = false;
+    std::optional<Instant> undoing_at = {};  ///< A sign of life.
 };
 struct GuardRelease {};  ///< Everything is put back; it may leave. No answer.
 

@@ -51,9 +51,16 @@ inline constexpr Duration no_deadline = std::chrono::hours{24};
 /// before it is killed. A healthy one answers within a millisecond; ten leave room for one late tick
 /// of the scheduler (4 ms at 250 Hz) on a busy host.
 inline constexpr Duration help_wait = std::chrono::milliseconds{10};
-/// How long it has in all for `source_runs` once it said `undoing`: twice the 15 ms that QEMU was seen
+/// How long it may be silent while `undoing`: twice the 15 ms that QEMU was seen
 /// to need from a cut to RESUME. Killing it sooner would bring nothing, the cut has been made.
 inline constexpr Duration undo_wait = std::chrono::milliseconds{30};
+
+/// Until when a guardian without a monitor of its own leaves the rollback to Segue. As long as Segue gives
+/// signs of life it is not killed: what keeps it (a flush that nothing can interrupt) would keep us too.
+[[nodiscard]] constexpr Instant leave_it_to_segue_until(Instant asked_at, Stage stage, Instant undoing_at) noexcept {
+    if (stage != Stage::undoing) return asked_at + help_wait;
+    return std::max(asked_at, undoing_at) + undo_wait;
+}
 
 [[nodiscard]] constexpr Advice advise(const View& view) noexcept {
     const Advice idle{Action::wait, RollbackReason::none, view.now + no_deadline};

@@ -18,6 +18,7 @@ constexpr Duration stream_max = std::chrono::seconds{1};
 constexpr Duration report_every = std::chrono::milliseconds{250};
 constexpr Duration change_max = std::chrono::seconds{5};
 constexpr std::size_t passes_kept = 64;
+constexpr Duration queues_remembered = std::chrono::seconds{1};
 
 }  // namespace
 
@@ -26,11 +27,8 @@ void Migration::start_copying() {
     ran_at_ = now_;
     next_progress_ = next_stream_ = next_flush_ = now_;
     next_report_ = now_ + report_every;
-    note({.stage = guard::Stage::copying,
-          .pass = 0,
-          .ran_at = now_,
-          .budget = request_.bounds.max_downtime - reserve_,
-          .source_runs = false});
+    note(
+        {.stage = guard::Stage::copying, .pass = 0, .ran_at = now_, .budget = request_.bounds.max_downtime - reserve_});
     migrate_sent_ = true;
     submit(SrcCommand{SrcStart{}}, change_max, &Migration::on_started);
 }
@@ -69,7 +67,7 @@ void Migration::on_progress(const Result<AnswerValue>& answer) {
         // means that the guest ran after the question was asked.
         ran_at_ = progress_asked_at_;
         note_answer_time(now_ - progress_asked_at_);
-        note({.stage = {}, .pass = static_cast<std::uint32_t>(progress->dirty_syncs), .ran_at = ran_at_, .budget = {}});
+        note({.pass = static_cast<std::uint32_t>(progress->dirty_syncs), .ran_at = ran_at_});
     }
     on_src_status(progress->status);
     if (synced && stage_ == MigrationStage::copying) on_pass(progress->remaining, progress->dirty_syncs);
@@ -81,6 +79,8 @@ void Migration::on_stream(const Result<AnswerValue>& answer) {
     const auto* sample = answer_as<StreamSample>(answer);
     if (!sample) return;
     stream_ = *sample;
+    queues_.push_back({now_, sample->unacked + sample->not_sent});
+    while (now_ - queues_.front().at > queues_remembered) queues_.pop_front();
     // Pages wait behind the queue as long as a pass is under way.
     bandwidth_.add(sample->at, sample->acked, sample->not_sent.count > 0);
     // Where QEMU, not the path, is what limits (no cap, a very fast link), nothing ever waits: what got

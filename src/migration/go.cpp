@@ -39,6 +39,12 @@ Duration Migration::stop_charge() const {
     return std::max(costs_.stop, slowest + progress_every_switching + pause_margin);
 }
 
+Bytes Migration::queue_lately() const {
+    Bytes most{0};
+    for (const auto& seen : queues_) most = std::max(most, seen.waiting);
+    return most;
+}
+
 std::optional<ByteRate> Migration::blackout_bandwidth() const {
     const auto segment = stream_ ? stream_->segment : Bytes{0};
     // The user's word decides (seed 004); it counts frames, like every rate of ours.
@@ -59,7 +65,8 @@ void Migration::refresh_budget() {
         if (curve_) tail = curve_->dirtied_in(sync_to_stop);
         FixedCosts costs = costs_;
         costs.stop = stop_charge();
-        budget = pending_budget(request_.bounds.max_downtime, reserve_, costs, *bandwidth, tail);
+        // What already waits in the socket goes out first and is not QEMU's to count.
+        budget = pending_budget(request_.bounds.max_downtime, reserve_, costs, *bandwidth, tail) - queue_lately();
     }
     const bool moved_much = std::abs(budget.count - budget_.count) * 20 > budget_.count;
     if (!moved_much) return;
@@ -123,9 +130,10 @@ void Migration::send_allowance() {
     const ByteRate now_at = bandwidth ? *bandwidth : highest.value_or(ByteRate{0});
     // Where QEMU must guess, its guess is kept below what the stream can carry by its own limiter.
     const ByteRate cap = request_.bounds.max_bandwidth.value_or(scale(highest.value_or(now_at), 1.25));
-    if (!stopping_allowed_) note({.stage = guard::Stage::switching, .pass = {}, .ran_at = {}, .budget = {}});
+    if (!stopping_allowed_) note({.stage = guard::Stage::switching});
     stopping_allowed_ = true;
     allow_in_flight_ = true;
+    allowed_budget_ = budget_;
     submit(SrcCommand{SrcAllowSwitchover{budget_, now_at, cap}}, change_max, &Migration::on_allowed);
 }
 

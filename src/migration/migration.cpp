@@ -14,6 +14,8 @@ namespace {
 constexpr Duration far_away = std::chrono::hours{24};
 /// Segue acts itself this long after the guardian should have: two watchdogs, one verdict.
 constexpr Duration guardian_grace = std::chrono::milliseconds{5};
+/// Often enough that the guardian, which waits undo_wait for a sign of life, never misses two.
+constexpr Duration undo_beat_every = std::chrono::milliseconds{10};
 constexpr Duration word_answer_max = std::chrono::seconds{1};
 
 }  // namespace
@@ -57,7 +59,7 @@ Effects Migration::step(const Event& event, Instant now) {
             wake(ran_at_ + request_.bounds.max_downtime - reserve_ + guardian_grace);
             break;
         case MigrationStage::handing_over: wake(word_sent_at_ + word_answer_max); break;
-        case MigrationStage::undoing: wake(undo_next_); break;
+        case MigrationStage::undoing: wake(std::min(undo_next_, undo_beat_)); break;
         case MigrationStage::inspecting:
         case MigrationStage::sampling:
         case MigrationStage::guarding:
@@ -154,6 +156,10 @@ void Migration::on(const Tick&) {
             if (now_ >= word_sent_at_ + word_answer_max) word_lost("its answer did not come");
             break;
         case MigrationStage::undoing:
+            if (migrate_sent_ && now_ >= undo_beat_) {
+                undo_beat_ = now_ + undo_beat_every;
+                note({.undoing_at = now_});
+            }
             if (now_ >= undo_next_) undo_again();
             break;
         case MigrationStage::inspecting:

@@ -105,6 +105,7 @@ private:
     void refresh_budget();
     void note_answer_time(Duration took);
     [[nodiscard]] Duration stop_charge() const;
+    [[nodiscard]] Bytes queue_lately() const;
     void report_progress();
     [[nodiscard]] std::optional<ByteRate> blackout_bandwidth() const;
     [[nodiscard]] Duration blackout_forecast(Bytes pending) const;
@@ -208,11 +209,14 @@ private:
     BandwidthEstimate seen_;       ///< All windows within a pass: a lower bound.
     std::vector<Pass> passes_;
     Bytes budget_;
+    Bytes allowed_budget_;  ///< The one the source was told last.
     struct AnswerTime {
         Instant at;
         Duration took{0};
     };
     std::deque<AnswerTime> answer_times_;  ///< Of the last second.
+    struct QueueSeen { Instant at; Bytes waiting; };
+    std::deque<QueueSeen> queues_;         ///< The same of the stream's queue.
 
     // The blackout.
     std::optional<Instant> held_at_;
@@ -229,6 +233,7 @@ private:
     std::string undo_why_;
     Instant undo_began_;
     Instant undo_next_;
+    Instant undo_beat_;  ///< When the guardian is next shown that we live.
     bool undo_waiting_ = false;  ///< An answer or a pause is outstanding.
     bool dst_dead_ = false;
     bool stopped_by_us_ = false;  ///< STOP was seen since the start.

@@ -28,7 +28,7 @@ void Migration::on_held() {
     held_at_ = now_;
     stopped_by_us_ = true;
     source_running_ = false;
-    note({.stage = guard::Stage::held, .pass = {}, .ran_at = {}, .budget = {}});
+    note({.stage = guard::Stage::held});
     submit(StreamCommand{StreamRead{}}, held_answer_max, &Migration::on_held_stream);
     submit(SrcCommand{SrcReadProgress{}}, held_answer_max, &Migration::on_held_progress);
 }
@@ -47,7 +47,7 @@ void Migration::on_held_progress(const Result<AnswerValue>& answer) {
     }
     progress_ = *progress;
     summary_.pending_at_stop = progress->remaining;
-    summary_.budget = budget_;
+    summary_.budget = stopping_allowed_ ? allowed_budget_ : budget_;
     last_check();
 }
 
@@ -71,7 +71,7 @@ void Migration::last_check() {
         return undo(Outcome::timeout, "the switchover would have ended after --timeout");
     }
     enter(MigrationStage::continued);
-    note({.stage = guard::Stage::continued, .pass = {}, .ran_at = {}, .budget = {}});
+    note({.stage = guard::Stage::continued});
     const auto& bounds = request_.bounds;
     if (bounds.switchover_bandwidth && bounds.max_bandwidth && *bounds.switchover_bandwidth > *bounds.max_bandwidth) {
         tell(StreamCommand{StreamPace{bounds.switchover_bandwidth}});
@@ -108,7 +108,7 @@ void Migration::on_completed() {
     source_running_ = false;
     completed_at_ = now_;
     enter(MigrationStage::loaded);
-    note({.stage = guard::Stage::loaded, .pass = {}, .ran_at = {}, .budget = {}});
+    note({.stage = guard::Stage::loaded});
     const Duration needed = now_ - ran_at_ + costs_.handover;
     if (needed > request_.bounds.max_downtime) {
         return undo(Outcome::downtime_exceeded, fmt::format("handing over would have ended after {}", to_text(needed)));

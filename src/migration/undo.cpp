@@ -26,6 +26,7 @@ void Migration::undo(Outcome outcome, const std::string& why) {
     undo_why_ = why;
     undo_began_ = now_;
     undo_next_ = now_ + undo_answer_max;
+    undo_beat_ = now_;
     decided("roll back", why);
     enter(MigrationStage::undoing);
     if (!migrate_sent_) return source_runs();
@@ -34,9 +35,15 @@ void Migration::undo(Outcome outcome, const std::string& why) {
 }
 
 void Migration::on_rollback_claim(const Result<AnswerValue>& answer) {
-    if (stage_ != MigrationStage::undoing) return;
     const auto* claim = answer_as<GuardClaim>(answer);
     SEGUE_ASSERT(claim != nullptr);
+    if (claim->guardian_first && (stage_ == MigrationStage::undoing || stage_ == MigrationStage::closing)) {
+        // Its cut or yank reached us as a failure of QEMU's, or as RESUME, before its own word did.
+        undo_outcome_ = Outcome::downtime_exceeded;
+        undo_why_ = "the switchover did not end in time, so the guardian rolled it back";
+        if (summary_.outcome == Outcome::failed) summary_.outcome = undo_outcome_;
+    }
+    if (stage_ != MigrationStage::undoing) return;
     if (!claim->ours) {
         // The word was claimed and never sent: this machine is its only sender and is not handing over. The
         // guardian has left, so nobody but us can bring the guest back; the destination goes first.
@@ -44,13 +51,8 @@ void Migration::on_rollback_claim(const Result<AnswerValue>& answer) {
         undo_from_ = MigrationStage::loaded;
         return make_source_run();
     }
-    if (claim->guardian_first) {
-        // Its cut or yank may have reached us as a failure of QEMU's first.
-        undo_outcome_ = Outcome::downtime_exceeded;
-        undo_why_ = "the switchover did not end in time, so the guardian rolled it back";
-    }
     // Not `source_runs`, even if no STOP was seen: only a proof after the claim may put the guardian to rest.
-    note({.stage = guard::Stage::undoing, .pass = {}, .ran_at = {}, .budget = {}, .source_runs = false});
+    note({.stage = guard::Stage::undoing});
     make_source_run();
 }
 
@@ -199,7 +201,7 @@ void Migration::source_runs() {
             summary_.rollback = std::max(summary_.rollback, now_ - deadline);
         }
     }
-    if (migrate_sent_) note({.stage = {}, .pass = {}, .ran_at = {}, .budget = {}, .source_runs = true});
+    if (migrate_sent_) note({.source_runs = true});
     close();
 }
 

@@ -44,7 +44,7 @@ class Move:
     """A busy guest on host a, a waiting QEMU on host b, and one run of segue on host a."""
 
     def __init__(self, lab, qemu='10', guest='hot=48 rate=50', cpus=1, options=(), own_monitor=True,
-                 fault_point=None, disk=None, qemu_env=None, segue_env=None, calm=0.4, meter=False):
+                 fault_point=None, disk=None, qemu_env=None, segue_env=None, calm=0.4, meter=False, remember=False):
         self.lab, self.guest, self.qemu, self.calm = lab, guest, qemu, calm
         self.options, self.own_monitor, self.fault_point = list(options), own_monitor, fault_point
         self.segue_env = dict(segue_env or {})
@@ -63,9 +63,9 @@ class Move:
             self.meter = segue_lab.PacketMeter(lab, 'a') if meter else None
             if meter:
                 self.stack.callback(self.meter.bins)
-            # What an earlier move of this guest taught is no part of this one.
-            shutil.rmtree(lab.state_dir('a'), ignore_errors=True)
-            os.makedirs(lab.state_dir('a'))
+            if not remember:  # Then what an earlier move of this guest taught is no part of this one.
+                shutil.rmtree(lab.state_dir('a'), ignore_errors=True)
+                os.makedirs(lab.state_dir('a'))
         except BaseException:
             self.stack.close()
             raise
@@ -230,7 +230,8 @@ class Move:
         deadline = time.monotonic() + seconds
         while True:
             now = watcher.settings()
-            changed = {k: (before.get(k), now.get(k)) for k in before.keys() | now.keys() if before.get(k) != now.get(k)}
+            changed = {k: (before.get(k), now.get(k)) for k in before.keys() | now.keys()
+                       if before.get(k) != now.get(k)}
             if not changed or time.monotonic() > deadline:
                 break
             time.sleep(0.05)

@@ -51,8 +51,8 @@ class Pair:
                               capture_output=True, text=True, timeout=40)
 
     def refused(self, *words, says, several=False, **where):
-        """Runs segue and requires the refusal; `says` are patterns that its one sentence must hold. `several`: more than
-        one thing is in the way, each on a line of its own."""
+        """Runs segue and requires the refusal; `says` are patterns that its one sentence must hold. `several`:
+        more than one thing is in the way, each on a line of its own."""
         before = self.snapshot()
         done = self.segue(*words, **where)
         text = sentence(done)
@@ -122,7 +122,7 @@ def words_that_mean_nothing(lab):
 
 def sockets_that_are_none(lab):
     with Pair(lab) as pair, contextlib.ExitStack() as stack:
-        absent = pair.refused(dst='/nowhere/b.qmp', says=['destination|--dst-qmp', '/nowhere/b.qmp', 'check|give|start'])
+        absent = pair.refused(dst='/nowhere/b.qmp', says=['destination', '/nowhere/b.qmp', 'check|give|start'])
         pair.refused(src='/nowhere/a.qmp', says=['source', '/nowhere/a.qmp', 'check|give|start'])
         plain = os.path.join(lab.host_dir('a'), 'plain')
         open(plain, 'w').close()

@@ -63,12 +63,13 @@ def judge(move, fault, bound_ms, void):
     require(said['max_downtime_kept'] is True and said['downtime_seconds'] * 1e3 <= bound_ms,
             f'it says {said["downtime_seconds"]} s, kept {said["max_downtime_kept"]}')
     require('runs on the source' in said['error'], f'the message does not say where the guest is: {said["error"]}')
-    require(said['downtime_seconds'] * 1e3 >= took - 1, f'it says {said["downtime_seconds"]} s and it was {took:.1f} ms')
+    require(said['downtime_seconds'] * 1e3 >= took - 1, f'it says {said["downtime_seconds"]} s, it was {took:.1f} ms')
     gap, calm = move.blackout_gap_ms()
     # Segue counts from the last proof that a vCPU ran: what that is longer than STOP to RESUME is the time to stop.
     to_stop = max(0.0, said['downtime_seconds'] * 1e3 - took)
     allowed = bound_ms + to_stop + BEAT_MS + calm
-    require(gap <= allowed, f'heartbeat gap {gap:.1f} ms, allowed {allowed:.1f} (calm {calm:.1f}, to stop {to_stop:.1f})')
+    require(gap <= allowed,
+            f'heartbeat gap {gap:.1f} ms, allowed {allowed:.1f} (calm {calm:.1f}, to stop {to_stop:.1f})')
     move.require_source_runs()
     runs, most, most_gap = worst.get((move.qemu, bound_ms), (0, 0.0, 0.0))
     worst[move.qemu, bound_ms] = (runs + 1, max(most, took), max(most_gap, gap))
@@ -79,4 +80,5 @@ def judge(move, fault, bound_ms, void):
 
 def final(_):
     for (qemu, bound), (runs, took, gap) in sorted(worst.items()):
-        yield f'{qemu} {bound} ms in all', None, f'{runs} runs, worst STOP to RESUME {took:.1f} ms, worst gap {gap:.1f} ms'
+        yield (f'{qemu} {bound} ms in all', None,
+               f'{runs} runs, worst STOP to RESUME {took:.1f} ms, worst gap {gap:.1f} ms')

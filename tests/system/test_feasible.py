@@ -2,8 +2,8 @@
 from harness import Failure, Move, require
 from segue_lab import worst_window
 
-GUESTS = {'uniform': 'hot=24 rate=25', 'hotcold': 'pattern=hotcold hot=16 cold=10 rate=20', 'ramp': 'pattern=ramp hot=20 rate=25',
-          'phases': 'hot=24 rate=90 on=200 off=600', 'idle': 'pattern=idle'}
+GUESTS = {'uniform': 'hot=24 rate=25', 'hotcold': 'pattern=hotcold hot=16 cold=10 rate=20',
+          'ramp': 'pattern=ramp hot=20 rate=25', 'phases': 'hot=24 rate=90 on=200 off=600', 'idle': 'pattern=idle'}
 LINK = '200MiB/s'
 
 attempts = {}  # version -> [finished]
@@ -29,8 +29,8 @@ def cases(long_form):
 def one(lab, qemu, bound_ms, cap_mib, guest, cpus, must, count=True):
     lab.link_rate(LINK)
     try:
-        with Move(lab, qemu, guest, cpus=cpus, calm=0.2, meter=True,
-                  options=['--max-downtime', f'{bound_ms}ms', '--max-bandwidth', f'{cap_mib}MiB/s', '--timeout', '60s']) as move:
+        options = ['--max-downtime', f'{bound_ms}ms', '--max-bandwidth', f'{cap_mib}MiB/s', '--timeout', '60s']
+        with Move(lab, qemu, guest, cpus=cpus, calm=0.2, meter=True, options=options) as move:
             move.run(90)
             return judge(move, bound_ms, cap_mib, must, count)
     finally:
@@ -61,12 +61,13 @@ def judge(move, bound_ms, cap_mib, must, count):
             f'it says {said["downtime_seconds"]} s, kept {said["max_downtime_kept"]}')
     move.require_moved()
     parts = ' + '.join(f'{k} {v * 1e3:.0f}' for k, v in said['downtime_parts'].items())
-    return (f'STOP to RESUME {took:.1f} ms, said {said["downtime_seconds"] * 1e3:.1f} ({parts}), worst window {window:.4f}, '
-            f'{said["total_seconds"]:.1f} s, {said["passes"]} passes, {move.pages} pages')
+    return (f'STOP to RESUME {took:.1f} ms, said {said["downtime_seconds"] * 1e3:.1f} ({parts}), '
+            f'worst window {window:.4f}, {said["total_seconds"]:.1f} s, {said["passes"]} passes, {move.pages} pages')
 
 
 def final(long_form):
     for qemu, all_of in sorted(attempts.items()):
         least = len(all_of) - 1 if long_form else len(all_of)
         yield f'{qemu} finished', sum(all_of) >= least, f'{sum(all_of)} of {len(all_of)}, at least {least} must'
-    yield 'in all', None, f'worst window {figures["window"]:.4f} of the cap, worst STOP to RESUME {figures["downtime"]:.2f} of the bound'
+    yield 'in all', None, (f'worst window {figures["window"]:.4f} of the cap, '
+                           f'worst STOP to RESUME {figures["downtime"]:.2f} of the bound')

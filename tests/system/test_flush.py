@@ -26,7 +26,8 @@ def slow_move(lab, qemu, segue_too):
         with open(disk, 'wb') as f:
             f.truncate(1 << 20)
         slow = {'LD_PRELOAD': lab.tool('slowflush.so'), 'SLOWFLUSH_MS': str(FLUSH_MS), 'SLOWFLUSH_WHEN': when}
-        with Move(lab, qemu, GUEST, options=OPTIONS, disk=disk, qemu_env=slow, segue_env=slow if segue_too else {}) as move:
+        with Move(lab, qemu, GUEST, options=OPTIONS, disk=disk, qemu_env=slow,
+                  segue_env=slow if segue_too else {}) as move:
             try:
                 yield move, lambda: open(when, 'w').close()
             finally:
@@ -78,7 +79,8 @@ def overrun(lab, qemu):
         require(took <= FLUSH_MS + 200, f'STOP to RESUME {took:.1f} ms with a flush of {FLUSH_MS}')
         require(said['max_downtime_kept'] is False and said['downtime_seconds'] * 1e3 >= took - 1,
                 f"it says {said['downtime_seconds']} s, kept {said['max_downtime_kept']}; it was {took:.1f} ms")
-        require('over the limit' in said['error'] and 'within the bound' not in said['error'] + move.stderr, said['error'])
+        words = said['error'] + move.stderr
+        require('over the limit' in words and 'within the bound' not in words, words)
         require('runs on the source' in said['error'], said['error'])
         move.require_source_runs()
         return f"STOP to RESUME {took:.0f} ms, said {said['downtime_seconds']:.3f} s, kept false; {move.pages} pages"

@@ -225,8 +225,8 @@ bool Guardian::rely_on_segue() noexcept {
     const Instant begun = now();
     while (!segue_dead()) {
         if (board_.source_runs.load() != 0) return true;
-        const bool alive = static_cast<Stage>(board_.stage.load()) == Stage::undoing;
-        const Instant until = begun + (alive ? undo_wait : help_wait);
+        const Instant until = leave_it_to_segue_until(begun, static_cast<Stage>(board_.stage.load()),
+                                                      {Duration{board_.undoing_at_ns.load()}});
         if (now() >= until) break;
         set_timer(std::min(until, now() + milliseconds{1}));
         std::array<pollfd, 3> entries{{{timer_, POLLIN, 0},

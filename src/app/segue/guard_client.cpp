@@ -226,6 +226,7 @@ void GuardClient::note(const GuardNote& note) {
     if (note.budget) board.budget_ns.store(note.budget->count());
     if (note.ran_at) board.ran_at_ns.store(note.ran_at->since_boot.count());
     if (note.source_runs) board.source_runs.store(1);
+    if (note.undoing_at) board.undoing_at_ns.store(note.undoing_at->since_boot.count());
     if (note.pass && board.pass.exchange(*note.pass) != *note.pass) ring = true;
     if (note.stage) {
         board.stage.store(static_cast<std::uint32_t>(*note.stage));

@@ -12,8 +12,7 @@ namespace {
 using std::chrono::milliseconds;
 
 /// After pre-switchover a rollback that is overdue already takes this long at most.
-constexpr Duration rollback_after_hold = milliseconds{60};
-constexpr Duration killed_grace = milliseconds{100};
+constexpr Duration rollback_after_hold = milliseconds{25};
 
 class Checker {
 public:
@@ -44,7 +43,6 @@ private:
         if (word() && !truth_.dst_alive && fault_is(Fault::dst_dies)) return;  // So is this: its owner died.
         Duration limit = max_downtime_;
         std::string what = "max downtime";
-        if (!e_.summary || e_.segue_killed_by_guardian) limit += killed_grace;
         if (truth_.held_at && *truth_.held_at >= standing.from) {
             // Drain and flush are not enforceable: what follows them is.
             const Duration stopping = *truth_.held_at - standing.from;

@@ -20,7 +20,6 @@ struct Evidence {
     bool struck = false;
     Instant struck_at;
     Instant finished_at;
-    bool segue_killed_by_guardian = false;
     Instant now;
 };
 

@@ -320,7 +320,7 @@ private:
 
     RunResult conclude() {
         Evidence evidence{scenario_, world_, summary_, at_finish_, result_.struck, struck_at_.value_or(Instant{}),
-                          finished_at_.value_or(now()), killed_by_guardian_, now()};
+                          finished_at_.value_or(now()), now()};
         for (auto& what : check_promises(evidence)) violation(std::move(what));
         result_.summary = summary_;
         result_.virtual_time = (finished_at_ ? *finished_at_ : now()) - began_;

@@ -93,6 +93,7 @@ void Guardian::take(const GuardNote& note) {
     if (note.budget) b.budget_ns.store(note.budget->count());
     if (note.pass) b.pass.store(*note.pass);
     if (note.source_runs) b.source_runs.store(1);
+    if (note.undoing_at) b.undoing_at_ns.store(note.undoing_at->since_boot.count());
     if (note.stage) b.stage.store(static_cast<std::uint32_t>(*note.stage));
     look();
 }
@@ -170,8 +171,7 @@ void Guardian::roll_back(guard::RollbackReason reason) {
 void Guardian::rely_on_segue(Instant began) {
     if (!alive_) return;
     if (board().source_runs.load() != 0) return brought_back();
-    const bool undoing = stage() == guard::Stage::undoing;
-    const Instant until = began + (undoing ? guard::undo_wait : guard::help_wait);
+    const Instant until = guard::leave_it_to_segue_until(began, stage(), {Duration{board().undoing_at_ns.load()}});
     if (!segue_dead_ && context_.agenda.now() < until) {
         context_.agenda.after(milliseconds{1}, [this, began] { rely_on_segue(began); });
         return;
