@@ -66,9 +66,9 @@ class Lint(unittest.TestCase):
         self.assertEqual(self.found("a.sh", "mktemp /tmp/XXXXXX\n"), [])
 
     def test_long_lines_and_files_are_found(self):
-        self.assertEqual(self.found("src/io/a.cpp", "int " + "x" * 107 + ";\n"), ["line-length"])
-        self.assertEqual(self.found("src/io/a.cpp", "int " + "x" * 105 + ";\n"), [])
-        self.assertEqual(self.found("tool", "#!/bin/sh\n" + "x" * 111 + "\n"), ["line-length"])
+        self.assertEqual(self.found("src/io/a.cpp", "int " + "x" * 117 + ";\n"), ["line-length"])
+        self.assertEqual(self.found("src/io/a.cpp", "int " + "x" * 115 + ";\n"), [])
+        self.assertEqual(self.found("tool", "#!/bin/sh\n" + "x" * 121 + "\n"), ["line-length"])
         self.assertEqual(self.found("src/io/a.cpp", "int x;\n" * 501), ["file-length"])
         self.assertEqual(self.found("src/io/a.cpp", "int x;\n" * 500), [])
 

@@ -28,9 +28,19 @@ def wait_until(predicate, seconds, what, interval=0.005):
         time.sleep(interval)
 
 
-_RATE_UNITS = {'B/s': 1, 'kB/s': 10**3, 'MB/s': 10**6, 'GB/s': 10**9,
-               'KiB/s': 2**10, 'MiB/s': 2**20, 'GiB/s': 2**30,
-               'bit/s': 1 / 8, 'kbit/s': 10**3 / 8, 'Mbit/s': 10**6 / 8, 'Gbit/s': 10**9 / 8}
+_RATE_UNITS = {
+    'B/s': 1,
+    'kB/s': 10**3,
+    'MB/s': 10**6,
+    'GB/s': 10**9,
+    'KiB/s': 2**10,
+    'MiB/s': 2**20,
+    'GiB/s': 2**30,
+    'bit/s': 1 / 8,
+    'kbit/s': 10**3 / 8,
+    'Mbit/s': 10**6 / 8,
+    'Gbit/s': 10**9 / 8,
+}
 
 
 def parse_rate(text):
@@ -91,7 +101,9 @@ def run(argv, **kwargs):
 
 def run_together(*commands):
     """Starts all, then waits for all: the two ends of a link change at the same time."""
-    running = [subprocess.Popen(c, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, close_fds=False) for c in commands]
+    running = [
+        subprocess.Popen(c, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, close_fds=False) for c in commands
+    ]
     errors = [p.communicate()[1].decode().strip() for p in running]
     for p, e, c in zip(running, errors, commands):
         if p.returncode:

@@ -13,7 +13,7 @@ def read_beats(path):
             text = f.read()
     except FileNotFoundError:
         return []
-    return [Beat(*map(int, line.split())) for line in text[:text.rfind('\n') + 1].splitlines()]
+    return [Beat(*map(int, line.split())) for line in text[: text.rfind('\n') + 1].splitlines()]
 
 
 def merge_beats(*sides):

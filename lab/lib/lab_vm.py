@@ -51,7 +51,9 @@ class Vm:
 
     def wait_beats(self, count, seconds=5.0):
         """Waits until `count` beats are there."""
-        return wait_until(lambda: len(self.beats()) >= count and self.beats(), seconds, f'{count} heartbeats of {self.name}')
+        return wait_until(
+            lambda: len(self.beats()) >= count and self.beats(), seconds, f'{count} heartbeats of {self.name}'
+        )
 
     def ask(self, command, seconds=5.0):
         """One command to the guest on its serial port; returns its one line."""
@@ -104,9 +106,11 @@ class Vm:
             end_process(self.pid, self.record['started'], 0.5)
         self.lab.reap(self.pid)
         recorder, started = self.record['recorder_pid'], self.record['recorder_started']
+
         def recorder_gone():
             self.lab.reap(recorder)
             return start_time(recorder) != started or started is None
+
         with contextlib.suppress(LabError):
             wait_until(recorder_gone, 2, 'the recorder')  # it ends by itself and keeps the last beats
         end_process(recorder, started)

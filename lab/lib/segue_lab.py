@@ -11,10 +11,27 @@ import shutil
 import subprocess
 
 # A test needs to know this module alone: the parts are offered here too.
-from lab_base import (LabError, end_process, now_ns, parse_memory_kib, parse_rate, run, run_together, start_time,  # noqa: F401
-                      wait_until)
-from lab_beats import (BEAT_NS, Beat, calm_gap, longest_gap, merge_beats, read_beats, sequence_faults,  # noqa: F401
-                       work_between)
+from lab_base import (
+    LabError,
+    end_process,
+    now_ns,
+    parse_memory_kib,
+    parse_rate,
+    run,
+    run_together,
+    start_time,  # noqa: F401
+    wait_until,
+)
+from lab_beats import (
+    BEAT_NS,
+    Beat,
+    calm_gap,
+    longest_gap,
+    merge_beats,
+    read_beats,
+    sequence_faults,  # noqa: F401
+    work_between,
+)
 from lab_meter import PacketMeter, total_bytes, worst_window  # noqa: F401
 from lab_qmp import Qmp, QmpError  # noqa: F401
 from lab_vm import Verdict, Vm  # noqa: F401
@@ -67,8 +84,9 @@ class Lab:
         return ['nsenter', f'--net=/run/netns/{self.netns(host)}', '--']
 
     def env(self, host):
-        return dict(os.environ, SEGUE_STATE=self.state_dir(host), SEGUE_LAB=self.root,
-                    SEGUE_LAB_ID=self.id, SEGUE_LAB_HOST=host)
+        return dict(
+            os.environ, SEGUE_STATE=self.state_dir(host), SEGUE_LAB=self.root, SEGUE_LAB_ID=self.id, SEGUE_LAB_HOST=host
+        )
 
     def run(self, host, argv, **kwargs):
         """subprocess.run on that host."""
@@ -99,11 +117,28 @@ class Lab:
             for h in HOSTS:
                 os.makedirs(self.state_dir(h), exist_ok=True)
                 run(['ip', 'netns', 'add', self.netns(h)])
-            run(['ip', 'link', 'add', 'eth0', 'netns', self.netns('a'), 'type', 'veth',
-                  'peer', 'name', 'eth0', 'netns', self.netns('b')])
+            run(
+                [
+                    'ip',
+                    'link',
+                    'add',
+                    'eth0',
+                    'netns',
+                    self.netns('a'),
+                    'type',
+                    'veth',
+                    'peer',
+                    'name',
+                    'eth0',
+                    'netns',
+                    self.netns('b'),
+                ]
+            )
             for h in HOSTS:
-                run(['ip', '-n', self.netns(h), '-batch', '-'], input=(
-                    f'link set lo up\nlink set eth0 mtu {ETHERNET_MTU} up\naddr add {ADDRESS[h]}/24 dev eth0\n'))
+                run(
+                    ['ip', '-n', self.netns(h), '-batch', '-'],
+                    input=(f'link set lo up\nlink set eth0 mtu {ETHERNET_MTU} up\naddr add {ADDRESS[h]}/24 dev eth0\n'),
+                )
                 run(['tc', '-n', self.netns(h), 'qdisc', 'add', 'dev', 'eth0', 'clsact'])
             self._shape(self.rate, 'replace')
             self._write_rate(self.rate)
@@ -153,9 +188,23 @@ class Lab:
             tc = ['tc', '-n', self.netns(h), 'qdisc']
             if rate:
                 burst = max(rate // 500, 2 * 1514)  # 2 ms of the rate
-                limit = rate // 40 + burst          # a queue of 25 ms
-                commands.append(tc + [verb, 'dev', 'eth0', 'root', 'tbf', 'rate', f'{rate * 8}bit',
-                                      'burst', f'{burst}b', 'limit', f'{max(limit, 10 * 1514)}b'])
+                limit = rate // 40 + burst  # a queue of 25 ms
+                commands.append(
+                    tc
+                    + [
+                        verb,
+                        'dev',
+                        'eth0',
+                        'root',
+                        'tbf',
+                        'rate',
+                        f'{rate * 8}bit',
+                        'burst',
+                        f'{burst}b',
+                        'limit',
+                        f'{max(limit, 10 * 1514)}b',
+                    ]
+                )
             else:
                 commands.append(tc + ['replace', 'dev', 'eth0', 'root', 'noqueue'])
         run_together(*commands)
@@ -163,8 +212,31 @@ class Lab:
     # Dropped where it arrives, so that no error reaches a socket. handle 1: the same filter is
     # replaced when it is there already.
     def _drop(self, hosts):
-        run_together(*(['tc', '-n', self.netns(h), 'filter', 'replace', 'dev', 'eth0', 'ingress', 'pref', '1',
-                         'protocol', 'all', 'handle', '1', 'bpf', 'direct-action', 'bytecode', '1,6 0 0 2'] for h in hosts))
+        run_together(
+            *(
+                [
+                    'tc',
+                    '-n',
+                    self.netns(h),
+                    'filter',
+                    'replace',
+                    'dev',
+                    'eth0',
+                    'ingress',
+                    'pref',
+                    '1',
+                    'protocol',
+                    'all',
+                    'handle',
+                    '1',
+                    'bpf',
+                    'direct-action',
+                    'bytecode',
+                    '1,6 0 0 2',
+                ]
+                for h in hosts
+            )
+        )
         return now_ns()
 
     def link_rate(self, rate):
@@ -213,7 +285,9 @@ class Lab:
         for path in sorted(glob.glob(os.path.join(self.dir, '[ab]', '*.json'))):
             with contextlib.suppress(OSError, ValueError):
                 with open(path) as f:
-                    found.append(Vm(self, os.path.basename(os.path.dirname(path)), os.path.basename(path)[:-5], json.load(f)))
+                    found.append(
+                        Vm(self, os.path.basename(os.path.dirname(path)), os.path.basename(path)[:-5], json.load(f))
+                    )
         return found
 
     def vm(self, host, name):
@@ -222,8 +296,20 @@ class Lab:
                 return vm
         raise LabError(f"no guest '{name}' on host {host} of lab '{self.id}'")
 
-    def start_vm(self, host, name, qemu='10', memory=None, cpus=1, guest='', incoming=False,
-                 autostart_incoming=False, disk=None, extra=(), env=None):
+    def start_vm(
+        self,
+        host,
+        name,
+        qemu='10',
+        memory=None,
+        cpus=1,
+        guest='',
+        incoming=False,
+        autostart_incoming=False,
+        disk=None,
+        extra=(),
+        env=None,
+    ):
         """Starts a QEMU with the lab guest and returns its Vm once its monitors answer (and, unless
         incoming, the guest is ready). `qemu` is 7.2, 10 or a program's path; `memory` is KiB or '128MiB',
         None: default_memory_kib()."""
@@ -233,21 +319,54 @@ class Lab:
         for vm in self.vms():
             if (vm.host, vm.name) == (host, name):
                 if vm.running():
-                    raise LabError(f"guest '{name}' runs already on host {host} (pid {vm.pid}): lab/vm stop {host} {name}")
+                    raise LabError(
+                        f"guest '{name}' runs already on host {host} (pid {vm.pid}): lab/vm stop {host} {name}"
+                    )
                 vm.stop()
         program = qemu if os.path.sep in str(qemu) else self.qemu_path(str(qemu))
         base = os.path.join(self.host_dir(host), name)
         for ending in ('.beats', '.serial.log', '.log'):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(base + ending)
-        argv = [program, '-name', name, '-machine', 'pc', '-accel', 'tcg,thread=multi', '-cpu', 'qemu64', '-nodefaults',
-                '-display', 'none', '-m', f'size={parse_memory_kib(memory or self.default_memory_kib(program))}K', '-smp', str(cpus),
-                '-kernel', self.tool('guest.elf'), '-append', guest]
+        argv = [
+            program,
+            '-name',
+            name,
+            '-machine',
+            'pc',
+            '-accel',
+            'tcg,thread=multi',
+            '-cpu',
+            'qemu64',
+            '-nodefaults',
+            '-display',
+            'none',
+            '-m',
+            f'size={parse_memory_kib(memory or self.default_memory_kib(program))}K',
+            '-smp',
+            str(cpus),
+            '-kernel',
+            self.tool('guest.elf'),
+            '-append',
+            guest,
+        ]
         for id_, ending in (('control', '.qmp'), ('guard', '-guard.qmp'), ('spare', '-spare.qmp')):
-            argv += ['-chardev', f'socket,id={id_},path={base}{ending},server=on,wait=off', '-mon', f'chardev={id_},mode=control']
-        argv += ['-chardev', f'file,id=beat,path={base}.fifo,append=on', '-device', 'isa-debugcon,iobase=0xe9,chardev=beat',
-                 '-chardev', f'socket,id=serial,path={base}.serial,server=on,wait=off,logfile={base}.serial.log',
-                 '-serial', 'chardev:serial']
+            argv += [
+                '-chardev',
+                f'socket,id={id_},path={base}{ending},server=on,wait=off',
+                '-mon',
+                f'chardev={id_},mode=control',
+            ]
+        argv += [
+            '-chardev',
+            f'file,id=beat,path={base}.fifo,append=on',
+            '-device',
+            'isa-debugcon,iobase=0xe9,chardev=beat',
+            '-chardev',
+            f'socket,id=serial,path={base}.serial,server=on,wait=off,logfile={base}.serial.log',
+            '-serial',
+            'chardev:serial',
+        ]
         if disk:  # IDE: with virtio-blk SeaBIOS leaves QEMU 7.2 in writethrough, and the stop has nothing to flush
             argv += ['-drive', f'file={disk},format=raw,if=none,id=disk0', '-device', 'ide-hd,drive=disk0']
         if incoming or autostart_incoming:
@@ -256,8 +375,13 @@ class Lab:
             argv += ['-S']
         argv += list(extra)
 
-        recorder = subprocess.Popen([self.tool('recorder'), base + '.fifo', base + '.beats'], stdin=subprocess.DEVNULL,
-                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+        recorder = subprocess.Popen(
+            [self.tool('recorder'), base + '.fifo', base + '.beats'],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         with recorder.stdout:
             heard = recorder.stdout.readline()
         process = vm = None
@@ -266,13 +390,30 @@ class Lab:
                 raise LabError('the recorder does not start')
             begun = now_ns()
             with open(base + '.log', 'wb') as log:
-                process = subprocess.Popen(self.enter(host) + argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                           start_new_session=True, env=dict(self.env(host), **(env or {})))
+                process = subprocess.Popen(
+                    self.enter(host) + argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    env=dict(self.env(host), **(env or {})),
+                )
             self._children.update({p.pid: p for p in (process, recorder)})
-            vm = Vm(self, host, name, {
-                'pid': process.pid, 'started': start_time(process.pid), 'recorder_pid': recorder.pid,
-                'recorder_started': start_time(recorder.pid), 'program': program, 'argv': argv, 'begun_ns': begun,
-                'incoming': bool(incoming or autostart_incoming)})
+            vm = Vm(
+                self,
+                host,
+                name,
+                {
+                    'pid': process.pid,
+                    'started': start_time(process.pid),
+                    'recorder_pid': recorder.pid,
+                    'recorder_started': start_time(recorder.pid),
+                    'program': program,
+                    'argv': argv,
+                    'begun_ns': begun,
+                    'incoming': bool(incoming or autostart_incoming),
+                },
+            )
             with open(base + '.json.new', 'w') as f:
                 json.dump(vm.record, f)
             os.rename(base + '.json.new', base + '.json')
@@ -281,6 +422,7 @@ class Lab:
                 if process.poll() is not None:
                     raise LabError(f'QEMU ended at once: {_tail(vm.log_path)}')
                 return os.path.exists(vm.spare_qmp_path) and os.path.exists(vm.serial_path)
+
             wait_until(up, 10, f'monitors of {name}')
             vm.qmp('query-status')
             if not vm.record['incoming'] and '-S' not in extra:
@@ -308,6 +450,7 @@ class Lab:
             if process.poll() is not None:
                 raise LabError(f'QEMU ended: {_tail(vm.log_path)}')
             return False
+
         wait_until(ready, 20, f'boot of {vm.name}')
 
 
@@ -321,6 +464,7 @@ def _tail(path):
 def main(run):
     """Wraps a command's body: errors for people, not stack traces."""
     import sys
+
     try:
         sys.exit(run() or 0)
     except LabError as error:

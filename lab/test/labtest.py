@@ -22,6 +22,7 @@ def report(text):
 
 class LabCase(unittest.TestCase):
     """One lab for the class, taken down whatever happens."""
+
     RATE = '100MiB/s'
 
     @classmethod

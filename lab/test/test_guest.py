@@ -30,8 +30,10 @@ class Guest(LabCase):
                     hertz = (len(beats) - 1) / ((beats[-1].mono_ns - beats[0].mono_ns) / 1e9)
                     if abs(hertz - 200) <= 10:
                         break
-                report(f'QEMU {qemu}: first beat {boot:.0f} ms after exec; under load {hertz:.1f} Hz, '
-                       f'longest gap {longest_gap(beats)[0] / 1e6:.1f} ms, window {window}')
+                report(
+                    f'QEMU {qemu}: first beat {boot:.0f} ms after exec; under load {hertz:.1f} Hz, '
+                    f'longest gap {longest_gap(beats)[0] / 1e6:.1f} ms, window {window}'
+                )
                 self.assertAlmostEqual(hertz, 200, delta=10)
                 self.assertEqual([b.seq for b in beats], list(range(beats[0].seq, beats[0].seq + len(beats))))
                 started = now_ns()

@@ -35,7 +35,7 @@ class Lifecycle(unittest.TestCase):
         return found
 
     def test_commands_and_what_they_leave(self):
-        self.command('down')                               # nothing there: no error
+        self.command('down')  # nothing there: no error
         self.command('up')
         self.command('up', '--rate', '50MiB/s')
         self.assertEqual(self.lab.base_rate(), 50 << 20)
@@ -44,14 +44,20 @@ class Lifecycle(unittest.TestCase):
         self.assertIn('unknown parameter', self.command('vm', 'start', 'b', 'h', '--guest', 'x=1', expect=1))
         self.assertIn('QEMU ended at once', self.command('vm', 'start', 'b', 'h', '--extra=-bogus', expect=1))
         self.command('vm', 'start', 'b', 'g', '--incoming')
-        self.assertEqual([line.split()[0::4] for line in self.command('vm', 'list').splitlines()],
-                         [['a', 'running'], ['b', 'inmigrate']])
+        self.assertEqual(
+            [line.split()[0::4] for line in self.command('vm', 'list').splitlines()],
+            [['a', 'running'], ['b', 'inmigrate']],
+        )
         self.assertTrue(self.command('vm', 'verify', 'a', 'g').startswith('verify ok'))
         self.assertIn('does not answer', self.command('vm', 'verify', 'b', 'g', expect=1))
         state = self.command('in', 'b', 'sh', '-c', 'echo $SEGUE_STATE; ls -A /sys/fs/cgroup | head -1')
         self.assertEqual(state.splitlines()[0], self.lab.state_dir('b'))
-        self.assertEqual(state.splitlines()[1:], subprocess.run(
-            'ls -A /sys/fs/cgroup | head -1', shell=True, capture_output=True, text=True).stdout.splitlines())
+        self.assertEqual(
+            state.splitlines()[1:],
+            subprocess.run(
+                'ls -A /sys/fs/cgroup | head -1', shell=True, capture_output=True, text=True
+            ).stdout.splitlines(),
+        )
         for words in (['blackhole'], ['blackhole'], ['restore'], ['restore'], ['collapse'], ['restore']):
             self.command('link', *words)
         self.command('link', 'rate', 'fast', expect=2)
@@ -76,7 +82,7 @@ class Lifecycle(unittest.TestCase):
             beats = vm.beats()
             self.assertEqual([b.seq for b in beats], list(range(len(beats))))
             self.assertEqual(self.lab.vm('a', 'killed').running(), False)
-            again = self.lab.start_vm('a', 'killed')       # in the place of the dead one
+            again = self.lab.start_vm('a', 'killed')  # in the place of the dead one
             self.assertTrue(again.verify().ok)
         self.assertEqual(self.traces(), [])
 

@@ -13,7 +13,9 @@ PORT = 5999
 
 class Link(LabCase):
     def traffic(self, host, *arguments):
-        process = self.lab.popen(host, [sys.executable, TRAFFIC, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+        process = self.lab.popen(
+            host, [sys.executable, TRAFFIC, *map(str, arguments)], stdout=subprocess.PIPE, text=True
+        )
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         self.addCleanup(process.stdout.close)
@@ -37,8 +39,10 @@ class Link(LabCase):
                 frames = payload * 1514 / 1448  # 1448 with TCP timestamps
                 asked = parse_rate(rate)
                 overhead = total_bytes(bins) / count
-                report(f'{rate} {source} to {target}: {frames / asked:.3f} of the rate; meter: {overhead:.4f} frame bytes '
-                       f'per payload byte (1514/1448 = {1514 / 1448:.4f}), worst 100 ms {worst_window(bins) / asked:.3f}')
+                report(
+                    f'{rate} {source} to {target}: {frames / asked:.3f} of the rate; meter: {overhead:.4f} frame bytes '
+                    f'per payload byte (1514/1448 = {1514 / 1448:.4f}), worst 100 ms {worst_window(bins) / asked:.3f}'
+                )
                 self.assertAlmostEqual(frames / asked, 1, delta=0.05)
                 self.assertAlmostEqual(overhead, 1514 / 1448, delta=0.01)
         self.lab.link_rate('100MiB/s')
@@ -63,23 +67,29 @@ class Link(LabCase):
     def test_faults_act_within_30_ms_and_restore(self):
         from labtest import LAB
         import os
+
         link = os.path.join(LAB, 'link')
         for name, act, command, deaf in (
-                ('python blackhole', self.lab.link_blackhole, None, 'ab'),
-                ('lab/link blackhole', None, [link, 'blackhole'], 'ab'),
-                ('python return-lost', self.lab.link_return_lost, None, 'a'),
-                ('lab/link return-lost', None, [link, 'return-lost'], 'a')):
+            ('python blackhole', self.lab.link_blackhole, None, 'ab'),
+            ('lab/link blackhole', None, [link, 'blackhole'], 'ab'),
+            ('python return-lost', self.lab.link_return_lost, None, 'a'),
+            ('lab/link return-lost', None, [link, 'return-lost'], 'a'),
+        ):
             with self.subTest(name):
                 stamps, called, returned = self.arrivals(act, command)
                 last = {h: (max(stamps[h]) - called) / 1e6 for h in 'ab'}
-                report(f'{name}: command {(returned - called) / 1e6:.1f} ms, last datagram on the deaf side '
-                       f'{max(last[h] for h in deaf):.1f} ms after the call')
+                report(
+                    f'{name}: command {(returned - called) / 1e6:.1f} ms, last datagram on the deaf side '
+                    f'{max(last[h] for h in deaf):.1f} ms after the call'
+                )
                 for h in 'ab':
                     self.assertLess(min(stamps[h]), called)
                     self.assertLess(last[h], 30) if h in deaf else self.assertGreater(last[h], 120)
                 stamps, called, returned = self.arrivals(self.lab.link_restore, None)
                 first = {h: (min(s for s in stamps[h] if s > called) - called) / 1e6 for h in 'ab'}
-                report(f'restore: {(returned - called) / 1e6:.1f} ms; heard again {max(first.values()):.1f} ms after the call')
+                report(
+                    f'restore: {(returned - called) / 1e6:.1f} ms; heard again {max(first.values()):.1f} ms after the call'
+                )
                 self.assertLess(max(first.values()), 60)
 
     def test_collapse(self):

@@ -15,8 +15,10 @@ def migrate(src, dst, downtime_limit_ms=300):
     """Moves a guest, continues it at the destination and returns query-migrate of the source."""
     with src.connect() as s, dst.connect() as d:
         for q in (s, d):
-            q.cmd('migrate-set-capabilities',
-                  capabilities=[{'capability': c, 'state': True} for c in ('events', 'return-path')])
+            q.cmd(
+                'migrate-set-capabilities',
+                capabilities=[{'capability': c, 'state': True} for c in ('events', 'return-path')],
+            )
         s.cmd('migrate-set-parameters', downtime_limit=downtime_limit_ms, max_bandwidth=10**12)
         d.cmd('migrate-incoming', uri=f"tcp:{ADDRESS['b']}:{PORT}")
         s.cmd('migrate', uri=f"tcp:{ADDRESS['b']}:{PORT}")
@@ -44,8 +46,10 @@ class Migration(LabCase):
                 verdict = dst.verify()
                 beats = merge_beats(src.beats(), dst.beats())
                 gap, calm = longest_gap(beats, started, ended)[0] / 1e6, calm_gap(beats, started, 0.4) / 1e6
-                report(f"QEMU {qemu}, {cpus} vCPU: {(ended - started) / 1e9:.2f} s, setup {info['setup-time']} ms, downtime {info['downtime']} ms, "
-                       f"heartbeat gap {gap:.0f} ms (calm {calm:.1f} ms); {verdict.line}")
+                report(
+                    f"QEMU {qemu}, {cpus} vCPU: {(ended - started) / 1e9:.2f} s, setup {info['setup-time']} ms, downtime {info['downtime']} ms, "
+                    f"heartbeat gap {gap:.0f} ms (calm {calm:.1f} ms); {verdict.line}"
+                )
                 self.assertTrue(verdict.ok, verdict.line)
                 self.assertEqual(sequence_faults(beats), [])
                 self.assertEqual(beats[-1].errors, 0)
@@ -70,7 +74,9 @@ class Migration(LabCase):
                     vm.qmp('stop')
                     took[state] = time.monotonic() - started
                     vm.qmp('cont')
-                report(f"QEMU {qemu}: stop takes {took['fast'] * 1e3:.0f} ms, with the slow flush {took['slow'] * 1e3:.0f} ms")
+                report(
+                    f"QEMU {qemu}: stop takes {took['fast'] * 1e3:.0f} ms, with the slow flush {took['slow'] * 1e3:.0f} ms"
+                )
                 self.assertLess(took['fast'], 0.5)
                 self.assertGreater(took['slow'], 0.7)
                 vm.stop()

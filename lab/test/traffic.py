@@ -45,7 +45,7 @@ def send(host, port, count):
     s = socket.create_connection((host, int(port)), 5)
     block, left = b'x' * 65536, int(count)
     while left > 0:
-        left -= s.send(block[:min(left, 65536)])
+        left -= s.send(block[: min(left, 65536)])
 
 
 def receive(port):

@@ -22,9 +22,35 @@ std::unexpected<Error> corrupt(std::string what) { return fail(ErrorKind::corrup
 
 bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
+/// Bytes of the well-formed UTF-8 character that begins there; 0 where none does.
+std::size_t utf8_length(std::string_view text) {
+    const auto at = [text](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+    const unsigned first = at(0);
+    const std::size_t length =
+        first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+    for (std::size_t i = 1; i < length; ++i) {
+        if ((at(i) & 0xc0U) != 0x80U) return 0;
+    }
+    const unsigned second = at(1);
+    const bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
+    const bool beyond = (first == 0xed && second >= 0xa0) || (first == 0xf4 && second >= 0x90);
+    return overlong || beyond ? 0 : length;
+}
+
+/// Makes text well-formed by '?' where that is allowed (what a hypervisor says may be in any encoding).
+bool make_utf8(std::string& value, bool may_change) {
+    for (std::size_t i = 0; i < value.size();) {
+        const std::size_t length = utf8_length(std::string_view(value).substr(i));
+        if (length == 0 && !may_change) return false;
+        if (length == 0) value[i] = '?';
+        i += std::max<std::size_t>(length, 1);
+    }
+    return true;
+}
+
 /// Whether a text may stand in a message, and as what.
 bool make_clean(std::string& value, std::size_t bytes_max, Text kind) {
-    if (value.size() > bytes_max) return false;
+    if (value.size() > bytes_max || !make_utf8(value, kind == Text::shown)) return false;
     switch (kind) {
         case Text::plain: return std::ranges::none_of(value, is_control);
         case Text::shown: std::ranges::replace_if(value, is_control, ' '); return true;
@@ -233,22 +259,21 @@ Result<Message> read_fields(std::size_t index, const json::object& object) {
 }
 
 /// What one field alone cannot show.
-Result<Message> check_whole(Result<Message> read) {
-    if (!read) return read;
-    if (const auto* hello = std::get_if<Hello>(&*read); hello && hello->versions_min > hello->versions_max) {
+Result<void> check_whole(const Message& message) {
+    if (const auto* hello = std::get_if<Hello>(&message); hello && hello->versions_min > hello->versions_max) {
         return corrupt("\"hello\": its versions end before they begin");
     }
-    if (const auto* prepare = std::get_if<Prepare>(&*read)) {
+    if (const auto* prepare = std::get_if<Prepare>(&message)) {
         const bool starts = !prepare->command.empty();
         if (prepare->monitor.empty() != starts) return corrupt("\"prepare\": needs a monitor or a command, not both");
         if (!prepare->monitor.empty() && prepare->monitor.front() != '/') {
             return corrupt("\"prepare\": the monitor is no absolute path");
         }
     }
-    if (const auto* listen = std::get_if<Listen>(&*read); listen && listen->port_first > listen->port_last) {
+    if (const auto* listen = std::get_if<Listen>(&message); listen && listen->port_first > listen->port_last) {
         return corrupt("\"listen\": its ports end before they begin");
     }
-    return read;
+    return {};
 }
 
 }  // namespace
@@ -272,7 +297,9 @@ Result<Message> parse(std::string_view line) {
         if (optional != nullptr && optional->is_bool() && optional->get_bool()) return Message(Ignored{std::move(name)});
         return corrupt("a message of a type that this version does not know");
     }
-    return check_whole(read_fields(static_cast<std::size_t>(known - type_words.begin()), object));
+    SEGUE_TRY(message, read_fields(static_cast<std::size_t>(known - type_words.begin()), object));
+    if (auto whole = check_whole(message); !whole) return std::unexpected(std::move(whole).error());
+    return std::move(message);
 }
 
 Result<std::string> encode(const Message& message) {
@@ -284,6 +311,7 @@ Result<std::string> encode(const Message& message) {
     std::visit([&writer](auto& fields) { describe(writer, fields); }, copy);
     if (type.empty()) return fail(ErrorKind::invalid, "a message of no type cannot be sent");
     if (writer.fault()) return fail(ErrorKind::invalid, fmt::format("\"{}\": {}", type, *writer.fault()));
+    if (auto whole = check_whole(copy); !whole) return fail(ErrorKind::invalid, whole.error().message);
     std::string line = json::serialize(object);
     if (line.size() > line_bytes_max) {
         return fail(ErrorKind::invalid, fmt::format("\"{}\" would be a line of {} bytes, over {}", type, line.size(),

@@ -31,6 +31,7 @@ Result<JobId> MemoryJournal::create(const NewMove& move, const MoveStep& first) 
 
 Result<void> MemoryJournal::identify(JobId job, const MoveOwner& by, const GuestIdentity& guest) {
     SEGUE_TRY(record, owned(job, by));
+    if (record->ended) return is_closed(job);
     record->move.guest = guest;
     return {};
 }

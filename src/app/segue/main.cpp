@@ -21,7 +21,9 @@
 namespace segue {
 namespace {
 
-WallTime wall_time() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
+WallTime wall_time() {
+    return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
 
 std::string state_folder() {
     const char* named = std::getenv("SEGUE_STATE");
@@ -31,7 +33,8 @@ std::string state_folder() {
 int migrate(const Migrate& wanted) {
     FdSink out(STDOUT_FILENO);
     FdSink err(STDERR_FILENO);
-    Output output(detect_style(wanted.output), {wanted.request.vm, wanted.request.bounds, wanted.request.dry_run}, out, err);
+    Output output(detect_style(wanted.output), {wanted.request.vm, wanted.request.bounds, wanted.request.dry_run}, out,
+                  err);
     output.begin(wanted);
 
     Loop loop;
@@ -46,8 +49,7 @@ int migrate(const Migrate& wanted) {
     Summary summary;
     int status = exit_status(Outcome::unknown);
     Engine engine(loop, wanted.request, {wanted.src_qmp, wanted.src_guard_qmp, wanted.dst_qmp, find_guard_program()},
-                  {[&](const Report& report) { output.show(report); },
-                   recall,
+                  {[&](const Report& report) { output.show(report); }, recall,
                    [&](const Summary& end) {
                        output.show(end);
                        summary = end;
@@ -72,7 +74,10 @@ int migrate(const Migrate& wanted) {
 }
 
 int run(int argc, char** argv) {
-    ::signal(SIGPIPE, SIG_IGN);
+    // A reader that goes away (segue ... | head) must not end a move.
+    struct sigaction ignore {};
+    ignore.sa_handler = SIG_IGN;
+    ::sigaction(SIGPIPE, &ignore, nullptr);
     const auto invocation = parse_command_line(argc, argv);
     if (!invocation) {
         FdSink out(STDOUT_FILENO);
@@ -91,4 +96,6 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace segue
 
-int main(int argc, char** argv) { return segue::run(argc, argv); }
+int main(int argc, char** argv) {
+    return segue::run(argc, argv);
+}
