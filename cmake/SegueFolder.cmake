@@ -49,8 +49,9 @@ function(segue_folder folder)
       target_link_libraries(${test} PRIVATE ${library})
     endforeach()
     add_test(NAME ${test} COMMAND ${test})
-    set_tests_properties(${test} PROPERTIES TIMEOUT 300 LABELS unit
-      ENVIRONMENT "GTEST_OUTPUT=xml:${CMAKE_BINARY_DIR}/results/${test}.xml;SEGUE_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR}")
+    set(environment "GTEST_OUTPUT=xml:${CMAKE_BINARY_DIR}/results/${test}.xml"
+      "SEGUE_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR}")
+    set_tests_properties(${test} PROPERTIES TIMEOUT 300 LABELS unit ENVIRONMENT "${environment}")
     set_property(GLOBAL APPEND PROPERTY SEGUE_UNIT_TARGETS ${test})
   endif()
 endfunction()

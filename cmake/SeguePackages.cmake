@@ -1,9 +1,10 @@
-# What is taken from the distribution: Boost (headers and Boost.JSON), fmt, CLI11; for tests GoogleTest
+# What is taken from the distribution: Boost (headers and Boost.JSON), fmt, CLI11, SQLite; for tests GoogleTest
 # and RapidCheck. A program with the property SEGUE_STATIC gets the archives, all others the shared ones.
 find_package(Threads REQUIRED)
 find_package(Boost 1.81 REQUIRED COMPONENTS json)
 find_package(fmt REQUIRED)
 find_package(CLI11 REQUIRED)
+find_package(SQLite3 3.37 REQUIRED)  # STRICT tables
 
 # Where the distribution has no archive (fmt on Debian 12) a static program gets nothing: it must not use
 # that library, and the linker says so by name when it does.
@@ -21,6 +22,7 @@ endfunction()
 
 segue_package(fmt fmt::fmt fmt)
 segue_package(json Boost::json boost_json)
+segue_package(sqlite SQLite::SQLite3 sqlite3)
 
 add_library(segue_pkg_asio INTERFACE)
 add_library(segue::asio ALIAS segue_pkg_asio)

@@ -70,53 +70,132 @@ size_t tcp_headers(const Frame& f, int* source, int* destination) {
   return at + (f.bytes[at + 12] >> 4) * 4;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+struct Options {
   const char *interface = nullptr, *path = nullptr;
-  int port = 0;
-  size_t mss = 0;
+  int port = 0;    // 0: every frame
+  size_t mss = 0;  // 0: what the kernel tells
+};
+
+// The status to exit with, or -1: go on.
+int parse(int argc, char** argv, Options* o) {
   for (int i = 1; i < argc; i++) {
     if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return fputs(kUsage, stdout), 0;
-    if (!strcmp(argv[i], "--port") && i + 1 < argc) port = atoi(argv[++i]);
-    else if (!strcmp(argv[i], "--mss") && i + 1 < argc) mss = atoi(argv[++i]);
-    else if (!interface) interface = argv[i];
-    else if (!path) path = argv[i];
+    if (!strcmp(argv[i], "--port") && i + 1 < argc) o->port = atoi(argv[++i]);
+    else if (!strcmp(argv[i], "--mss") && i + 1 < argc) o->mss = atoi(argv[++i]);
+    else if (!o->interface) o->interface = argv[i];
+    else if (!o->path) o->path = argv[i];
     else return fputs(kUsage, stderr), 2;
   }
-  if (!interface || !path) return fputs(kUsage, stderr), 2;
+  if (!o->interface || !o->path) return fputs(kUsage, stderr), 2;
+  return -1;
+}
 
+// A packet socket bound to the interface, or -1 when that failed and was told.
+int open_socket(const char* interface) {
   const int s = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);  // 0: nothing yet, until bound
-  if (s < 0) return perror("meter: packet socket (root is needed)"), 1;
+  if (s < 0) return perror("meter: packet socket (root is needed)"), -1;
   const int on = 1, room = 64 << 20;
   setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
-  if (setsockopt(s, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) || setsockopt(s, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on))
-    return perror("meter"), 1;
+  if (setsockopt(s, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) ||
+      setsockopt(s, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on))
+    return perror("meter"), -1;
   sockaddr_ll where{};
   where.sll_family = AF_PACKET;
   where.sll_protocol = htons(ETH_P_ALL);
   where.sll_ifindex = if_nametoindex(interface);
-  if (!where.sll_ifindex || bind(s, reinterpret_cast<sockaddr*>(&where), sizeof where)) return perror("meter: interface"), 1;
-  FILE* out = fopen(path, "w");
-  if (!out) return perror("meter: file"), 1;
+  if (!where.sll_ifindex || bind(s, reinterpret_cast<sockaddr*>(&where), sizeof where))
+    return perror("meter: interface"), -1;
+  return s;
+}
 
+void stop_on_signals() {
   struct sigaction action{};
   action.sa_handler = [](int) { stop_asked = 1; };
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
-  puts("ready");
-  fclose(stdout);
+}
+
+// Ahead of ordinary processes: what the socket's buffer has no room for is not counted.
+void run_ahead() {
   sched_param priority{};
   priority.sched_priority = 1;
   sched_setscheduler(0, SCHED_FIFO, &priority);
+}
 
-  const int64_t real_to_mono = clock_ns(CLOCK_MONOTONIC) - clock_ns(CLOCK_REALTIME);
-  int64_t bin = -1;
-  uint64_t bytes = 0;
-  const auto flush = [&] { if (bytes) fprintf(out, "%lld %llu\n", (long long)bin, (unsigned long long)bytes); bytes = 0; };
-
+// One message of the packet socket. It points into itself, so it stays where it is.
+struct Message {
   uint8_t data[256];  // headers are enough; MSG_TRUNC tells the whole length
   alignas(cmsghdr) char control[256];
+  sockaddr_ll from;
+  iovec part;
+  msghdr m;
+};
+
+ssize_t receive(int s, Message* message) {
+  message->from = {};
+  message->part = {message->data, sizeof message->data};
+  message->m = {};  // afresh each time: the kernel overwrites the lengths
+  message->m.msg_name = &message->from;
+  message->m.msg_namelen = sizeof message->from;
+  message->m.msg_iov = &message->part;
+  message->m.msg_iovlen = 1;
+  message->m.msg_control = message->control;
+  message->m.msg_controllen = sizeof message->control;
+  return recvmsg(s, &message->m, MSG_TRUNC | MSG_DONTWAIT);
+}
+
+// CLOCK_MONOTONIC of the frame. The kernel's stamp, where there is one: the frame may have waited in the buffer.
+int64_t stamp_ns(Message* message, int64_t real_to_mono) {
+  int64_t stamp = clock_ns(CLOCK_MONOTONIC);
+  for (cmsghdr* c = CMSG_FIRSTHDR(&message->m); c; c = CMSG_NXTHDR(&message->m, c))
+    if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+      timespec t;
+      memcpy(&t, CMSG_DATA(c), sizeof t);
+      stamp = t.tv_sec * 1000000000LL + t.tv_nsec + real_to_mono;
+    }
+  return stamp;
+}
+
+// What a message of n bytes takes on the wire; 0 when it is not to be counted.
+uint64_t wire_bytes(Message* message, ssize_t n, const Options& o) {
+  VnetHeader header;
+  if (message->from.sll_pkttype != PACKET_OUTGOING || n < (ssize_t)sizeof header) return 0;
+  memcpy(&header, message->data, sizeof header);
+  const size_t length = n - sizeof header, room = sizeof message->data - sizeof header;
+  const Frame frame{message->data + sizeof header, (length < room) ? length : room, length};
+  int source = 0, destination = 0;
+  const size_t headers = tcp_headers(frame, &source, &destination);
+  if (o.port && (!headers || (source != o.port && destination != o.port))) return 0;
+  const size_t segment = o.mss ? o.mss : header.gso_type ? header.gso_size : 0;
+  if (!headers || !segment || length <= headers + segment) return length;
+  return length + (uint64_t)((length - headers + segment - 1) / segment - 1) * headers;
+}
+
+// The millisecond that is being counted; its line is written when another begins.
+struct Bin {
+  FILE* out;
+  int64_t ms = -1;
+  uint64_t bytes = 0;
+
+  void flush() {
+    if (bytes) fprintf(out, "%lld %llu\n", (long long)ms, (unsigned long long)bytes);
+    bytes = 0;
+  }
+
+  void add(int64_t at_ms, uint64_t count) {
+    if (at_ms != ms) {
+      flush();
+      ms = at_ms;
+    }
+    bytes += count;
+  }
+};
+
+// Counts until it is asked to stop, and then what still waits in the buffer.
+void count_frames(int s, const Options& o, FILE* out) {
+  const int64_t real_to_mono = clock_ns(CLOCK_MONOTONIC) - clock_ns(CLOCK_REALTIME);
+  Bin bin{out};
+  Message message;
   pollfd wait{s, POLLIN, 0};
   bool draining = false;
   for (;;) {
@@ -124,57 +203,45 @@ int main(int argc, char** argv) {
     if (draining) {
       if (poll(&wait, 1, 0) <= 0) break;
     } else if (poll(&wait, 1, 200) <= 0) {
-      flush();
+      bin.flush();
       fflush(out);
       continue;
     }
-    sockaddr_ll from{};
-    iovec part{data, sizeof data};
-    msghdr m{};
-    m.msg_name = &from;
-    m.msg_namelen = sizeof from;
-    m.msg_iov = &part;
-    m.msg_iovlen = 1;
-    m.msg_control = control;
-    m.msg_controllen = sizeof control;
-    const ssize_t n = recvmsg(s, &m, MSG_TRUNC | MSG_DONTWAIT);
+    const ssize_t n = receive(s, &message);
     if (n < 0) {
       if (errno == EAGAIN || errno == EINTR) continue;
       perror("meter: recv");
       break;
     }
-    if (from.sll_pkttype != PACKET_OUTGOING || n < (ssize_t)sizeof(VnetHeader)) continue;
-    VnetHeader header;
-    memcpy(&header, data, sizeof header);
-    const size_t length = n - sizeof header;
-    const size_t captured = (length < sizeof data - sizeof header) ? length : sizeof data - sizeof header;
-    const Frame frame{data + sizeof header, captured, length};
-    int source = 0, destination = 0;
-    const size_t headers = tcp_headers(frame, &source, &destination);
-    if (port && (!headers || (source != port && destination != port))) continue;
-    uint64_t wire = length;
-    const size_t segment = mss ? mss : header.gso_type ? header.gso_size : 0;
-    if (headers && segment && length > headers + segment)
-      wire += (uint64_t)((length - headers + segment - 1) / segment - 1) * headers;
-    int64_t stamp = clock_ns(CLOCK_MONOTONIC);
-    for (cmsghdr* c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
-      if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
-        timespec t;
-        memcpy(&t, CMSG_DATA(c), sizeof t);
-        stamp = t.tv_sec * 1000000000LL + t.tv_nsec + real_to_mono;
-      }
-    const int64_t ms = stamp / 1000000;
-    if (ms != bin) {
-      flush();
-      bin = ms;
-    }
-    bytes += wire;
+    if (const uint64_t wire = wire_bytes(&message, n, o)) bin.add(stamp_ns(&message, real_to_mono) / 1000000, wire);
   }
-  flush();
-  fclose(out);
+  bin.flush();
+}
+
+// Frames that the buffer had no room for: with any, the counts are too low.
+unsigned frames_lost(int s) {
   tpacket_stats dropped{};
   socklen_t size = sizeof dropped;
   getsockopt(s, SOL_PACKET, PACKET_STATISTICS, &dropped, &size);
-  if (dropped.tp_drops) return fprintf(stderr, "meter: %u frames were not seen\n", dropped.tp_drops), 1;
+  return dropped.tp_drops;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options o;
+  if (const int status = parse(argc, argv, &o); status >= 0) return status;
+  const int s = open_socket(o.interface);
+  if (s < 0) return 1;
+  FILE* out = fopen(o.path, "w");
+  if (!out) return perror("meter: file"), 1;
+
+  stop_on_signals();
+  puts("ready");
+  fclose(stdout);
+  run_ahead();
+  count_frames(s, o, out);
+  fclose(out);
+  if (const unsigned lost = frames_lost(s)) return fprintf(stderr, "meter: %u frames were not seen\n", lost), 1;
   return 0;
 }

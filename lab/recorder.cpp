@@ -61,7 +61,9 @@ void write_beats(int out) {
     for (; t != h; t++) {
       char line[80];
       const Beat& b = ring[t % kRing];
-      text.append(line, snprintf(line, sizeof line, "%lld %u %u %u\n", (long long)b.mono_ns, b.sequence, b.work, b.errors));
+      const int length = snprintf(line, sizeof line, "%lld %u %u %u\n", (long long)b.mono_ns, b.sequence, b.work,
+                                  b.errors);
+      text.append(line, length);
     }
     for (size_t done = 0; done < text.size();) {
       const ssize_t n = write(out, text.data() + done, text.size() - done);

@@ -26,8 +26,10 @@ ARROWS = {
     "channel": ["units"],
     "channel/tcp": ["channel", "io"],
     "migration": ["policy", "hypervisor", "channel", "guard"],
+    "receive": ["hypervisor", "units", "base"],
     "store": ["model"],
     "store/file": ["store", "io"],
+    "store/sqlite": ["store", "io"],
     "api": ["migration"],
     "app/guard": ["base", "units", "guard", "io"],
 }
@@ -38,7 +40,7 @@ TEST_ARROWS = {"migration": ["hypervisor/sim"], "policy": ["hypervisor/sim"]}
 
 # These folders, and every codec, see no OS, no clock, no thread.
 PURE = {"base", "units", "model", "policy", "guard", "hypervisor", "hypervisor/sim", "channel",
-        "migration", "store", "api"}
+        "migration", "receive", "store", "api"}
 PURE_FILES = re.compile(r"(^|/)[a-z_]*codec\.(hpp|cpp)$")
 
 # Empty in what ships; what a test build puts there stops the process. Only programs may contain it.

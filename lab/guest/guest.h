@@ -1,6 +1,7 @@
-// The lab guest: a freestanding program that dirties memory along a known
-// curve, stamps every page, and beats 200 times a second.
 #pragma once
+/// \file  The lab guest: a freestanding program that dirties memory along a known curve, stamps every
+///        page, and beats 200 times a second. Declares what its parts offer each other; build compiles
+///        all of them as one unit.
 
 typedef unsigned char u8;
 typedef unsigned short u16;

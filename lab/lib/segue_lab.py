@@ -10,6 +10,8 @@ import re
 import shutil
 import subprocess
 
+from lab_arguments import channel_arguments, disk_arguments, incoming_arguments, machine_arguments
+
 # A test needs to know this module alone: the parts are offered here too.
 from lab_base import (
     LabError,
@@ -314,6 +316,49 @@ class Lab:
         incoming, the guest is ready). `qemu` is 7.2, 10 or a program's path; `memory` is KiB or '128MiB',
         None: default_memory_kib()."""
         self.base_rate()
+        self._make_room(host, name)
+        program = qemu if os.path.sep in str(qemu) else self.qemu_path(str(qemu))
+        base = os.path.join(self.host_dir(host), name)
+        _remove(base, '.beats', '.serial.log', '.log')
+        memory_kib = parse_memory_kib(memory or self.default_memory_kib(program))
+        argv = machine_arguments(program, name, memory_kib, cpus, self.tool('guest.elf'), guest)
+        argv += channel_arguments(base) + disk_arguments(disk) + incoming_arguments(incoming, autostart_incoming)
+        argv += list(extra)
+
+        recorder = self._start_recorder(base)
+        process = vm = None
+        try:
+            _wait_recorder(recorder)
+            begun = now_ns()
+            process = self._start_qemu(host, base, argv, env)
+            self._children.update({p.pid: p for p in (process, recorder)})
+            record = {
+                'pid': process.pid,
+                'started': start_time(process.pid),
+                'recorder_pid': recorder.pid,
+                'recorder_started': start_time(recorder.pid),
+                'program': program,
+                'argv': argv,
+                'begun_ns': begun,
+                'incoming': bool(incoming or autostart_incoming),
+            }
+            vm = Vm(self, host, name, record)
+            _write_record(base, record)
+            _wait_monitors(vm, process)
+            if not record['incoming'] and '-S' not in extra:
+                self._wait_ready(vm, process)
+            return vm
+        except BaseException:
+            if vm:
+                vm.stop()
+            elif process:
+                end_process(process.pid, start_time(process.pid))
+            end_process(recorder.pid, start_time(recorder.pid))
+            _remove(base, '.fifo')
+            raise
+
+    # A guest that has ended may still have its files there; one that runs is somebody's and stays.
+    def _make_room(self, host, name):
         if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9_.-]{0,40}', name):
             raise LabError(f"bad guest name '{name}'")
         for vm in self.vms():
@@ -323,120 +368,27 @@ class Lab:
                         f"guest '{name}' runs already on host {host} (pid {vm.pid}): lab/vm stop {host} {name}"
                     )
                 vm.stop()
-        program = qemu if os.path.sep in str(qemu) else self.qemu_path(str(qemu))
-        base = os.path.join(self.host_dir(host), name)
-        for ending in ('.beats', '.serial.log', '.log'):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(base + ending)
-        argv = [
-            program,
-            '-name',
-            name,
-            '-machine',
-            'pc',
-            '-accel',
-            'tcg,thread=multi',
-            '-cpu',
-            'qemu64',
-            '-nodefaults',
-            '-display',
-            'none',
-            '-m',
-            f'size={parse_memory_kib(memory or self.default_memory_kib(program))}K',
-            '-smp',
-            str(cpus),
-            '-kernel',
-            self.tool('guest.elf'),
-            '-append',
-            guest,
-        ]
-        for id_, ending in (('control', '.qmp'), ('guard', '-guard.qmp'), ('spare', '-spare.qmp')):
-            argv += [
-                '-chardev',
-                f'socket,id={id_},path={base}{ending},server=on,wait=off',
-                '-mon',
-                f'chardev={id_},mode=control',
-            ]
-        argv += [
-            '-chardev',
-            f'file,id=beat,path={base}.fifo,append=on',
-            '-device',
-            'isa-debugcon,iobase=0xe9,chardev=beat',
-            '-chardev',
-            f'socket,id=serial,path={base}.serial,server=on,wait=off,logfile={base}.serial.log',
-            '-serial',
-            'chardev:serial',
-        ]
-        if disk:  # IDE: with virtio-blk SeaBIOS leaves QEMU 7.2 in writethrough, and the stop has nothing to flush
-            argv += ['-drive', f'file={disk},format=raw,if=none,id=disk0', '-device', 'ide-hd,drive=disk0']
-        if incoming or autostart_incoming:
-            argv += ['-incoming', 'defer']
-        if incoming and not autostart_incoming:
-            argv += ['-S']
-        argv += list(extra)
 
-        recorder = subprocess.Popen(
+    # Both in a session of their own: they outlive the command that started them, and its Ctrl-C.
+    def _start_recorder(self, base):
+        return subprocess.Popen(
             [self.tool('recorder'), base + '.fifo', base + '.beats'],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        with recorder.stdout:
-            heard = recorder.stdout.readline()
-        process = vm = None
-        try:
-            if heard != b'ready\n':
-                raise LabError('the recorder does not start')
-            begun = now_ns()
-            with open(base + '.log', 'wb') as log:
-                process = subprocess.Popen(
-                    self.enter(host) + argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    env=dict(self.env(host), **(env or {})),
-                )
-            self._children.update({p.pid: p for p in (process, recorder)})
-            vm = Vm(
-                self,
-                host,
-                name,
-                {
-                    'pid': process.pid,
-                    'started': start_time(process.pid),
-                    'recorder_pid': recorder.pid,
-                    'recorder_started': start_time(recorder.pid),
-                    'program': program,
-                    'argv': argv,
-                    'begun_ns': begun,
-                    'incoming': bool(incoming or autostart_incoming),
-                },
+
+    def _start_qemu(self, host, base, argv, env):
+        with open(base + '.log', 'wb') as log:
+            return subprocess.Popen(
+                self.enter(host) + argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=dict(self.env(host), **(env or {})),
             )
-            with open(base + '.json.new', 'w') as f:
-                json.dump(vm.record, f)
-            os.rename(base + '.json.new', base + '.json')
-
-            def up():
-                if process.poll() is not None:
-                    raise LabError(f'QEMU ended at once: {_tail(vm.log_path)}')
-                return os.path.exists(vm.spare_qmp_path) and os.path.exists(vm.serial_path)
-
-            wait_until(up, 10, f'monitors of {name}')
-            vm.qmp('query-status')
-            if not vm.record['incoming'] and '-S' not in extra:
-                self._wait_ready(vm, process)
-            return vm
-        except BaseException:
-            if vm:
-                vm.stop()
-            elif process:
-                end_process(process.pid, start_time(process.pid))
-            end_process(recorder.pid, start_time(recorder.pid))
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(base + '.fifo')
-            raise
 
     def _wait_ready(self, vm, process):
         def ready():
@@ -452,6 +404,37 @@ class Lab:
             return False
 
         wait_until(ready, 20, f'boot of {vm.name}')
+
+
+def _remove(base, *endings):
+    for ending in endings:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(base + ending)
+
+
+# Before QEMU starts: without the FIFO it would make a plain file, without a reader it would wait for one.
+def _wait_recorder(recorder):
+    with recorder.stdout:
+        if recorder.stdout.readline() != b'ready\n':
+            raise LabError('the recorder does not start')
+
+
+# Renamed into place: Lab.vms() of another process never reads half a record.
+def _write_record(base, record):
+    with open(base + '.json.new', 'w') as f:
+        json.dump(record, f)
+    os.rename(base + '.json.new', base + '.json')
+
+
+# The sockets first, then an answer: QEMU makes them before it is ready to serve them.
+def _wait_monitors(vm, process):
+    def up():
+        if process.poll() is not None:
+            raise LabError(f'QEMU ended at once: {_tail(vm.log_path)}')
+        return os.path.exists(vm.spare_qmp_path) and os.path.exists(vm.serial_path)
+
+    wait_until(up, 10, f'monitors of {vm.name}')
+    vm.qmp('query-status')
 
 
 def _tail(path):

@@ -48,7 +48,8 @@ class Link(LabCase):
         self.lab.link_rate('100MiB/s')
 
     def arrivals(self, act, command):
-        """Runs datagrams both ways, act() in the middle: {host: (before, after)} arrival stamps, and (called, returned)."""
+        """Runs datagrams both ways, in the middle act() or, if None, the command. Returns {host: arrival stamps},
+        and when it was called and had returned."""
         running = {h: self.traffic(h, 'udp', ADDRESS[h], ADDRESS['b' if h == 'a' else 'a'], PORT) for h in 'ab'}
         for p in running.values():
             p.stdout.readline()
@@ -88,7 +89,8 @@ class Link(LabCase):
                 stamps, called, returned = self.arrivals(self.lab.link_restore, None)
                 first = {h: (min(s for s in stamps[h] if s > called) - called) / 1e6 for h in 'ab'}
                 report(
-                    f'restore: {(returned - called) / 1e6:.1f} ms; heard again {max(first.values()):.1f} ms after the call'
+                    f'restore: {(returned - called) / 1e6:.1f} ms; '
+                    f'heard again {max(first.values()):.1f} ms after the call'
                 )
                 self.assertLess(max(first.values()), 60)
 

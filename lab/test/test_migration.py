@@ -47,8 +47,8 @@ class Migration(LabCase):
                 beats = merge_beats(src.beats(), dst.beats())
                 gap, calm = longest_gap(beats, started, ended)[0] / 1e6, calm_gap(beats, started, 0.4) / 1e6
                 report(
-                    f"QEMU {qemu}, {cpus} vCPU: {(ended - started) / 1e9:.2f} s, setup {info['setup-time']} ms, downtime {info['downtime']} ms, "
-                    f"heartbeat gap {gap:.0f} ms (calm {calm:.1f} ms); {verdict.line}"
+                    f"QEMU {qemu}, {cpus} vCPU: {(ended - started) / 1e9:.2f} s, setup {info['setup-time']} ms, "
+                    f"downtime {info['downtime']} ms, heartbeat gap {gap:.0f} ms (calm {calm:.1f} ms); {verdict.line}"
                 )
                 self.assertTrue(verdict.ok, verdict.line)
                 self.assertEqual(sequence_faults(beats), [])
@@ -75,7 +75,8 @@ class Migration(LabCase):
                     took[state] = time.monotonic() - started
                     vm.qmp('cont')
                 report(
-                    f"QEMU {qemu}: stop takes {took['fast'] * 1e3:.0f} ms, with the slow flush {took['slow'] * 1e3:.0f} ms"
+                    f"QEMU {qemu}: stop takes {took['fast'] * 1e3:.0f} ms, "
+                    f"with the slow flush {took['slow'] * 1e3:.0f} ms"
                 )
                 self.assertLess(took['fast'], 0.5)
                 self.assertGreater(took['slow'], 0.7)

@@ -28,7 +28,13 @@ struct StreamSample {
 
 // ---- commands; answers come later, in order --------------------------------------------------------
 
-struct StreamConnect { std::string host; std::uint16_t port = 0; std::optional<ByteRate> cap; };  ///< StreamSample.
+/// StreamSample. `token`, unless empty, and a newline go first: who listens there tells us by it.
+struct StreamConnect {
+    std::string host;
+    std::uint16_t port = 0;
+    std::optional<ByteRate> cap;
+    std::string token = {};
+};
 struct StreamPace { std::optional<ByteRate> cap; };  ///< Whole frames stay below `cap`. No answer.
 struct StreamRead {};                                ///< StreamSample.
 struct StreamCut {};                                 ///< Shut down both ways, at once. No answer.

@@ -127,12 +127,14 @@ struct DstInspect {};         ///< GuestFacts. Changes nothing.
 struct DstClearAutostart {};  ///< stop: it must never run before the word.
 struct DstPrepare {};         ///< Capabilities.
 struct DstListen { DataAddress address; };  ///< DataAddress with the real port. Once in a QEMU's life.
+/// Done once the destination's QEMU has the data connection. Where QEMU listens itself, at once.
+struct DstAwaitStream {};
 struct DstRun {};             ///< The hand-over word.
 struct DstReadRunState {};    ///< RunState.
 struct DstKill {};            ///< Done when its process is seen dead.
 struct DstPutBack {};
 
-using DstCommand = std::variant<DstInspect, DstClearAutostart, DstPrepare, DstListen, DstRun, DstReadRunState,
+using DstCommand = std::variant<DstInspect, DstClearAutostart, DstPrepare, DstListen, DstAwaitStream, DstRun, DstReadRunState,
                                 DstKill, DstPutBack>;
 
 struct Done {};

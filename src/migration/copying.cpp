@@ -24,11 +24,14 @@ constexpr Duration queues_remembered = std::chrono::seconds{1};
 
 void Migration::start_copying() {
     enter(MigrationStage::copying);
-    ran_at_ = now_;
+    // The source answered its last preparing step, and nothing could have stopped the guest before that.
+    ran_at_ = prepare_asked_at_;
     next_progress_ = next_stream_ = next_flush_ = now_;
     next_report_ = now_ + report_every;
-    note(
-        {.stage = guard::Stage::copying, .pass = 0, .ran_at = now_, .budget = request_.bounds.max_downtime - reserve_});
+    note({.stage = guard::Stage::copying,
+          .pass = 0,
+          .ran_at = ran_at_,
+          .budget = request_.bounds.max_downtime - reserve_});
     migrate_sent_ = true;
     submit(SrcCommand{SrcStart{}}, change_max, &Migration::on_started);
 }

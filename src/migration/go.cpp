@@ -51,6 +51,7 @@ std::optional<ByteRate> Migration::blackout_bandwidth() const {
     if (request_.bounds.switchover_bandwidth) return pacing_for(*request_.bounds.switchover_bandwidth, segment);
     auto measured = bandwidth_.cautious();
     if (!measured) measured = seen_.cautious();
+    if (measured && measured->per_second == 0) measured.reset();
     if (measured && request_.bounds.max_bandwidth) {
         measured = std::min(*measured, pacing_for(*request_.bounds.max_bandwidth, segment));
     }

@@ -184,6 +184,7 @@ private:
 
     // Preparing, as a list of steps.
     std::size_t prepare_step_ = 0;
+    Instant prepare_asked_at_;
     bool guard_started_ = false;
     bool src_changed_ = false;
     bool dst_changed_ = false;
@@ -215,8 +216,11 @@ private:
         Duration took{0};
     };
     std::deque<AnswerTime> answer_times_;  ///< Of the last second.
-    struct QueueSeen { Instant at; Bytes waiting; };
-    std::deque<QueueSeen> queues_;         ///< The same of the stream's queue.
+    struct QueueSeen {
+        Instant at;
+        Bytes waiting;
+    };
+    std::deque<QueueSeen> queues_;  ///< The same of the stream's queue.
 
     // The blackout.
     std::optional<Instant> held_at_;
@@ -233,7 +237,7 @@ private:
     std::string undo_why_;
     Instant undo_began_;
     Instant undo_next_;
-    Instant undo_beat_;  ///< When the guardian is next shown that we live.
+    Instant undo_beat_;          ///< When the guardian is next shown that we live.
     bool undo_waiting_ = false;  ///< An answer or a pause is outstanding.
     bool dst_dead_ = false;
     bool stopped_by_us_ = false;  ///< STOP was seen since the start.

@@ -48,7 +48,7 @@ void check_source(const GuestFacts& src, std::vector<Finding>& out) {
     }
 }
 
-void check_destination(const GuestFacts& dst, std::vector<Finding>& out) {
+void check_destination(const GuestFacts& dst, bool remote, std::vector<Finding>& out) {
     if (dst.run_state == RunState::running) {
         out.push_back({"destination: its guest is running, it does not wait for a migration",
                        "start it with -S -incoming defer, or check --dst-qmp"});
@@ -65,7 +65,7 @@ void check_destination(const GuestFacts& dst, std::vector<Finding>& out) {
             {fmt::format("destination: QEMU {} is too old, it lacks {}", dst.version, join(dst.missing_features)),
              "QEMU 4.2 or newer is needed"});
     }
-    if (dst.pid == 0) {
+    if (dst.pid == 0 && !remote) {
         out.push_back(
             {"destination: the process behind --dst-qmp cannot be seen from here, so it could not be ended in a "
              "rollback",
@@ -122,21 +122,29 @@ void check_same_machine(const GuestFacts& src, const GuestFacts& dst, std::vecto
 
 }  // namespace
 
-std::vector<Finding> preflight(const GuestFacts& src, const GuestFacts& dst) {
-    if (src.pid != 0 && src.pid == dst.pid) {
+std::vector<Finding> preflight(const GuestFacts& src, const GuestFacts& dst, bool remote) {
+    if (!remote && src.pid != 0 && src.pid == dst.pid) {
         // Everything else that could be found would only mislead.
         return {{"source and destination are the same QEMU", "give --dst-qmp the monitor of the waiting one"}};
     }
     std::vector<Finding> out;
     check_source(src, out);
-    check_destination(dst, out);
+    check_destination(dst, remote, out);
     check_same_machine(src, dst, out);
     return out;
 }
 
+FixedCosts switchover_costs(const Request& request) {
+    FixedCosts costs = charge_for(request.experience.fixed_costs);
+    // The word and its answer cross the control connection once; what was learned may be of a shorter path.
+    if (request.remote)
+        costs.handover = std::max(costs.handover, request.control_round_trip + prior_fixed_costs.handover);
+    return costs;
+}
+
 std::vector<Finding> check_bounds(const Request& request, Duration reserve, Duration flush) {
     std::vector<Finding> out;
-    const FixedCosts costs = charge_for(request.experience.fixed_costs);
+    const FixedCosts costs = switchover_costs(request);
     const Duration stop = std::max(costs.stop, flush);
     // Room for at least a handful of pages, or no guest that writes at all could ever be moved.
     const Duration least = stop + costs.load + std::max(costs.handover, reserve) + std::chrono::milliseconds{10};

@@ -9,7 +9,11 @@
 namespace segue {
 
 /// All findings at once, worst first; empty when nothing is in the way.
-[[nodiscard]] std::vector<Finding> preflight(const GuestFacts& src, const GuestFacts& dst);
+/// \param remote  The destination was read on another host: its pids mean nothing here.
+[[nodiscard]] std::vector<Finding> preflight(const GuestFacts& src, const GuestFacts& dst, bool remote = false);
+
+/// What to charge for the next switchover of this guest on this path.
+[[nodiscard]] FixedCosts switchover_costs(const Request& request);
 
 /// Bounds that cannot hold together on this path, with the nearest that can.
 /// \param flush  How long writing back the images took just now, if it was tried.

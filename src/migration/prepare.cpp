@@ -45,7 +45,7 @@ void Migration::facts_complete() {
     if (src_error_)
         findings.push_back({"source: " + to_string(*src_error_), "see segue migrate --help for the source's monitor"});
     if (dst_error_) findings.push_back({"destination: " + to_string(*dst_error_), "check --dst-qmp"});
-    if (findings.empty()) findings = preflight(*src_, *dst_);
+    if (findings.empty()) findings = preflight(*src_, *dst_, request_.remote);
     if (!findings.empty()) return refuse(std::move(findings));
     if (src_->images.empty()) return after_first_flush();
     // Twice: the first writes back what has gathered, the second shows what a flush costs from then on.
@@ -103,7 +103,7 @@ void Migration::forecast() {
     if (out.bandwidth_known) {
         out.bandwidth = bounds.max_bandwidth ? pacing_for(*bounds.max_bandwidth, {}) : *bounds.switchover_bandwidth;
         const ByteRate blackout = bounds.switchover_bandwidth ? *bounds.switchover_bandwidth : out.bandwidth;
-        const FixedCosts costs = charge_for(request_.experience.fixed_costs);
+        const FixedCosts costs = switchover_costs(request_);
         const Duration reserve = rollback_reserve({}, {}, true, request_.experience.rollback_worst);
         out.budget = pending_budget(bounds.max_downtime, reserve, costs, blackout, {});
         out.rounds = forecast_rounds(*curve_, src_->memory, out.bandwidth, out.budget, costs.total());
@@ -131,7 +131,7 @@ void Migration::on_guard_ready(const Result<AnswerValue>& answer) {
     guard_ = *ready;
     reserve_ = rollback_reserve(ready->lateness_worst, ready->round_trip_worst, ready->own_monitor,
                                 request_.experience.rollback_worst);
-    costs_ = charge_for(request_.experience.fixed_costs);
+    costs_ = switchover_costs(request_);
     costs_.stop = std::max(costs_.stop, flush_);
     auto findings = check_bounds(request_, reserve_, flush_);
     if (!findings.empty()) return refuse(std::move(findings));
@@ -146,7 +146,10 @@ void Migration::prepare() {
 
 /// Each step is answered by `on_prepared`. What a step changes is noted before it is asked for.
 void Migration::next_prepare_step() {
-    const auto ask = [this](Command command) { submit(std::move(command), change_max, &Migration::on_prepared); };
+    const auto ask = [this](Command command) {
+        prepare_asked_at_ = now_;
+        submit(std::move(command), change_max, &Migration::on_prepared);
+    };
     switch (prepare_step_) {
         case 0: return ask(DstCommand{DstClearAutostart{}});
         case 1: return ask(DstCommand{DstReadRunState{}});
@@ -154,12 +157,13 @@ void Migration::next_prepare_step() {
         case 3: dst_listens_ = true; return ask(DstCommand{DstListen{request_.data_address}});
         case 4:
             return ask(StreamCommand{StreamConnect{listening_.host, listening_.port, request_.bounds.max_bandwidth}});
-        case 5:
+        case 5: return ask(DstCommand{DstAwaitStream{}});
+        case 6:
             tell(GuardCommand{GuardBrief{src_->put_back_script}});
             tell(GuardCommand{GuardTakeStream{}});
             src_changed_ = true;
             return ask(SrcCommand{SrcTakeStream{}});
-        case 6: return ask(SrcCommand{SrcPrepare{request_.bounds.max_bandwidth}});
+        case 7: return ask(SrcCommand{SrcPrepare{request_.bounds.max_bandwidth}});
         default: return start_copying();
     }
 }
@@ -167,10 +171,10 @@ void Migration::next_prepare_step() {
 void Migration::on_prepared(const Result<AnswerValue>& answer) {
     if (stage_ != MigrationStage::preparing) return;
     static constexpr std::string_view what[] = {
-        "the destination did not take stop",         "the destination's state could not be read",
-        "the destination did not take its settings", "the destination could not listen on --data-address",
-        "the data connection could not be made",     "the source did not take the data connection",
-        "the source did not take its settings"};
+        "the destination did not take stop",           "the destination's state could not be read",
+        "the destination did not take its settings",   "the destination could not listen on --data-address",
+        "the data connection could not be made",       "the destination did not take the data connection",
+        "the source did not take the data connection", "the source did not take its settings"};
     SEGUE_ASSERT(prepare_step_ < std::size(what));
     // A refused migrate-incoming can be given again; one that may have been taken has used this QEMU up.
     if (prepare_step_ == 3 && !answer && !outcome_unknown(answer.error().kind)) dst_listens_ = false;

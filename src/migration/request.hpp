@@ -32,6 +32,8 @@ struct Request {
     std::string vm;  ///< As the operator named it, for messages.
     Bounds bounds;
     DataAddress data_address;
+    bool remote = false;             ///< The destination is reached through `segue receive`.
+    Duration control_round_trip{0};  ///< Of that connection, as measured when it was made.
     bool dry_run = false;
     bool forecast = true;  ///< Sample dirtying for 1 s and 3 s before the start.
     Experience experience;

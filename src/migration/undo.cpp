@@ -70,6 +70,15 @@ void Migration::make_source_run() {
             submit(SrcCommand{SrcYank{}}, undo_answer_max, &Migration::on_undo_nudge);
             return;
         case MigrationStage::loaded:
+            if (word_refused_) {
+                // A word was claimed, perhaps said: here only the destination's death makes it safe.
+                submit(DstCommand{DstKill{}}, undo_answer_max, &Migration::on_undo_killed);
+            } else {
+                // The word will never be sent: that makes it safe, and with late-block-activate the paused
+                // destination holds no locks. Where it does all the same, on_undo_state ends it first.
+                submit(SrcCommand{SrcRun{}}, undo_answer_max, &Migration::on_undo_nudge);
+            }
+            return;
         case MigrationStage::handing_over:
             submit(DstCommand{DstKill{}}, undo_answer_max, &Migration::on_undo_killed);
             return;
@@ -93,7 +102,8 @@ void Migration::on_undo_nudge(const Result<AnswerValue>&) {
 void Migration::on_undo_killed(const Result<AnswerValue>& answer) {
     if (answer) dst_dead_ = true;
     if (stage_ != MigrationStage::undoing) return;
-    if (!answer) return undo_again_soon();  // Not seen dead: it may still take the locks; try again.
+    if (!answer && word_refused_) return undo_again_soon();  // Not seen dead, and it may have been told to run.
+    // Otherwise the verdict, not its death, makes this safe; only its locks could be in the way, for a lease.
     submit(SrcCommand{SrcRun{}}, undo_answer_max, &Migration::on_undo_nudge);
 }
 
@@ -270,6 +280,8 @@ void Migration::on_closing_step(const Result<AnswerValue>& answer) {
 
 /// What happened, where the guest runs now, what to do next.
 std::string Migration::undo_sentence() const {
+    // Its one migrate-incoming is used up; one that never listened still waits.
+    const std::string again = dst_listens_ ? "start the destination's QEMU afresh; " : "";
     std::string text = undo_why_;
     text += paused_by_somebody_ ? "; the guest is on the source, where somebody else paused it"
                                 : "; the guest runs on the source";
@@ -280,13 +292,17 @@ std::string Migration::undo_sentence() const {
                     ? ": over the limit, and what took so long is the stop itself, which nothing can interrupt)"
                     : ")";
     }
-    if (dst_listens_) text += ", the destination's QEMU is gone";
+    if (dst_listens_) {
+        text += dst_dead_
+                    ? ", the destination's QEMU is gone"
+                    : ", the destination could not be reached: what waits there ends by itself when its lease ends";
+    }
+    text += ". Next: ";
     switch (summary_.outcome) {
         case Outcome::downtime_exceeded:
-            text += ". Try again, or allow a longer --max-downtime or more bandwidth";
-            break;
-        case Outcome::timeout: text += ". Allow a longer --timeout, a longer --max-downtime or more bandwidth"; break;
-        case Outcome::failed: text += ". Start the destination afresh before trying again"; break;
+            return text + again + "try when the link is quiet, or allow more with --max-downtime or --max-bandwidth";
+        case Outcome::timeout: return text + again + "allow more --timeout, --max-downtime or --max-bandwidth";
+        case Outcome::failed:
         case Outcome::cancelled:
         case Outcome::moved:
         case Outcome::refused:
@@ -294,7 +310,7 @@ std::string Migration::undo_sentence() const {
         case Outcome::unknown:
         case Outcome::planned: break;
     }
-    return text;
+    return text + again + "try again";
 }
 
 }  // namespace segue

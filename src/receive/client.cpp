@@ -123,6 +123,10 @@ void Client::ask(const Call& call) {
             Listen listen{{}, m.address.host, m.address.port, c.plan_.port_first, c.plan_.port_last, c.plan_.token};
             c.request(std::move(listen), call.id, Kind::listen, deadline);
         }
+        void operator()(const DstAwaitStream&) {
+            // The shell knows: it is told `DataAccepted`.
+            c.answer(call.id, Kind::order, fail(ErrorKind::unsupported, "the data connection is awaited by the shell"));
+        }
         void operator()(const DstRun&) { c.say_word(call); }
         void operator()(const DstReadRunState&) { c.request(Status{}, call.id, Kind::run_state, deadline); }
         void operator()(const DstKill&) { c.kill(call); }
@@ -173,7 +177,11 @@ void Client::on(const ConnectionLost& event) { lose(event.why); }
 void Client::lose(const std::string& why) {
     if (std::exchange(lost_, true)) return;
     auto open = std::exchange(waiting_, {});
-    const auto lost = [&why] { return fail(ErrorKind::unavailable, "the connection to the destination's segue is lost", why); };
+    const auto lost = [&why] {
+        auto error = lost_error();
+        error.error().source = why;
+        return error;
+    };
     for (const auto& [id, waiting] : open) answer(waiting.call, waiting.kind, lost());
     for (const auto& again : std::exchange(again_, {})) answer(again.waiting.call, again.waiting.kind, lost());
     for (const auto& queued : std::exchange(queued_, {})) {

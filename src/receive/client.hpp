@@ -141,8 +141,8 @@ private:
     bool word_sent_ = false;
     bool word_refused_ = false;
     bool runs_ = false;
-    bool dead_ = false;      ///< Its QEMU was seen dead.
-    bool aborted_ = false;   ///< Tombstone durable and its QEMU dead.
+    bool dead_ = false;     ///< Its QEMU was seen dead, and no word had been accepted or it was taken back.
+    bool aborted_ = false;  ///< Tombstone durable and its QEMU dead.
 };
 
 }  // namespace segue::receive

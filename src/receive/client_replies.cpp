@@ -56,8 +56,8 @@ std::optional<Client::Waiting> Client::take(RequestId request, std::initializer_
 void Client::on(const Hello& m) {
     if (peer_) return broken("the destination greeted twice");
     if (!common_version(plan_.hello, m)) {
-        return broken(fmt::format("the destination speaks versions {} to {} of the protocol, this segue {} to {}: update "
-                                  "the older one", m.versions_min, m.versions_max, plan_.hello.versions_min,
+        return broken(fmt::format("the destination speaks versions {} to {} of the protocol, this segue {} to {}: "
+                                  "update the older one", m.versions_min, m.versions_max, plan_.hello.versions_min,
                                   plan_.hello.versions_max));
     }
     peer_ = m;
@@ -148,6 +148,10 @@ void Client::run_state(const Waiting& waiting, const StatusReply& m) {
             say(m.run_state);
             if (word_sent_ && m.run_state == RunState::running) guest_runs();
             return;
+        case Stage::connected:
+            // A word may be on its way through its checks.
+            if (!word_sent_ || word_refused_) return say(m.run_state);
+            [[fallthrough]];
         case Stage::accepting:
         case Stage::accepted: again_.push_back({waiting, now_ + ask_again}); return;
         case Stage::refused:
@@ -166,7 +170,6 @@ void Client::run_state(const Waiting& waiting, const StatusReply& m) {
         case Stage::preparing:
         case Stage::prepared:
         case Stage::listening:
-        case Stage::connected:
         case Stage::over: return say(m.run_state);
     }
 }
@@ -187,12 +190,15 @@ void Client::on(const Failed& m) {
 void Client::on(const LogLine& m) { effects_.emplace_back(PeerLog{m.text}); }
 
 void Client::on(const Died& m) {
-    if (std::exchange(dead_, true)) return;
+    // Died with a guest that it owned: the source's copy is stale, so no kill is ever answered by that.
+    if (!m.accepted) dead_ = true;
     answer_kills();
     // After a refused word its death is no news, but what the refusal announced.
     if (!word_refused_ || m.accepted) effects_.emplace_back(Notice{DstDied{}});
 }
 
-void Client::on(const RunStateChanged&) {}
+void Client::on(const RunStateChanged& m) {
+    if (word_sent_ && m.run_state == RunState::running) guest_runs();
+}
 
 }  // namespace segue::receive

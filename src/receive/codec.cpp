@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "receive/clean_text.hpp"
 #include "receive/fields.hpp"
 
 namespace segue::receive {
@@ -19,51 +20,6 @@ namespace {
 namespace json = boost::json;
 
 std::unexpected<Error> corrupt(std::string what) { return fail(ErrorKind::corrupt, std::move(what)); }
-
-bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
-
-/// Bytes of the well-formed UTF-8 character that begins there; 0 where none does.
-std::size_t utf8_length(std::string_view text) {
-    const auto at = [text](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
-    const unsigned first = at(0);
-    const std::size_t length =
-        first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
-    for (std::size_t i = 1; i < length; ++i) {
-        if ((at(i) & 0xc0U) != 0x80U) return 0;
-    }
-    const unsigned second = at(1);
-    const bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
-    const bool beyond = (first == 0xed && second >= 0xa0) || (first == 0xf4 && second >= 0x90);
-    return overlong || beyond ? 0 : length;
-}
-
-/// Makes text well-formed by '?' where that is allowed (what a hypervisor says may be in any encoding).
-bool make_utf8(std::string& value, bool may_change) {
-    for (std::size_t i = 0; i < value.size();) {
-        const std::size_t length = utf8_length(std::string_view(value).substr(i));
-        if (length == 0 && !may_change) return false;
-        if (length == 0) value[i] = '?';
-        i += std::max<std::size_t>(length, 1);
-    }
-    return true;
-}
-
-/// Whether a text may stand in a message, and as what.
-bool make_clean(std::string& value, std::size_t bytes_max, Text kind) {
-    if (value.size() > bytes_max || !make_utf8(value, kind == Text::shown)) return false;
-    switch (kind) {
-        case Text::plain: return std::ranges::none_of(value, is_control);
-        case Text::shown: std::ranges::replace_if(value, is_control, ' '); return true;
-        case Text::lines:
-            return std::ranges::none_of(value, [](char c) { return is_control(c) && c != '\n' && c != '\t'; });
-    }
-    return false;
-}
-
-bool is_hex128(std::string_view text) {
-    return text.size() == 32 &&
-           std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-}
 
 template <class T>
 constexpr std::uint64_t as_number(T value) {
@@ -103,8 +59,7 @@ public:
         value = place->value;
     }
     void text(std::string_view name, std::string& value, std::size_t bytes, Text kind) {
-        const auto* found = find(name);
-        if (found != nullptr) take(name, *found, value, bytes, kind);
+        if (const auto* found = find(name)) take(name, *found, value, bytes, kind);
     }
     void hex(std::string_view name, std::string& value) {
         text(name, value, 32, Text::plain);
@@ -121,13 +76,12 @@ public:
     }
     template <class T>
     void object(std::string_view name, T& value) {
-        const auto* found = find(name);
-        if (found != nullptr) inside(name, *found, value);
+        if (const auto* found = find(name)) inside(name, *found, value);
     }
     template <class T>
     void objects(std::string_view name, std::vector<T>& list) {
         const auto* entries = find_list(name);
-        if (entries == nullptr) return;
+        if (!entries) return;
         for (const auto& entry : *entries) inside(name, entry, list.emplace_back());
     }
 
@@ -288,13 +242,14 @@ Result<Message> parse(std::string_view line) {
     if (!value.is_object()) return corrupt("a line that is no JSON object");
     const auto& object = value.get_object();
     const auto* type = object.if_contains("type");
-    if (type == nullptr || !type->is_string()) return corrupt("a message without a type");
+    if (!type || !type->is_string()) return corrupt("a message without a type");
     const std::string_view word = type->get_string();
     const auto known = std::find(type_words.begin(), type_words.end() - 1, word);
     if (known == type_words.end() - 1) {
         const auto* optional = object.if_contains("optional");
         std::string name(word.substr(0, name_bytes_max));
-        if (optional != nullptr && optional->is_bool() && optional->get_bool()) return Message(Ignored{std::move(name)});
+        const bool ignore = optional != nullptr && optional->is_bool() && optional->get_bool();
+        if (ignore) return Message(Ignored{std::move(name)});
         return corrupt("a message of a type that this version does not know");
     }
     SEGUE_TRY(message, read_fields(static_cast<std::size_t>(known - type_words.begin()), object));
@@ -314,8 +269,8 @@ Result<std::string> encode(const Message& message) {
     if (auto whole = check_whole(copy); !whole) return fail(ErrorKind::invalid, whole.error().message);
     std::string line = json::serialize(object);
     if (line.size() > line_bytes_max) {
-        return fail(ErrorKind::invalid, fmt::format("\"{}\" would be a line of {} bytes, over {}", type, line.size(),
-                                                    line_bytes_max));
+        return fail(ErrorKind::invalid,
+                    fmt::format("\"{}\" would be a line of {} bytes, over {}", type, line.size(), line_bytes_max));
     }
     return line + "\n";
 }
@@ -333,8 +288,7 @@ Fed LineReader::feed(std::span<const char> bytes) {
         if (end == bytes.end()) break;
         bytes = bytes.subspan(length + 1);
         if (!line_.empty()) {
-            auto message = parse(line_);
-            if (message) fed.messages.push_back(std::move(*message));
+            if (auto message = parse(line_)) fed.messages.push_back(std::move(*message));
             else fault_ = std::move(message).error();
         }
         line_.clear();

@@ -52,7 +52,7 @@ inline constexpr std::array error_words{
     WordOf{ErrorKind::unavailable, "unavailable"}, WordOf{ErrorKind::timed_out, "timed-out"},
     WordOf{ErrorKind::corrupt, "corrupt"}};
 
-inline constexpr std::int64_t bytes_max = std::int64_t{1} << 52;
+inline constexpr std::int64_t memory_bytes_max = std::int64_t{1} << 52;
 inline constexpr int vcpus_max = 65536;
 inline constexpr int versions_limit = 1'000'000;
 
@@ -81,7 +81,7 @@ template <class A> void describe(A& a, GuestFacts& f) {
     a.text("cpu_type", f.cpu_type, name_bytes_max, Text::plain);
     a.text("cpu_features", f.cpu_features, long_text_bytes_max, Text::plain);
     a.number("vcpus", f.vcpus, 0, vcpus_max);
-    a.number("memory_bytes", f.memory.count, std::int64_t{0}, bytes_max);
+    a.number("memory_bytes", f.memory.count, std::int64_t{0}, memory_bytes_max);
     a.objects("devices", f.devices);
     a.objects("images", f.images);
     a.names("blockers", f.blockers, text_bytes_max, Text::shown);
@@ -96,7 +96,7 @@ template <class A> void describe(A& a, Expected& e) {
     a.text("uuid", e.uuid, name_bytes_max, Text::plain);
     a.text("machine_type", e.machine_type, name_bytes_max, Text::plain);
     a.number("vcpus", e.vcpus, 0, vcpus_max);
-    a.number("memory_bytes", e.memory.count, std::int64_t{0}, bytes_max);
+    a.number("memory_bytes", e.memory.count, std::int64_t{0}, memory_bytes_max);
 }
 template <class A> void describe(A& a, Error& e) {
     a.word("kind", e.kind, error_words);

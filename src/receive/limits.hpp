@@ -32,6 +32,9 @@ inline constexpr Duration lease_fresh = std::chrono::milliseconds{300};
 /// Without a ping for so long the destination ends itself.
 inline constexpr Duration ping_silence_max = std::chrono::seconds{2};
 
+/// Once there is nothing left to end, a peer that is silent for so long is gone, whatever TCP says.
+inline constexpr Duration peer_silence_max = std::chrono::seconds{60};
+
 /// Requests that wait for an answer; more is a peer that does not listen.
 inline constexpr std::size_t outstanding_max = 16;
 

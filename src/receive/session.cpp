@@ -30,6 +30,7 @@ Session::Session(Hello ours, SessionRules rules) : ours_hello_(std::move(ours)),
 SessionEffects Session::step(const SessionEvent& event, Instant now) {
     SEGUE_ASSERT(now >= now_);
     now_ = now;
+    if (!heard_at_ || std::holds_alternative<FromPeer>(event)) heard_at_ = now_;
     if (stage_ != Stage::over) {
         std::visit([this](const auto& e) { on(e); }, event);
         if (leasing_ && !peer_gone_ && now_ >= next_lease_) send_lease();
@@ -44,6 +45,7 @@ void Session::set_wake() {
     wake_at_ = now_ + far_away;
     if (stage_ == Stage::over) return;
     const auto wake = [this](Instant at) { wake_at_ = std::min(wake_at_, std::max(at, now_)); };
+    if (!peer_gone_) wake(*heard_at_ + peer_silence_max);
     if (leasing_ && !peer_gone_) wake(next_lease_);
     if (waits_for_word() && (leasing_ || peer_gone_)) wake(alive_at_ + ping_silence_max);
     if (read_again_at_) wake(*read_again_at_);
@@ -58,6 +60,12 @@ bool Session::waits_for_word() const {
 
 void Session::send(Message message) {
     if (!peer_gone_) effects_.emplace_back(Send{std::move(message)});
+}
+
+/// Here and, since the operator sits there, at the source.
+void Session::log(std::string line) {
+    send(LogLine{line});
+    effects_.emplace_back(Log{std::move(line)});
 }
 
 void Session::fail_request(RequestId request, ErrorKind kind, std::string message, std::string source) {
@@ -93,6 +101,7 @@ void Session::on(const Ping& m) {
 }
 
 void Session::check_silence() {
+    if (!peer_gone_ && now_ >= *heard_at_ + peer_silence_max) close_control("the source was silent for 60 s");
     if (!waits_for_word() || !(leasing_ || peer_gone_) || now_ < alive_at_ + ping_silence_max) return;
     leave_or_end("the source gave no sign of life for 2 s");
 }
@@ -195,7 +204,7 @@ void Session::on(const Written& event) {
         case Record::accepted: return on_accepted_written(event.durable);
         case Record::tombstone: return on_tombstone_written(event.durable);
         case Record::ran:
-            if (!event.durable) log("that the guest runs here could not be recorded: " + to_string(event.durable.error()));
+            if (!event.durable) log("`ran` could not be recorded: " + to_string(event.durable.error()));
             return;
     }
 }

@@ -31,6 +31,7 @@ public:
     /// `ours` without a move.
     explicit Session(Hello ours, SessionRules rules = {});
 
+    /// The first step is a `Tick`, when the connection stands.
     [[nodiscard]] SessionEffects step(const SessionEvent& event, Instant now);
     /// When to call `step(Tick{})` next, if no event comes before.
     [[nodiscard]] Instant wake_at() const { return wake_at_; }
@@ -55,10 +56,11 @@ private:
     void on(const StopRequested& event);
     void on(const Tick& event);
     void send(Message message);
-    void log(std::string line) { effects_.emplace_back(Log{std::move(line)}); }
+    void log(std::string line);
     void fail_request(RequestId request, ErrorKind kind, std::string message, std::string source = {});
     void ask_qemu(DstCommand command, Duration timeout, OnQemu handler);
     void note_guardian() { effects_.emplace_back(Note{ours_ && !guest_claimed_, alive_at_}); }
+    void start_leases();
     void send_lease();
     void check_silence();
     void set_wake();
@@ -123,6 +125,7 @@ private:
     std::uint64_t next_command_ = 1;
     std::map<QemuCommandId, OnQemu> pending_;
     bool peer_gone_ = false;
+    std::optional<Instant> heard_at_;  ///< Any message; from the first step on.
     bool leaving_ = false;  ///< Nothing more will be asked: exit as soon as nothing is left to do.
 
     // Its QEMU.

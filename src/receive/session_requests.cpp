@@ -77,6 +77,14 @@ void Session::on_recalled_state(const Result<GuestAnswer>& answer) {
 void Session::greet(Stage stage) {
     stage_ = stage;
     send(ours_hello_);
+    // With nothing to accept they carry no word, but say that the connection lives.
+    if (stage != Stage::idle) start_leases();
+}
+
+void Session::start_leases() {
+    leasing_ = true;
+    next_lease_ = now_;
+    alive_at_ = now_;
 }
 
 // ---- Preparing -------------------------------------------------------------------------------------
@@ -151,7 +159,8 @@ void Session::on_facts(const Result<GuestAnswer>& answer) {
     const auto* facts = answer ? std::get_if<GuestFacts>(&*answer) : nullptr;
     Result<void> fits{};
     if (!facts) {
-        fits = std::unexpected(answer ? Error{ErrorKind::corrupt, "the destination gave no facts", {}} : answer.error());
+        fits = fail(ErrorKind::corrupt, "the destination gave no facts");
+        if (!answer) fits = std::unexpected(answer.error());
     } else if (auto what = unlike(prepare_.expected, *facts); !what.empty()) {
         fits = fail(ErrorKind::refused, "the destination is not what the source expects: " + what);
     } else if (auto line = encode(Prepared{prepare_.request, *facts}); !line) {
@@ -165,9 +174,7 @@ void Session::on_facts(const Result<GuestAnswer>& answer) {
         return;
     }
     stage_ = Stage::prepared;
-    leasing_ = true;
-    next_lease_ = now_;
-    alive_at_ = now_;
+    start_leases();
     if (ours_) note_guardian();
     send(Prepared{prepare_.request, *facts});
 }

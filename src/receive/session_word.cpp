@@ -112,6 +112,7 @@ void Session::runs() {
     read_again_at_.reset();
     effects_.emplace_back(Write{Record::ran, {}});
     if (word_) send(Running{*std::exchange(word_, std::nullopt)});
+    else send(RunStateChanged{RunState::running});
 }
 
 /// The one case in which an accepted word is undone: the guest never ran. `refused` is said only when its

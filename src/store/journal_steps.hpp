@@ -54,8 +54,9 @@ enum class StepKind {
 }
 
 /// The step among `before` because of which `next` must never be written, if there is one; `next` itself
-/// when it was there already and comes once only, or when a step that must come first is missing. This is the last net under both state machines: above all,
-/// `accepted` and `tombstone` exclude each other, and so do `word-answered-running` and a rollback.
+/// when it was there already and comes once only, or when a step that must come first is missing. This is
+/// the last net under both state machines: above all, `accepted` and `tombstone` exclude each other, and so
+/// do `word-answered-running` and a rollback.
 [[nodiscard]] std::optional<StepKind> obstacle(const std::vector<StepKind>& before, StepKind next);
 
 }  // namespace segue

@@ -177,7 +177,7 @@ def bound_too_small(lab):
 def address_not_there(lab):
     """Only the destination's QEMU can know, once it is asked to listen: exit 1, and everything is put back."""
     with Pair(lab) as pair:
-        before = pair.snapshot()[0]
+        before, settings = pair.snapshot()[0], pair.watchers[1].settings()
         done = pair.segue(address='10.77.0.99')
         text = sentence(done)
         require(done.returncode in (1, 2), f'exit {done.returncode}: {text}')
@@ -190,6 +190,7 @@ def address_not_there(lab):
         except (LabError, OSError):
             state = 'gone'
         require(state == 'inmigrate', f'the destination waits no more, it is {state}: {text}')
+        require(pair.watchers[1].settings() == settings, 'the settings of the destination are not put back')
         return f'exit {done.returncode}: {text.splitlines()[-1]}'
 
 

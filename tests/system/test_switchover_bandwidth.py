@@ -8,14 +8,15 @@ LINK, CAP_MIB, BOUND_MS = '200MiB/s', 50, 300
 # Too much for the cap at first; then the backlog falls slowly from pass to pass.
 GUEST = 'hot=80 rate=70 decay=950 decay_every=300'
 
-ratios = []
+FACTORS = (0.25, 1, 4)
+
+ratios = {}  # factor -> pending / budget of each run
 checked = []
 
 
 def cases(long_form):
-    factors = (0.25, 1, 4)
     if long_form:
-        plan = [(qemu, factors[i % 3], i) for qemu in ('10', '7.2') for i in range(20)]
+        plan = [(qemu, FACTORS[i % 3], i) for qemu in ('10', '7.2') for i in range(20)]
     else:
         plan = [('10', 1, 0), ('7.2', 0.25, 1), ('10', 4, 2), ('7.2', 4, 3)]
     for qemu, factor, i in plan:
@@ -35,16 +36,16 @@ def one(lab, qemu, factor, seed):
             # Answered before Segue lets QEMU go on, or the status is not pre-switchover any more.
             move.on_held(lambda: asked.append(move.at_src.send('query-migrate')))
             move.run(100)
-            return judge(move, asked)
+            return judge(move, asked, factor)
     finally:
         lab.link_rate('100MiB/s')
 
 
-def judge(move, asked):
+def judge(move, asked, factor):
     said = move.result
     pending, budget = said['pending_at_stop_bytes'], said['budget_bytes']
     require(pending is not None and budget, f'no stop, exit {move.exit}: {said["error"]}; {move.decisions()[-300:]}')
-    ratios.append(pending / budget)
+    ratios.setdefault(factor, []).append(pending / budget)
     require(pending <= budget, f'{pending} pending at the stop, budget {budget}')
     cross = 'not seen from outside'
     try:
@@ -68,8 +69,13 @@ def judge(move, asked):
 
 
 def final(_):
-    if ratios:
-        middle = statistics.median(ratios)
+    """The median is asked of all factors together. 0.25 alone was seen to fall short of it (0.5 to 0.65; not known
+    why: perhaps because QEMU looks at what is pending every 50 ms, which is that whole budget). So each is shown."""
+    for factor, some in sorted(ratios.items()):
+        yield f'{factor} x the cap', None, (f'median {statistics.median(some):.3f}, from {min(some):.3f} to '
+                                            f'{max(some):.3f} in {len(some)}')
+    together = [ratio for some in ratios.values() for ratio in some]
+    if set(ratios) == set(FACTORS):
+        middle = statistics.median(together)
         yield 'median of pending / budget', middle >= 0.7, (
-            f'{middle:.3f} (at least 0.7), from {min(ratios):.3f} to {max(ratios):.3f} in {len(ratios)}, '
-            f'{len(checked)} cross-checked')
+            f'{middle:.3f} (at least 0.7) in {len(together)}, {len(checked)} cross-checked')

@@ -1,6 +1,7 @@
 /// \file  segue-guard: stands beside the source QEMU during one move and sees to it that the guest runs
-///        again, whatever becomes of Segue (DESIGN.md section 4 points 3 and 8). Started by Segue, never
-///        by a person.
+///        again, whatever becomes of Segue (DESIGN.md section 4 points 3 and 8); with --destination it stands
+///        beside the destination QEMU and ends it unless its word is accepted. Started by Segue, never by a
+///        person.
 
 #include <array>
 #include <cstring>
@@ -9,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "app/guard/dst_guardian.hpp"
 #include "app/guard/guardian.hpp"
 #include "app/guard/os.hpp"
 
@@ -57,17 +59,64 @@ bool parse(int argc, char** argv, Arguments& arguments) noexcept {
            arguments.held.segue >= 0 && arguments.held.src_monitor != nullptr;
 }
 
-Board* map_board(int fd) noexcept {
+/// The board at `fd`; null, and a word about it, when it is not one of this version.
+template <class B>
+B* map_board(int fd, std::uint32_t magic, std::uint32_t version) noexcept {
     struct stat status{};
-    if (::fstat(fd, &status) != 0 || status.st_size < static_cast<off_t>(sizeof(Board))) return nullptr;
-    void* memory = ::mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (memory == MAP_FAILED) return nullptr;
-    // Segue made the object; both sides are of one build (`version`).
-    auto* board = std::launder(static_cast<Board*>(memory));
-    return board->magic == board_magic && board->version == board_version ? board : nullptr;
+    if (::fstat(fd, &status) == 0 && status.st_size >= static_cast<off_t>(sizeof(B))) {
+        void* memory = ::mmap(nullptr, sizeof(B), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        // Segue made the object; both sides are of one build (`version`).
+        auto* board = memory == MAP_FAILED ? nullptr : std::launder(static_cast<B*>(memory));
+        if (board != nullptr && board->magic == magic && board->version == version) return board;
+    }
+    Line line;
+    line << "segue-guard: the board is not one of this version; segue and segue-guard must be "
+            "installed together\n";
+    tell(line);
+    return nullptr;
+}
+
+bool parse_destination(int argc, char** argv, DstHoldings& held, int& board) noexcept {
+    for (int at = 2; at + 1 < argc; at += 2) {
+        const std::string_view option(argv[at]);
+        const int fd = parse_fd(argv[at + 1]);
+        if (option == "--control") {
+            held.control = fd;
+        } else if (option == "--board") {
+            board = fd;
+        } else if (option == "--receive-pidfd") {
+            held.receive = fd;
+        } else if (option == "--qemu-pidfd") {
+            held.qemu = fd;
+        } else {
+            return false;
+        }
+    }
+    return argc % 2 == 0 && held.control >= 0 && board >= 0 && held.receive >= 0 && held.qemu >= 0;
+}
+
+int start_destination(int argc, char** argv) noexcept {
+    DstHoldings held;
+    int board_fd = -1;
+    if (!parse_destination(argc, argv, held, board_fd)) {
+        Line line;
+        line << "segue-guard: started by segue receive, not by hand: --destination --control FD --board FD "
+                "--receive-pidfd FD --qemu-pidfd FD\n";
+        tell(line);
+        return exit_usage;
+    }
+    close_all_but(std::array{held.control, board_fd, held.receive, held.qemu});
+    auto* board = map_board<DstBoard>(board_fd, dst_board_magic, dst_board_version);
+    if (board == nullptr) return exit_usage;
+    stand_apart();
+    lock_memory();
+    raise_priority();
+    DstGuardian guardian(*board, held);
+    return guardian.run();
 }
 
 int start(int argc, char** argv) noexcept {
+    if (argc > 1 && std::string_view(argv[1]) == "--destination") return start_destination(argc, argv);
     Arguments arguments;
     Line line;
     if (!parse(argc, argv, arguments)) {
@@ -78,13 +127,8 @@ int start(int argc, char** argv) noexcept {
     }
     const Holdings& held = arguments.held;
     close_all_but(std::array{held.control, arguments.board, held.segue, held.dst});
-    Board* board = map_board(arguments.board);
-    if (board == nullptr) {
-        line << "segue-guard: the board is not one of this version; segue and segue-guard must be "
-                "installed together\n";
-        tell(line);
-        return exit_usage;
-    }
+    auto* board = map_board<Board>(arguments.board, board_magic, board_version);
+    if (board == nullptr) return exit_usage;
     stand_apart();
     lock_memory();
     raise_priority();

@@ -10,6 +10,7 @@
 
 #include "app/segue/help_text.hpp"
 #include "app/segue/plain_text.hpp"
+#include "app/segue/receive_cli.hpp"
 #include "units/text.hpp"
 
 namespace segue {
@@ -22,7 +23,7 @@ std::unexpected<Error> wrong(std::string message) { return fail(ErrorKind::inval
 /// What CLI11 found, still as text.
 struct MigrateWords {
     Words vm;
-    std::optional<std::string> src_qmp, src_guard_qmp, dst_qmp, data_address;
+    std::optional<std::string> src_qmp, src_guard_qmp, to, dst_qmp, dst_command, data_address;
     std::optional<std::string> max_downtime, max_suspend_time, timeout, max_bandwidth, switchover_bandwidth;
     bool dry_run = false;
     bool no_forecast = false;
@@ -37,7 +38,9 @@ void declare(CLI::App& app, MigrateWords& words) {
     app.add_option("VM", words.vm);
     app.add_option("--src-qmp", words.src_qmp);
     app.add_option("--src-guard-qmp", words.src_guard_qmp);
+    app.add_option("--to", words.to);
     app.add_option("--dst-qmp", words.dst_qmp);
+    app.add_option("--dst-command", words.dst_command);
     app.add_option("--data-address", words.data_address);
     app.add_option("--max-downtime", words.max_downtime);
     app.add_option("--max-suspend-time", words.max_suspend_time);
@@ -253,15 +256,73 @@ Result<std::string> parse_src(const MigrateWords& words) {
 }
 
 Result<void> check_distinct(const Migrate& migrate) {
-    if (migrate.dst_qmp == migrate.src_qmp) {
+    // The same path on another host is another monitor.
+    if (!migrate.to && migrate.dst_qmp == migrate.src_qmp) {
         return wrong(fmt::format("--dst-qmp {} is the source's own monitor: give the QMP socket of the QEMU that "
                                  "waits for the guest", plain_text(migrate.dst_qmp)));
     }
     if (!migrate.src_guard_qmp) return {};
-    if (*migrate.src_guard_qmp == migrate.src_qmp || *migrate.src_guard_qmp == migrate.dst_qmp) {
+    if (*migrate.src_guard_qmp == migrate.src_qmp || (!migrate.to && *migrate.src_guard_qmp == migrate.dst_qmp)) {
         return wrong(fmt::format("--src-guard-qmp {} is a monitor that is used already: give a second QMP socket "
                                  "of the source, or leave the option out", plain_text(*migrate.src_guard_qmp)));
     }
+    return {};
+}
+
+/// The destination's QEMU on this host.
+Result<void> take_local_destination(const MigrateWords& words, Migrate& migrate) {
+    if (words.dst_command) {
+        return wrong("--dst-command needs --to: on this host start the destination's QEMU with -S -incoming defer and "
+                     "give its --dst-qmp");
+    }
+    if (!words.dst_qmp) {
+        return wrong("--dst-qmp is missing: give the QMP socket of the QEMU that waits for the guest, for example "
+                     "--dst-qmp /run/b.qmp");
+    }
+    SEGUE_TRY(dst, parse_socket_path("--dst-qmp", *words.dst_qmp));
+    migrate.dst_qmp = dst;
+    return {};
+}
+
+Result<void> take_destination(const MigrateWords& words, Migrate& migrate) {
+    if (!words.to) return take_local_destination(words, migrate);
+    SEGUE_TRY(host, parse_dst_host(*words.to));
+    migrate.to = host;
+    if (words.dst_qmp && words.dst_command) {
+        return wrong("--dst-qmp and --dst-command exclude each other: give the socket of a QEMU that waits there, or "
+                     "how to start one");
+    }
+    if (words.dst_command) {
+        SEGUE_TRY(command, parse_dst_command(*words.dst_command));
+        migrate.dst_command = command;
+        return {};
+    }
+    if (!words.dst_qmp) {
+        return wrong("--to alone does not say which QEMU takes the guest: give --dst-qmp PATH of one that waits there, "
+                     "or --dst-command WORDS to start one");
+    }
+    SEGUE_TRY(dst, parse_socket_path("--dst-qmp", *words.dst_qmp));
+    if (dst.front() != '/') {
+        return wrong(fmt::format("--dst-qmp \"{}\" is relative, and on another host that means nothing: give the whole "
+                                 "path, for example /run/b.qmp", plain_text(dst)));
+    }
+    migrate.dst_qmp = dst;
+    return {};
+}
+
+Result<void> take_data_address(const MigrateWords& words, Migrate& migrate) {
+    if (!words.data_address) {
+        return wrong("--data-address is missing: give an address of the destination that the source can reach, for "
+                     "example --data-address 10.77.0.2");
+    }
+    SEGUE_TRY(place, parse_data_place(*words.data_address));
+    if (place.port_first != 0 && !migrate.to) {
+        return wrong(fmt::format("--data-address \"{}\" has a range of ports, which needs --to: give one port, or none",
+                                 plain_text(*words.data_address)));
+    }
+    migrate.request.data_address = place.address;
+    migrate.port_first = place.port_first;
+    migrate.port_last = place.port_last;
     return {};
 }
 
@@ -270,26 +331,17 @@ Result<Invocation> to_invocation(const MigrateWords& words) {
     Migrate migrate;
     SEGUE_TRY(src, parse_src(words));
     migrate.src_qmp = src;
-    if (!words.dst_qmp) {
-        return wrong("--dst-qmp is missing: give the QMP socket of the QEMU that waits for the guest, for example "
-                     "--dst-qmp /run/b.qmp");
-    }
-    SEGUE_TRY(dst, parse_socket_path("--dst-qmp", *words.dst_qmp));
-    migrate.dst_qmp = dst;
+    if (auto taken = take_destination(words, migrate); !taken) return std::unexpected(taken.error());
     if (words.src_guard_qmp) {
         SEGUE_TRY(guard, parse_socket_path("--src-guard-qmp", *words.src_guard_qmp));
         migrate.src_guard_qmp = guard;
     }
     if (auto distinct = check_distinct(migrate); !distinct) return std::unexpected(distinct.error());
-    if (!words.data_address) {
-        return wrong("--data-address is missing: give an address of the destination that the source can reach, for "
-                     "example --data-address 10.77.0.2");
-    }
-    SEGUE_TRY(address, parse_data_address(*words.data_address));
+    if (auto taken = take_data_address(words, migrate); !taken) return std::unexpected(taken.error());
     SEGUE_TRY(bounds, parse_bounds(words, migrate.notes));
     migrate.request.vm = "qmp:" + migrate.src_qmp;
     migrate.request.bounds = bounds;
-    migrate.request.data_address = address;
+    migrate.request.remote = migrate.to.has_value();
     migrate.request.dry_run = words.dry_run;
     migrate.request.forecast = !words.no_forecast;
     migrate.output = {words.json, words.verbose};
@@ -311,10 +363,12 @@ Result<Invocation> parse_migrate(const Words& arguments) {
 }
 
 Result<Invocation> parse_command(const std::string& command, const Words& arguments) {
-    static const Words commands = {"migrate", "help", "version"};
+    static const Words commands = {"migrate", "receive", "help", "version"};
     if (command == "migrate") return parse_migrate(arguments);
+    if (command == "receive") return parse_receive(arguments);
     if (command == "--version" || command == "-V" || command == "version") return Version{};
     if (command == "--help" || command == "-h" || command == "help") {
+        if (!arguments.empty() && arguments[0] == "receive") return Help{std::string(receive_help_text)};
         const bool about_migrate = !arguments.empty() && arguments[0] == "migrate";
         return Help{std::string(about_migrate ? migrate_help_text : help_text)};
     }
@@ -328,7 +382,7 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
     }
     const std::string_view near = nearest_word(command, commands);
     if (!near.empty()) return wrong(fmt::format("\"{}\" is not a command: did you mean segue {}?", shown, near));
-    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, help and version", shown));
+    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, receive, help and version", shown));
 }
 
 /// Edits (a letter more, less or other, or two neighbours swapped) from one word to the other.

@@ -5,11 +5,13 @@
 /// Thread: any. Errors: `invalid` (exit status 2), whose message names the option, what is wrong with it,
 /// what is valid and what to write instead.
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "app/segue/dst_host.hpp"
 #include "base/result.hpp"
 #include "migration/request.hpp"
 
@@ -40,22 +42,34 @@ struct Migrate {
     Request request;
     std::string src_qmp;
     std::optional<std::string> src_guard_qmp;
-    std::string dst_qmp;
+    /// Where `--to` leads: the paths and commands of the destination are of that host. Without: of this one.
+    std::optional<DstHost> to;
+    std::string dst_qmp;                   ///< Empty where `dst_command` starts the destination.
+    std::vector<std::string> dst_command;  ///< Only with `to`.
+    std::uint16_t port_first = 0;          ///< Of the data address, only with `to`; 0: no range.
+    std::uint16_t port_last = 0;
     OutputOptions output;
     /// What was understood where the words alone do not say it ("--timeout 120 means 120 s"); to be shown.
     std::vector<std::string> notes;
 };
 struct Help { std::string text; };  ///< For standard output; exit status 0.
 struct Version {};
-using Invocation = std::variant<Migrate, Help, Version>;
+struct Receive {};  ///< `segue receive --stdio`.
+using Invocation = std::variant<Migrate, Help, Version, Receive>;
 
 [[nodiscard]] Result<Invocation> parse_command_line(int argc, const char* const* argv);
 
 /// Whether these words ask for JSON, valid or not: then even a refused command line ends with a result line.
 [[nodiscard]] bool asks_for_json(int argc, const char* const* argv);
 
-/// "HOST", "HOST:PORT", "[V6]" or "[V6]:PORT"; the brackets are taken off. Port 0 when there is none.
-[[nodiscard]] Result<DataAddress> parse_data_address(std::string_view text);
+/// A data address with its port (0: none) or its range of ports (0: none).
+struct DataPlace {
+    DataAddress address;
+    std::uint16_t port_first = 0;
+    std::uint16_t port_last = 0;
+};
+/// "HOST", "HOST:PORT", "HOST:FIRST-LAST", and the same with "[V6]"; the brackets are taken off.
+[[nodiscard]] Result<DataPlace> parse_data_place(std::string_view text);
 
 /// The closest of `known` to a misspelt word, or empty when none is close.
 [[nodiscard]] std::string_view nearest_word(std::string_view word, const std::vector<std::string>& known);

@@ -89,6 +89,37 @@ TEST(CommandLine, takes_options_in_any_order_and_with_an_equals_sign) {
     EXPECT_EQ(migrate_of("migrate --dst-qmp /b --data-address h -- qmp:/a").src_qmp, "/a");
 }
 
+const std::string there = "migrate qmp:/run/a.qmp --to ssh://root@host2 --data-address 10.77.0.2 ";
+
+TEST(CommandLine, takes_another_host_with_a_qemu_that_waits_there) {
+    const Migrate m = migrate_of(there + "--dst-qmp /run/a.qmp --src-guard-qmp /run/b.qmp");
+    ASSERT_TRUE(m.to);
+    EXPECT_EQ(m.to->as_written, "ssh://root@host2");
+    EXPECT_EQ(m.to->command.front(), "ssh");
+    EXPECT_EQ(m.dst_qmp, "/run/a.qmp") << "the same path there is another monitor";
+    EXPECT_TRUE(m.dst_command.empty());
+    EXPECT_TRUE(m.request.remote);
+    EXPECT_FALSE(migrate_of(base).request.remote);
+    EXPECT_FALSE(migrate_of(base).to);
+}
+
+TEST(CommandLine, takes_another_host_and_how_to_start_the_qemu_there) {
+    const auto parsed = parse({"migrate", "qmp:/run/a.qmp", "--to", "cmd:lab/in b segue receive --stdio",
+                               "--dst-command", "qemu -name 'a b' -S", "--data-address", "10.77.0.2:4000-4010"});
+    ASSERT_TRUE(parsed) << parsed.error().message;
+    const Migrate& m = std::get<Migrate>(*parsed);
+    EXPECT_EQ(m.to->command, (Words{"lab/in", "b", "segue", "receive", "--stdio"}));
+    EXPECT_EQ(m.dst_command, (Words{"qemu", "-name", "a b", "-S"}));
+    EXPECT_TRUE(m.dst_qmp.empty());
+    EXPECT_EQ(m.request.data_address.port, 0);
+    EXPECT_EQ(m.port_first, 4000);
+    EXPECT_EQ(m.port_last, 4010);
+    const auto json = parse({"migrate", "qmp:/a", "--to", "cmd:x", "--data-address", "h", "--dst-command",
+                             R"(["qemu", "-name", "a,b c", "[x, y]"])"});
+    ASSERT_TRUE(json) << json.error().message;
+    EXPECT_EQ(std::get<Migrate>(*json).dst_command, (Words{"qemu", "-name", "a,b c", "[x, y]"}));
+}
+
 TEST(CommandLine, echoes_bare_numbers_with_their_unit) {
     const Migrate m = migrate_of(base + "--max-suspend-time 2 --timeout 120 --max-bandwidth 32");
     EXPECT_EQ(m.request.bounds.max_downtime, seconds{2});
@@ -133,7 +164,7 @@ TEST(CommandLine, help_fits_a_screen_and_names_every_option) {
         EXPECT_EQ(plain_text(line), line);
     }
     EXPECT_LE(lines, 50);
-    for (const char* name : {"--src-qmp", "--src-guard-qmp", "--dst-qmp", "--data-address", "--max-downtime",
+    for (const char* name : {"--src-qmp", "--src-guard-qmp", "--to", "--dst-qmp", "--dst-command", "--data-address", "--max-downtime",
                              "--max-suspend-time", "--timeout", "--max-bandwidth", "--switchover-bandwidth",
                              "--dry-run", "--no-forecast", "--json", "--verbose"}) {
         EXPECT_NE(migrate_help_text.find(name), std::string_view::npos) << name;
@@ -243,11 +274,33 @@ INSTANTIATE_TEST_SUITE_P(Sides, WrongInput, testing::Values(
     Wrong{base + "--src-guard-qmp /run/a.qmp", {"--src-guard-qmp", "used already", "second QMP socket"}},
     Wrong{base + "--src-guard-qmp /run/b.qmp", {"--src-guard-qmp", "used already"}}));
 
+INSTANTIATE_TEST_SUITE_P(OtherHosts, WrongInput, testing::Values(
+    Wrong{there, {"--to alone", "--dst-qmp PATH", "--dst-command WORDS"}},
+    Wrong{there + "--dst-qmp /b --dst-command qemu", {"--dst-qmp and --dst-command exclude each other"}},
+    Wrong{there + "--dst-qmp b.qmp", {"--dst-qmp \"b.qmp\" is relative", "/run/b.qmp"}},
+    Wrong{there + "--dst-qmp tcp:b:1", {"--dst-qmp", "is no path"}},
+    Wrong{there + "--dst-qmp /b --to ssh://c", {"--to is given twice"}},
+    Wrong{there + "--dst-command a|b", {"--dst-command holds |", "no shell is there"}},
+    Wrong{there + "--dst-command [1]", {"--dst-command", "array of strings"}},
+    Wrong{there + "--dst-command", {"--dst-command has no value", "in quotes"}},
+    Wrong{there + "--dst-qmp /b --src-guard-qmp /run/a.qmp", {"--src-guard-qmp", "used already"}},
+    Wrong{base + "--dst-command qemu", {"--dst-command needs --to", "-incoming defer", "--dst-qmp"}},
+    Wrong{base + "--to", {"--to has no value", "ssh://USER@HOST"}},
+    Wrong{base + "--to -x", {"--to has no value before \"-x\""}},
+    Wrong{base + "--to host2", {"--to \"host2\" is a bare name", "did you mean ssh://host2?"}},
+    Wrong{base + "--to ssh://-oProxyCommand=x", {"--to", "no valid host name", "ssh://root@host2"}},
+    Wrong{base + "--to cmd:", {"--to cmd: names no command"}},
+    Wrong{base + "--to qemu+ssh://h/system", {"libvirt", "not supported yet"}}));
+
 INSTANTIATE_TEST_SUITE_P(DataAddresses, WrongInput, testing::Values(
     Wrong{near_only + "10.77.0.2:0", {"--data-address", "no valid port", "1 to 65535"}},
     Wrong{near_only + "10.77.0.2:65536", {"--data-address", "no valid port", "1 to 65535"}},
     Wrong{near_only + "10.77.0.2:http", {"--data-address", "no valid port"}},
     Wrong{near_only + "10.77.0.2:", {"--data-address", "no valid port"}},
+    Wrong{near_only + "10.77.0.2:4000-4010", {"--data-address", "range of ports, which needs --to"}},
+    Wrong{near_only + "10.77.0.2:4010-4000", {"--data-address", "ends before it begins", "FIRST-LAST"}},
+    Wrong{near_only + "10.77.0.2:4000-", {"--data-address", "no valid port"}},
+    Wrong{near_only + "10.77.0.2:-5", {"--data-address", "no valid port"}},
     Wrong{near_only + "10.77.0.256", {"--data-address", "no IPv4 address", "0 to 255"}},
     Wrong{near_only + "10.77.2", {"--data-address", "no IPv4 address"}},
     Wrong{near_only + ":4444", {"--data-address", "no valid host name"}},

@@ -1,10 +1,8 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <charconv>
-
 #include "app/segue/cli.hpp"
+#include "app/segue/host_name.hpp"
 #include "app/segue/plain_text.hpp"
 
 namespace segue {
@@ -17,34 +15,8 @@ std::unexpected<Error> wrong(std::string_view text, std::string_view why, std::s
                 fmt::format("--data-address \"{}\" {}: {}", plain_text(text), why, remedy));
 }
 
-bool is_letter_or_digit(char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-/// A name as DNS and /etc/hosts have it, or an IPv4 address.
-bool is_host_name(std::string_view host) {
-    constexpr std::size_t name_bytes_max = 253;
-    return !host.empty() && host.size() <= name_bytes_max && is_letter_or_digit(host.front()) &&
-           std::ranges::all_of(host, [](char c) {
-               return is_letter_or_digit(c) || c == '.' || c == '-' || c == '_';
-           });
-}
-
 bool looks_like_ipv4(std::string_view host) {
     return host.find_first_not_of("0123456789.") == std::string_view::npos;
-}
-
-bool is_ipv4(const std::string& host) {
-    in_addr address{};
-    return inet_pton(AF_INET, host.c_str(), &address) == 1;
-}
-
-/// With or without a zone ("fe80::1%eth0"); the zone is checked when it is used.
-bool is_ipv6(std::string_view host) {
-    in6_addr address{};
-    const auto zone = host.find('%');
-    if (zone != std::string_view::npos && !is_host_name(host.substr(zone + 1))) return false;
-    return inet_pton(AF_INET6, std::string(host.substr(0, zone)).c_str(), &address) == 1;
 }
 
 bool is_wildcard(const std::string& host) {
@@ -87,32 +59,43 @@ Result<Parts> split(std::string_view text) {
     return Parts{text.substr(0, colon), text.substr(colon + 1)};
 }
 
+/// "4444" or "4444-4460".
+Result<void> take_ports(std::string_view text, std::string_view ports, DataPlace& place) {
+    constexpr std::string_view valid = "give 1 to 65535, or leave the port out and the destination picks one";
+    const auto dash = ports.find('-');
+    const int first = port_number(ports.substr(0, dash));
+    if (first == 0) return wrong(text, "has no valid port", valid);
+    if (dash == std::string_view::npos) {
+        place.address.port = static_cast<std::uint16_t>(first);
+        return {};
+    }
+    const int last = port_number(ports.substr(dash + 1));
+    if (last == 0) return wrong(text, "has no valid port", valid);
+    if (last < first) return wrong(text, "has a range of ports that ends before it begins", "write FIRST-LAST");
+    place.port_first = static_cast<std::uint16_t>(first);
+    place.port_last = static_cast<std::uint16_t>(last);
+    return {};
+}
+
 }  // namespace
 
-Result<DataAddress> parse_data_address(std::string_view text) {
+Result<DataPlace> parse_data_place(std::string_view text) {
     if (text.empty()) return wrong(text, "is empty");
     SEGUE_TRY(parts, split(text));
-    DataAddress address{std::string(parts.host), 0};
+    DataPlace place{{std::string(parts.host), 0}, 0, 0};
     const bool bracketed = text.front() == '[';
     if (!bracketed && !is_host_name(parts.host)) return wrong(text, "has no valid host name");
-    if (!bracketed && looks_like_ipv4(parts.host) && !is_ipv4(address.host)) {
+    if (!bracketed && looks_like_ipv4(parts.host) && !is_ipv4(parts.host)) {
         return wrong(text, "is no IPv4 address", "write four numbers from 0 to 255, for example 10.77.0.2");
     }
-    if (is_wildcard(address.host)) {
+    if (is_wildcard(place.address.host)) {
         return wrong(text, "means every address, and the source must connect to one",
                      "give the destination's own address");
     }
     if (parts.port) {
-        const char* const end = parts.port->data() + parts.port->size();
-        unsigned port = 0;
-        const auto [stopped, problem] = std::from_chars(parts.port->data(), end, port);
-        if (problem != std::errc{} || stopped != end || port < 1 || port > 65535) {
-            return wrong(text, "has no valid port",
-                         "give 1 to 65535, or leave the port out and the destination picks one");
-        }
-        address.port = static_cast<std::uint16_t>(port);
+        if (auto taken = take_ports(text, *parts.port, place); !taken) return std::unexpected(taken.error());
     }
-    return address;
+    return place;
 }
 
 }  // namespace segue

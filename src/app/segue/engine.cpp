@@ -6,14 +6,16 @@
 
 #include <cerrno>
 #include <deque>
+#include <expected>
 #include <utility>
 
+#include "app/segue/dst_port.hpp"
 #include "app/segue/flusher.hpp"
 #include "app/segue/guard_client.hpp"
+#include "app/segue/remote_dst.hpp"
 #include "base/assert.hpp"
 #include "base/fault_point.hpp"
 #include "channel/tcp/stream.hpp"
-#include "hypervisor/qemu/dst_guest.hpp"
 #include "hypervisor/qemu/src_guest.hpp"
 #include "migration/migration.hpp"
 
@@ -47,7 +49,8 @@ struct Engine::Impl {
     Callbacks callbacks;
     std::optional<Migration> migration;
     std::optional<qemu::SrcGuest> src;
-    std::optional<qemu::DstGuest> dst;
+    std::unique_ptr<DstPort> dst;
+    std::string token;  ///< Of the data connection; empty: none.
     TcpStream stream;
     GuardClient guard;
     Flusher flusher;
@@ -55,8 +58,9 @@ struct Engine::Impl {
     bool draining = false;
     std::optional<Loop::TimerId> timer;
     std::optional<Result<void>> src_ready;
-    std::optional<Result<void>> dst_ready;
+    std::optional<std::expected<void, Finding>> dst_ready;
     bool cancel_wanted = false;
+    bool cancelled_early = false;
 
     Impl(Loop& l, Request r, Where w, Callbacks c)
         : loop(l),
@@ -82,17 +86,37 @@ struct Engine::Impl {
                 opened();
             },
             [this](const GuestNotice& notice) { on_notice(notice); });
-        dst.emplace(
-            loop, where.dst_monitor,
-            [this](Result<void> r) {
-                dst_ready = std::move(r);
-                opened();
-            },
-            [this](const GuestNotice& notice) { on_notice(notice); });
+        open_destination();
+    }
+
+    void open_destination() {
+        DstPortCallbacks told;
+        told.on_ready = [this](std::expected<void, Finding> r) {
+            dst_ready = std::move(r);
+            opened();
+        };
+        told.on_notice = [this](const GuestNotice& notice) { on_notice(notice); };
+        told.on_note = [this](const std::string& line) {
+            if (callbacks.on_note) callbacks.on_note(line);
+        };
+        if (!where.remote) {
+            dst = make_local_dst(loop, where.dst_monitor, std::move(told));
+            return;
+        }
+        const Remote& remote = *where.remote;
+        token = draw_hex();
+        receive::ClientPlan plan;
+        plan.hello = our_hello(remote.segue_version, receive::MoveId{draw_hex()});
+        if (remote.dst_command.empty()) plan.prepare.monitor = where.dst_monitor;
+        plan.prepare.command = remote.dst_command;
+        plan.token = {token};
+        plan.port_first = remote.port_first;
+        plan.port_last = remote.port_last;
+        dst = make_remote_dst(loop, remote.host, std::move(plan), std::move(told));
     }
 
     void opened() {
-        if (!src_ready || !dst_ready || migration) return;
+        if (!src_ready || !dst_ready || migration || cancelled_early) return;
         Summary summary;
         summary.outcome = Outcome::refused;
         if (!*src_ready) {
@@ -100,8 +124,7 @@ struct Engine::Impl {
                 {to_string(src_ready->error()), "check qmp:PATH, the QMP socket of the QEMU that runs the guest"});
         }
         if (!*dst_ready) {
-            summary.findings.push_back(
-                {to_string(dst_ready->error()), "check --dst-qmp, the QMP socket of the QEMU that waits"});
+            summary.findings.push_back(dst_ready->error());
         }
         if (!summary.findings.empty()) {
             for (const auto& finding : summary.findings) {
@@ -111,6 +134,7 @@ struct Engine::Impl {
             if (!*src_ready) summary.guest_on = GuestOn::unknown;
             return loop.post([this, summary] { callbacks.on_finish(summary); });
         }
+        request.control_round_trip = dst->round_trip();
         if (!callbacks.recall) return begin();
         src->submit(SrcInspect{}, std::chrono::seconds{10}, [this](Result<GuestAnswer> answer) {
             // What cannot be read now is reported by the migration's own inspection.
@@ -120,6 +144,15 @@ struct Engine::Impl {
             }
             begin();
         });
+    }
+
+    /// The way to another host can take a minute to fail; nothing was asked of anybody yet.
+    void cancel_opening() {
+        if (std::exchange(cancelled_early, true)) return;
+        Summary summary;
+        summary.outcome = Outcome::cancelled;
+        summary.error = "cancelled before anything was changed; the guest runs on the source";
+        loop.post([this, summary] { callbacks.on_finish(summary); });
     }
 
     void begin() {
@@ -206,7 +239,9 @@ struct Engine::Impl {
     void perform(const Submit& submit, const StreamCommand& command) {
         const CommandId id = submit.id;
         if (const auto* connect = std::get_if<StreamConnect>(&command)) {
-            stream.connect(*connect, submit.timeout, [this, id](Result<StreamSample> sample) {
+            StreamConnect with_token = *connect;
+            with_token.token = token;
+            stream.connect(with_token, submit.timeout, [this, id](Result<StreamSample> sample) {
                 answer(id,
                        sample ? Result<AnswerValue>(AnswerValue(*sample)) : std::unexpected(std::move(sample).error()));
             });
@@ -263,7 +298,8 @@ void Engine::start() {
 
 void Engine::cancel() {
     impl_->cancel_wanted = true;
-    if (impl_->migration) impl_->feed(CancelRequested{});
+    if (impl_->migration) return impl_->feed(CancelRequested{});
+    if (!impl_->dst_ready) impl_->cancel_opening();
 }
 
 }  // namespace segue

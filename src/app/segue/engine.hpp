@@ -4,11 +4,14 @@
 /// Thread: everything on the loop's thread, but flushing disk images, which has a thread of its own.
 /// The engine decides nothing; what it does is written in migration/.
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "app/segue/dst_host.hpp"
 #include "io/loop.hpp"
 #include "migration/event.hpp"
 
@@ -16,16 +19,27 @@ namespace segue {
 
 class Engine {
 public:
+    /// A destination behind `segue receive`.
+    struct Remote {
+        DstHost host;
+        std::vector<std::string> dst_command;  ///< Empty: the QEMU at `dst_monitor` waits there.
+        std::uint16_t port_first = 0;          ///< 0: no range.
+        std::uint16_t port_last = 0;
+        std::string segue_version;  ///< Of this program, for the greeting.
+    };
     struct Where {
         std::string src_monitor;
         std::optional<std::string> guard_monitor;
         std::string dst_monitor;
         std::string guard_program;
+        std::optional<Remote> remote = {};
     };
     struct Callbacks {
         std::function<void(const Report&)> on_report;
         /// Both sides' facts are known: what is remembered of this guest, if anything.
         std::function<Experience(const GuestFacts& src)> recall;
+        /// What the other host says to the operator; may be empty.
+        std::function<void(const std::string&)> on_note;
         /// The last call. The loop may be stopped.
         std::function<void(const Summary&)> on_finish;
     };

@@ -8,29 +8,33 @@ namespace segue {
 inline constexpr std::string_view help_text =
     R"(Segue moves running virtual machines and keeps the bounds you set.
 
-  segue migrate qmp:PATH --dst-qmp PATH --data-address HOST[:PORT] [options]
+  segue migrate qmp:PATH --to ssh://HOST --dst-qmp PATH --data-address HOST[:PORT]
                           move one guest from one QEMU to another
   segue help migrate      every option, the units and the exit statuses
   segue --version
 
 For example, with at most 0.3 s of standstill:
 
-  segue migrate qmp:/run/a.qmp --dst-qmp /run/b.qmp --data-address 10.77.0.2 \
-        --max-downtime 300ms --timeout 2min --max-bandwidth 100MiB/s
+  segue migrate qmp:/run/a.qmp --to ssh://root@host2 --dst-qmp /run/b.qmp \
+        --data-address 10.77.0.2 --max-downtime 300ms --timeout 2min
 )";
 
 inline constexpr std::string_view migrate_help_text =
     R"(segue migrate: move a running guest from one QEMU to another, within bounds.
 
-  segue migrate qmp:PATH --dst-qmp PATH --data-address HOST[:PORT] [options]
+  segue migrate qmp:PATH [--to HOST] --dst-qmp PATH --data-address HOST[:PORT]
 
 From where to where
-  qmp:PATH                QMP socket of the QEMU that runs the guest
-                          (or --src-qmp PATH)
+  qmp:PATH                QMP socket of the guest's QEMU (or --src-qmp PATH)
+  --to HOST               the other host: ssh://[USER@]HOST[:PORT], or
+                          cmd:COMMAND that ends in segue receive --stdio there
   --dst-qmp PATH          QMP socket of the QEMU that waits with -incoming defer
+                          on that host; without --to, on this one
+  --dst-command WORDS     or how segue receive starts it there; also as JSON
   --data-address HOST[:PORT]
                           the destination's address for the guest's memory;
-                          IPv6 as [ADDRESS]:PORT; without PORT, any free one
+                          IPv6 as [ADDRESS]:PORT; without PORT, any free one;
+                          with --to also HOST:FIRST-LAST
   --src-guard-qmp PATH    a second QMP socket of the source, for the guardian;
                           without it the guardian queues for the only one
 
@@ -56,10 +60,9 @@ Exit    0 moved   1 failed, guest on the source   2 refused, nothing changed
         3 downtime bound would break   4 timeout   5 cancelled
         9 guest crashed   10 state unknown: look before you start anything
 
-Examples
-  segue migrate qmp:/run/a.qmp --dst-qmp /run/b.qmp --data-address 10.77.0.2
-  segue migrate qmp:/run/a.qmp --dst-qmp /run/b.qmp --data-address [fd00::2] \
-        --max-downtime 500ms --timeout 10min --max-bandwidth 1Gbit/s --dry-run
+Example
+  segue migrate qmp:/run/a.qmp --to ssh://root@host2 --dst-qmp /run/b.qmp \
+        --data-address [fd00::2] --max-downtime 500ms --dry-run
 )";
 
 /// What to write after `option`, as the end of a sentence.
@@ -73,6 +76,8 @@ Examples
         return "give 1 MiB/s to 1 TB/s, for example --switchover-bandwidth 1Gbit/s";
     }
     if (option == "--data-address") return "give HOST[:PORT], for example --data-address 10.77.0.2:4444";
+    if (option == "--to") return "give ssh://USER@HOST, or cmd:COMMAND that reaches segue receive --stdio";
+    if (option == "--dst-command") return "give how to start the destination's QEMU on the other host, in quotes";
     return "give the path of a QMP socket, for example /run/b.qmp";
 }
 

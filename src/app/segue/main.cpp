@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "app/segue/engine.hpp"
 #include "app/segue/guard_client.hpp"
 #include "app/segue/output.hpp"
+#include "app/segue/receive_shell.hpp"
 #include "app/segue/signals.hpp"
 #include "app/segue/sink.hpp"
 #include "io/loop.hpp"
@@ -48,8 +50,14 @@ int migrate(const Migrate& wanted) {
     };
     Summary summary;
     int status = exit_status(Outcome::unknown);
-    Engine engine(loop, wanted.request, {wanted.src_qmp, wanted.src_guard_qmp, wanted.dst_qmp, find_guard_program()},
+    Engine::Where where{wanted.src_qmp, wanted.src_guard_qmp, wanted.dst_qmp, find_guard_program(), {}};
+    if (wanted.to) {
+        where.remote =
+            Engine::Remote{*wanted.to, wanted.dst_command, wanted.port_first, wanted.port_last, SEGUE_VERSION};
+    }
+    Engine engine(loop, wanted.request, std::move(where),
                   {[&](const Report& report) { output.show(report); }, recall,
+                   [&](const std::string& line) { output.note(line); },
                    [&](const Summary& end) {
                        output.show(end);
                        summary = end;
@@ -73,6 +81,32 @@ int migrate(const Migrate& wanted) {
     return status;
 }
 
+int receive_on_stdio() {
+    FdSink err(STDERR_FILENO);
+    Loop loop;
+    int status = exit_status(Outcome::unknown);
+    std::unique_ptr<ReceiveShell> shell;
+    const auto stop = [&] {
+        if (shell) shell->stop();
+    };
+    // Before the journal has its thread, which would take the signals otherwise.
+    const Signals signals(loop, false, stop, stop);
+    auto opened = ReceiveShell::open(loop, {SEGUE_VERSION, find_guard_program(), state_folder()}, err, [&](int ended) {
+        status = ended;
+        loop.stop();
+    });
+    if (!opened) {
+        err.write("segue receive: " + to_string(opened.error()) + "\n", Weight::result);
+        err.drain(std::chrono::seconds{1});
+        return exit_status(Outcome::refused);
+    }
+    shell = std::move(*opened);
+    loop.run();
+    shell.reset();
+    err.drain(std::chrono::seconds{1});
+    return status;
+}
+
 int run(int argc, char** argv) {
     // A reader that goes away (segue ... | head) must not end a move.
     struct sigaction ignore {};
@@ -88,6 +122,7 @@ int run(int argc, char** argv) {
         return exit_status(Outcome::refused);
     }
     if (const auto* wanted = std::get_if<Migrate>(&*invocation)) return migrate(*wanted);
+    if (std::holds_alternative<Receive>(*invocation)) return receive_on_stdio();
     const auto* help = std::get_if<Help>(&*invocation);
     std::fputs(help ? help->text.c_str() : "segue " SEGUE_VERSION "\n", stdout);
     return 0;

@@ -112,13 +112,11 @@ std::string_view next_step(Outcome outcome) {
     switch (outcome) {
         case Outcome::moved:
         case Outcome::planned:
-        case Outcome::refused: return "";
-        case Outcome::failed: return "start the destination's QEMU afresh, then try again";
+        case Outcome::refused:
+        case Outcome::failed:
         case Outcome::downtime_exceeded:
-            return "start the destination's QEMU afresh; try when the link is quiet, or allow more with --max-downtime";
         case Outcome::timeout:
-            return "start the destination's QEMU afresh; allow more --timeout, --max-bandwidth or --max-downtime";
-        case Outcome::cancelled: return "start the destination's QEMU afresh before another try";
+        case Outcome::cancelled: return "";  // The sentence itself says it (migration/undo.cpp).
         case Outcome::guest_crashed: return "look at its QEMU's log, then start the guest again from its disks";
         case Outcome::unknown:
             return "ask both monitors (query-status); continue no side before the other is known to stand or "
@@ -172,8 +170,10 @@ std::string outlook_words(const ForecastReport& report, const Bounds& bounds) {
 
 std::string render_begin(const Migrate& migrate) {
     const Bounds& bounds = migrate.request.bounds;
-    std::string text = fmt::format("{} to {}: downtime at most {}", plain_text(migrate.request.vm),
-                                   plain_text(migrate.dst_qmp), to_text(bounds.max_downtime));
+    const std::string there = migrate.dst_qmp.empty() ? "a new QEMU" : plain_text(migrate.dst_qmp);
+    std::string text = fmt::format("{} to {}{}: downtime at most {}", plain_text(migrate.request.vm), there,
+                                   migrate.to ? " at " + plain_text(migrate.to->as_written) : "",
+                                   to_text(bounds.max_downtime));
     text += bounds.timeout ? fmt::format(", timeout {}", to_text(*bounds.timeout)) : ", no timeout";
     text += bounds.max_bandwidth ? fmt::format(", at most {}", to_text(*bounds.max_bandwidth)) : ", no bandwidth cap";
     if (bounds.switchover_bandwidth) {
@@ -240,7 +240,8 @@ std::string render_result(const Summary& summary, std::string_view vm, const Bou
     const std::string error = summary.error.empty() ? "no reason was recorded" : plain_text(summary.error);
     std::string text = fmt::format("{}: {}: {}\n", name, coloured(headline(summary.outcome), red, colour), error);
     text += render_facts(summary, bounds);
-    return text + fmt::format("\n  next: {}", next_step(summary.outcome));
+    const std::string_view next = next_step(summary.outcome);
+    return next.empty() ? text : text + fmt::format("\n  next: {}", next);
 }
 
 }  // namespace segue

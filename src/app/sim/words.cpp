@@ -28,6 +28,7 @@ struct Namer {
     std::string_view operator()(const DstClearAutostart&) const { return "DstClearAutostart"; }
     std::string_view operator()(const DstPrepare&) const { return "DstPrepare"; }
     std::string_view operator()(const DstListen&) const { return "DstListen"; }
+    std::string_view operator()(const DstAwaitStream&) const { return "DstAwaitStream"; }
     std::string_view operator()(const DstRun&) const { return "DstRun"; }
     std::string_view operator()(const DstReadRunState&) const { return "DstReadRunState"; }
     std::string_view operator()(const DstKill&) const { return "DstKill"; }

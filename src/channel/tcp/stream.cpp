@@ -58,6 +58,7 @@ struct TcpStream::Impl {
     Bytes paced_segment;
 
     StreamConnect where;
+    std::string greeting;  ///< What is left to be said of the token.
     Duration timeout{0};
     std::function<void(Result<StreamSample>)> on_answer;
     std::vector<SocketAddress> addresses;  ///< Still to be tried, last first.
@@ -67,6 +68,8 @@ struct TcpStream::Impl {
 
     void try_next();
     void connect_ended();
+    void greet();
+    void greeted();
     void failed(int error_number);
     void give_up(const std::string& why, std::string source);
     void answer(Result<StreamSample> result);
@@ -95,6 +98,28 @@ void TcpStream::Impl::connect_ended() {
     socklen_t size = sizeof(error_number);
     if (::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error_number, &size) != 0) error_number = errno;
     if (error_number != 0) return failed(error_number);
+    greeting = where.token.empty() ? std::string() : where.token + '\n';
+    greet();
+}
+
+/// All of it, or whoever writes next would break it. It fits the empty queue of a new connection, but nothing
+/// says that it must.
+void TcpStream::Impl::greet() {
+    if (watch) loop.unwatch(*std::exchange(watch, std::nullopt));
+    while (!greeting.empty()) {
+        const ssize_t sent = ::send(socket.get(), greeting.data(), greeting.size(), MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR) continue;
+        if (sent < 0 && errno != EAGAIN) return failed(errno);
+        if (sent < 0) {
+            watch = loop.watch_writable(socket.get(), [this] { greet(); });
+            return;
+        }
+        greeting.erase(0, static_cast<std::size_t>(sent));
+    }
+    greeted();
+}
+
+void TcpStream::Impl::greeted() {
     // Blocking from here on: the flag belongs to the open file, so QEMU and we share it, and QEMU writes
     // blocking. Nothing that we do with our descriptor afterwards depends on it.
     const int flags = ::fcntl(socket.get(), F_GETFL);

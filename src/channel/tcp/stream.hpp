@@ -21,7 +21,7 @@ public:
     TcpStream(const TcpStream&) = delete;
     TcpStream& operator=(const TcpStream&) = delete;
 
-    /// Connects (numeric address or name), paces from the first byte, answers once.
+    /// Connects (numeric address or name), paces from the first byte, says the token, answers once.
     void connect(const StreamConnect& where, Duration timeout, std::function<void(Result<StreamSample>)> on_answer);
     void pace(std::optional<ByteRate> cap);
     [[nodiscard]] Result<StreamSample> read() const;

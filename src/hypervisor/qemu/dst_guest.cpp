@@ -18,6 +18,9 @@ namespace {
 namespace json = boost::json;
 using CallPtr = std::shared_ptr<Call>;
 
+/// QEMU's name for the connection while it is handed over.
+constexpr const char* stream_name = "segue-stream";
+
 }  // namespace
 
 struct DstGuest::Impl {
@@ -33,6 +36,7 @@ struct DstGuest::Impl {
     std::optional<Originals> found;  ///< Once Prepare has read them.
     std::vector<CallPtr> kills;      ///< DstKill calls that wait for the death.
     bool told_to_quit = false;       ///< Where its process is out of sight.
+    int stream = -1;                 ///< Connected already, to be handed over.
     Attachment qemu;
 
     void noticed(const QmpEvent& event);
@@ -47,6 +51,9 @@ struct DstGuest::Impl {
     void on(const DstClearAutostart&, const CallPtr& call) { call->order("stop", {}); }
     void on(const DstPrepare&, const CallPtr& call);
     void on(const DstListen& command, const CallPtr& call);
+    void hand_over_stream(const DataAddress& address, const CallPtr& call);
+    /// QEMU listens itself: its socket takes the connection.
+    void on(const DstAwaitStream&, const CallPtr& call) { call->answer_later(Done{}); }
     void on(const DstRun&, const CallPtr& call) { call->order("cont", {}); }
     void on(const DstReadRunState&, const CallPtr& call);
     void on(const DstKill&, const CallPtr& call);
@@ -96,7 +103,19 @@ void DstGuest::Impl::on(const DstPrepare&, const CallPtr& call) {
     });
 }
 
+void DstGuest::Impl::hand_over_stream(const DataAddress& address, const CallPtr& call) {
+    const int fd = std::exchange(stream, -1);
+    qemu.connection().execute_with_fd(
+        "getfd", json::object{{"fdname", stream_name}}, fd, call->left(), call->handler([call, address](const auto&) {
+            json::object arguments;
+            arguments["uri"] = std::string("fd:") + stream_name;
+            call->ask("migrate-incoming", std::move(arguments),
+                      [call, address](const auto&) { call->answer(address); });
+        }));
+}
+
 void DstGuest::Impl::on(const DstListen& command, const CallPtr& call) {
+    if (stream >= 0) return hand_over_stream(command.address, call);
     json::object arguments;
     arguments["uri"] = tcp_uri(command.address);
     call->ask("migrate-incoming", std::move(arguments), [call, address = command.address](const json::value&) {
@@ -168,6 +187,8 @@ void DstGuest::submit(const DstCommand& command, Duration timeout, OnAnswer on_a
     const auto call = std::make_shared<Call>(impl_->qemu, timeout, std::move(on_answer));
     std::visit([this, &call](const auto& c) { impl_->on(c, call); }, command);
 }
+
+void DstGuest::set_stream(int fd) { impl_->stream = fd; }
 
 int DstGuest::duplicate_pidfd() const {
     const auto& process = impl_->qemu.process();

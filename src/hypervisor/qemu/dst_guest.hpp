@@ -27,6 +27,10 @@ public:
     /// Answered exactly once, later.
     void submit(const DstCommand& command, Duration timeout, OnAnswer on_answer);
 
+    /// The connection that the next DstListen hands to QEMU instead of having it listen itself. Stays the
+    /// caller's, open until that command was answered; then QEMU has it as its own.
+    void set_stream(int fd);
+
     /// A pidfd of the destination's QEMU for the guardian (a duplicate, the caller's to close); -1 before
     /// `on_ready` or where its process is out of sight.
     [[nodiscard]] int duplicate_pidfd() const;

@@ -48,6 +48,7 @@ void DstQemu::submit(const DstCommand& command, Monitor::Reply on_answer) {
                     q.listening_ = true;
                     reply(GuestAnswer{DataAddress{c.address.host, data_port}});
                 }
+                void operator()(const DstAwaitStream&) { reply(done()); }
                 void operator()(const DstRun&) { q.cont(reply); }
                 void operator()(const DstReadRunState&) { reply(GuestAnswer{q.run_state_}); }
                 void operator()(const DstKill&) {}

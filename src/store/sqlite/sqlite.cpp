@@ -33,7 +33,8 @@ Error damaged(const std::string& path, std::string source) {
 Error Database::error(int code) const {
     std::string source = sqlite3_errstr(code);
     if (handle_ && sqlite3_errcode(handle_.get()) == (code & 0xff)) source = sqlite3_errmsg(handle_.get());
-    switch (code & 0xff) {
+    // No room for the shared index of the log: SQLite counts that as an input/output error.
+    switch (code == SQLITE_IOERR_SHMSIZE ? SQLITE_FULL : code & 0xff) {
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB: return damaged(path_, std::move(source));
         case SQLITE_FULL:
@@ -56,7 +57,8 @@ Error Database::error(int code) const {
                     std::move(source)};
         case SQLITE_CONSTRAINT: return {ErrorKind::conflict, "the journal does not allow this", std::move(source)};
         // Above all an fsync that failed: what it was to write may be on the disk or not.
-        default: return {ErrorKind::unavailable, fmt::format("the journal {} cannot be used", path_), std::move(source)};
+        default:
+            return {ErrorKind::unavailable, fmt::format("the journal {} cannot be used", path_), std::move(source)};
     }
 }
 
@@ -118,7 +120,10 @@ Result<Database> Database::open(const std::string& path, Access access) {
     if (access == Access::immutable) {
         // As a URI, in which '%', '?' and '#' would mean something.
         name = "file:";
-        for (const char c : path) name += c == '%' || c == '?' || c == '#' ? fmt::format("%{:02x}", c) : std::string(1, c);
+        for (const char c : path) {
+            const bool special = c == '%' || c == '?' || c == '#';
+            name += special ? fmt::format("%{:02x}", static_cast<unsigned>(c)) : std::string(1, c);
+        }
         name += "?immutable=1";
         flags |= SQLITE_OPEN_URI;
     }

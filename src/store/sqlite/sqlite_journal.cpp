@@ -100,8 +100,7 @@ Result<void> SqliteJournal::close(JobId job, const MoveOwner& by, const MoveEndi
         if (auto written = sqlite::write_ending(database_, job, ending, at.wall); !written) return written;
         if (auto done = transaction.commit(); !done) return done;
     }
-    // Here nobody stands still. One that fails is made by the next move; nothing is lost meanwhile.
-    static_cast<void>(database_.execute("PRAGMA wal_checkpoint(PASSIVE)"));
+    sqlite::checkpoint_if_large(database_);
     return {};
 }
 

@@ -2,7 +2,7 @@
 /// \file  The journal in STATE/journal/journal.db, an SQLite file that all processes of this host share.
 ///
 /// Thread: any one at a time; whoever must not wait for the disk uses journal_thread.hpp. Cost, on the test
-/// machine: a durable call 0.5 ms (one fsync), any other 0.1 ms; docs/journal-format.md has the figures.
+/// machine: 0.2 ms for a durable step (one fsync), 0.1 ms for another; see docs/journal-format.md.
 /// A writer waits for another process's commit, at most sqlite::busy_max.
 
 #include <memory>

@@ -1,0 +1,60 @@
+#include "app/segue/dst_port.hpp"
+
+#include <utility>
+
+#include "app/segue/remote_dst.hpp"
+#include "hypervisor/qemu/dst_guest.hpp"
+
+namespace segue {
+namespace {
+
+class LocalDst final : public DstPort {
+public:
+    LocalDst(Loop& loop, std::string monitor, DstPortCallbacks callbacks)
+        : guest_(
+              loop, std::move(monitor),
+              [on_ready = std::move(callbacks.on_ready)](Result<void> ready) {
+                  if (ready) return on_ready({});
+                  on_ready(std::unexpected(Finding{to_string(ready.error()),
+                                                   "check --dst-qmp, the QMP socket of the QEMU that waits"}));
+              },
+              std::move(callbacks.on_notice)) {}
+
+    void submit(const DstCommand& command, Duration timeout, OnAnswer on_answer) override {
+        guest_.submit(command, timeout, std::move(on_answer));
+    }
+    [[nodiscard]] int duplicate_pidfd() const override { return guest_.duplicate_pidfd(); }
+    [[nodiscard]] Duration round_trip() const override { return Duration{0}; }
+
+private:
+    qemu::DstGuest guest_;
+};
+
+class FarDst final : public DstPort {
+public:
+    FarDst(Loop& loop, const DstHost& host, receive::ClientPlan plan, DstPortCallbacks callbacks)
+        : guest_(loop, host, std::move(plan), std::move(callbacks.on_ready), std::move(callbacks.on_notice),
+                 std::move(callbacks.on_note)) {}
+
+    void submit(const DstCommand& command, Duration timeout, OnAnswer on_answer) override {
+        guest_.submit(command, timeout, std::move(on_answer));
+    }
+    [[nodiscard]] int duplicate_pidfd() const override { return guest_.duplicate_pidfd(); }
+    [[nodiscard]] Duration round_trip() const override { return guest_.round_trip(); }
+
+private:
+    RemoteDst guest_;
+};
+
+}  // namespace
+
+std::unique_ptr<DstPort> make_local_dst(Loop& loop, std::string monitor, DstPortCallbacks callbacks) {
+    return std::make_unique<LocalDst>(loop, std::move(monitor), std::move(callbacks));
+}
+
+std::unique_ptr<DstPort> make_remote_dst(Loop& loop, const DstHost& host, receive::ClientPlan plan,
+                                         DstPortCallbacks callbacks) {
+    return std::make_unique<FarDst>(loop, host, std::move(plan), std::move(callbacks));
+}
+
+}  // namespace segue

@@ -1,0 +1,133 @@
+#include "app/segue/receive_process.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "app/segue/plain_text.hpp"
+
+namespace segue {
+namespace {
+
+/// In the child, of a process that may have threads: system calls only.
+[[noreturn]] void become(char* const* argv, char* const* environment, int go, int input, int log) {
+    ::setsid();
+    ::setpriority(PRIO_PROCESS, 0, 0);
+    struct sigaction usual {};
+    usual.sa_handler = SIG_DFL;
+    for (const int signal : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &usual, nullptr);
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    ::dup2(input, STDIN_FILENO);
+    ::dup2(log, STDOUT_FILENO);
+    ::dup2(log, STDERR_FILENO);
+    char told = 0;
+    ssize_t count = 0;
+    do {
+        count = ::read(go, &told, 1);
+    } while (count < 0 && errno == EINTR);
+    if (count != 1) ::_exit(126);
+    ::syscall(SYS_close_range, 3U, ~0U, 0U);
+    ::execvpe(argv[0], argv, environment);
+    constexpr std::string_view complaint = "segue receive: the command could not be run: ";
+    static_cast<void>(!::write(STDERR_FILENO, complaint.data(), complaint.size()));
+    const char* const reason = ::strerrordesc_np(errno);
+    static_cast<void>(!::write(STDERR_FILENO, reason, std::strlen(reason)));
+    ::_exit(127);
+}
+
+std::unexpected<Error> os_error(std::string what) {
+    return fail(ErrorKind::refused, std::move(what), std::strerror(errno));
+}
+
+}  // namespace
+
+Result<std::string> monitor_in(const std::vector<std::string>& command) {
+    if (std::ranges::find(command, "-daemonize") != command.end()) {
+        return fail(ErrorKind::invalid, "the command has -daemonize: leave it out, QEMU gets a session of its own "
+                                        "without it");
+    }
+    for (std::size_t i = 0; i + 1 < command.size(); ++i) {
+        if (command[i] != "-qmp" && command[i] != "--qmp") continue;
+        constexpr std::string_view scheme = "unix:";
+        if (!command[i + 1].starts_with(scheme)) continue;
+        const std::string rest = command[i + 1].substr(scheme.size());
+        std::string path = rest.substr(0, rest.find(','));
+        if (path.starts_with('/')) return path;
+    }
+    return fail(ErrorKind::invalid, "the command has no monitor for Segue: give it -qmp unix:PATH,server=on,wait=off "
+                                    "with an absolute PATH");
+}
+
+Result<ReceiveProcess> ReceiveProcess::prepare(std::vector<std::string> command, std::string log_path) {
+    ReceiveProcess process;
+    process.log_path_ = std::move(log_path);
+    const Fd input(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const Fd log(::open(process.log_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600));
+    if (!input || !log) return os_error("no log for the destination's QEMU at " + process.log_path_);
+    std::array<int, 2> pipe{};
+    if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return os_error("no pipe for the destination's QEMU");
+    const Fd go(pipe[0]);
+    process.go_ = Fd(pipe[1]);
+    std::vector<char*> argv;
+    for (auto& word : command) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    std::string path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    std::string home = "HOME=/root";
+    std::string language = "LC_ALL=C.UTF-8";
+    const std::array<char*, 4> environment = {path.data(), home.data(), language.data(), nullptr};
+
+    process.pid_ = ::fork();
+    if (process.pid_ < 0) return os_error("no process for the destination's QEMU");
+    if (process.pid_ == 0) {
+        ::close(pipe[1]);  // Or the end of segue receive would not be seen at the other one.
+        become(argv.data(), environment.data(), go.get(), input.get(), log.get());
+    }
+    process.pidfd_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid_, 0U)));
+    if (!process.pidfd_) return os_error("no pidfd of the destination's QEMU");
+    return process;
+}
+
+void ReceiveProcess::run() {
+    const char go = 1;
+    static_cast<void>(!::write(go_.get(), &go, 1));
+    go_.reset();
+}
+
+bool ReceiveProcess::dead() const noexcept {
+    pollfd entry{pidfd_.get(), POLLIN, 0};
+    return ::poll(&entry, 1, 0) > 0;
+}
+
+void ReceiveProcess::end() {
+    constexpr int end_max_ms = 1000;
+    go_.reset();
+    ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0U);
+    pollfd entry{pidfd_.get(), POLLIN, 0};
+    if (::poll(&entry, 1, end_max_ms) > 0) ::waitpid(pid_, nullptr, WNOHANG);
+    ::unlink(log_path_.c_str());
+}
+
+std::string ReceiveProcess::last_words() const {
+    const Fd log(::open(log_path_.c_str(), O_RDONLY | O_CLOEXEC));
+    std::array<char, 1024> bytes{};
+    const off_t size = log ? ::lseek(log.get(), 0, SEEK_END) : 0;
+    const off_t from = std::max<off_t>(size - static_cast<off_t>(bytes.size()), 0);
+    const ssize_t count = log ? ::pread(log.get(), bytes.data(), bytes.size(), from) : 0;
+    std::string text(bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    while (text.ends_with('\n')) text.pop_back();
+    return text.empty() ? "it said nothing" : plain_text(text);
+}
+
+}  // namespace segue

@@ -1,0 +1,47 @@
+#pragma once
+/// \file  A destination QEMU that `segue receive` starts: a process of its own session, with a clean environment.
+///
+/// It is forked first and runs the command only when told: by then the guardian holds its pidfd, so that there is
+/// no moment at which the death of `segue receive` leaves a QEMU behind.
+/// Thread: the loop's. The destructor leaves a running QEMU alone and takes one that never ran with it.
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "io/fd.hpp"
+
+namespace segue {
+
+/// The path P of the first `-qmp unix:P[,...]` of a command that starts QEMU. `invalid` where there is none, or
+/// where the command would not stay the process that was started (-daemonize).
+[[nodiscard]] Result<std::string> monitor_in(const std::vector<std::string>& command);
+
+class ReceiveProcess {
+public:
+    /// Forks. \param log_path  What QEMU says on its standard output and error.
+    [[nodiscard]] static Result<ReceiveProcess> prepare(std::vector<std::string> command, std::string log_path);
+    ReceiveProcess(ReceiveProcess&&) = default;
+    ReceiveProcess& operator=(ReceiveProcess&&) = default;
+
+    void run();
+    [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+    [[nodiscard]] int pidfd() const noexcept { return pidfd_.get(); }
+    [[nodiscard]] bool dead() const noexcept;
+    /// SIGKILL; waits up to a second for its end, and takes its log away.
+    void end();
+    /// The end of what it said, on one line.
+    [[nodiscard]] std::string last_words() const;
+
+private:
+    ReceiveProcess() = default;
+
+    pid_t pid_ = 0;
+    Fd pidfd_;
+    Fd go_;  ///< Closing it unwritten ends a child that has not run the command yet.
+    std::string log_path_;
+};
+
+}  // namespace segue

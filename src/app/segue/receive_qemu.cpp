@@ -1,0 +1,212 @@
+#include "app/segue/receive_qemu.hpp"
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <fcntl.h>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "app/segue/dst_guard_client.hpp"
+#include "app/segue/receive_journal.hpp"
+#include "app/segue/receive_process.hpp"
+#include "hypervisor/qemu/dst_guest.hpp"
+
+namespace segue {
+namespace {
+
+constexpr Duration guard_ready_max = std::chrono::seconds{3};
+/// From fork to greeting, memory reserved and images opened.
+constexpr Duration start_max = std::chrono::seconds{20};
+constexpr Duration look_again = std::chrono::milliseconds{20};
+
+/// As segue's engine: a word must not wait behind busy guests.
+void raise_priority() {
+    sched_param lowest{};
+    lowest.sched_priority = 1;
+    if (::sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &lowest) != 0) ::setpriority(PRIO_PROCESS, 0, -20);
+}
+
+/// Of /proc/self/fdinfo; 0 where the process is dead or out of sight.
+pid_t pid_of(int pidfd) {
+    const Fd file(::open(fmt::format("/proc/self/fdinfo/{}", pidfd).c_str(), O_RDONLY | O_CLOEXEC));
+    std::array<char, 512> bytes{};
+    const ssize_t count = file ? ::read(file.get(), bytes.data(), bytes.size()) : 0;
+    const std::string_view text(bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    constexpr std::string_view name = "\nPid:\t";
+    const auto at = text.find(name);
+    pid_t pid = 0;
+    if (at != std::string_view::npos) {
+        std::from_chars(text.data() + at + name.size(), text.data() + text.size(), pid);
+    }
+    return std::max(pid, 0);
+}
+
+}  // namespace
+
+struct ReceiveQemu::Impl {
+    Loop& loop;
+    std::string guard_program;
+    Callbacks callbacks;
+    std::optional<qemu::DstGuest> guest;
+    std::optional<DstGuardClient> guard;
+    std::optional<ReceiveProcess> process;  ///< Of a QEMU that we started.
+    OnReady on_ready;
+    std::string monitor;
+    Instant start_by;
+    Instant ready_at;
+    pid_t pid = 0;
+    Fd stream;  ///< While it is handed over.
+    std::optional<Loop::TimerId> timer;
+
+    Impl(Loop& l, std::string g, Callbacks c) : loop(l), guard_program(std::move(g)), callbacks(std::move(c)) {}
+    ~Impl() {
+        if (timer) loop.cancel(*timer);
+    }
+
+    void answer(Result<void> ready) {
+        ready_at = loop.now();
+        const auto callback = std::exchange(on_ready, nullptr);
+        callback(std::move(ready));
+    }
+
+    void answer_later(Error error) {
+        timer = loop.at(loop.now(), [this, error = std::move(error)] {
+            timer.reset();
+            answer(std::unexpected(error));
+        });
+    }
+
+    void notice(const GuestNotice& n) {
+        if (std::holds_alternative<DstDied>(n) && process) ::waitpid(process->pid(), nullptr, WNOHANG);
+        if (!on_ready) callbacks.on_notice(n);
+    }
+
+    void connect(std::function<void(Result<void>)> then) {
+        guest.emplace(loop, monitor, std::move(then), [this](const GuestNotice& n) { notice(n); });
+    }
+
+    void start_guard(int pidfd, std::function<void(Result<void>)> then) {
+        raise_priority();
+        guard.emplace(loop, guard_program, [this] { callbacks.on_guardian_gone(); });
+        guard->start(pidfd, guard_ready_max, std::move(then));
+    }
+
+    // ---- attaching -----------------------------------------------------------------------------------
+
+    void attached(const Result<void>& ready, bool guarded) {
+        if (!ready) return answer(ready);
+        const Fd pidfd(guest->duplicate_pidfd());
+        if (pidfd) pid = pid_of(pidfd.get());
+        if (!guarded) return answer({});
+        if (!pidfd) {
+            return answer(fail(ErrorKind::unsupported, "the destination QEMU's process cannot be seen from here, so "
+                                                       "that nobody could end it: run segue receive beside it, as root"));
+        }
+        start_guard(pidfd.get(), [this](Result<void> r) { answer(std::move(r)); });
+    }
+
+    // ---- starting ------------------------------------------------------------------------------------
+
+    void give_up(Error error) {
+        guest.reset();
+        process->end();
+        if (guard) guard->release();
+        process.reset();
+        guard.reset();
+        answer(std::unexpected(std::move(error)));
+    }
+
+    void guarded(const Result<void>& ready) {
+        if (!ready) return give_up(ready.error());
+        start_by = loop.now() + start_max;
+        // Our death ends it from here on; the silence that counts begins when it is ready.
+        guard->note(true, start_by);
+        process->run();
+        look();
+    }
+
+    void look() {
+        timer.reset();
+        if (process->dead()) {
+            return give_up({ErrorKind::refused, "the destination's QEMU ended as soon as it was started",
+                            process->last_words()});
+        }
+        if (loop.now() >= start_by) {
+            return give_up({ErrorKind::timed_out, fmt::format("the QEMU that was started did not greet at {} in time",
+                                                              monitor), process->last_words()});
+        }
+        if (::access(monitor.c_str(), F_OK) != 0) return look_later();
+        connect([this](const Result<void>& ready) {
+            if (!ready) return look_later();
+            const Fd pidfd(guest->duplicate_pidfd());
+            pid = pidfd ? pid_of(pidfd.get()) : 0;
+            if (pid == process->pid()) return answer({});
+            give_up({ErrorKind::refused, "the command did not become QEMU itself: leave out what starts QEMU as "
+                                         "another process", process->last_words()});
+        });
+    }
+
+    void look_later() { timer = loop.at(loop.now() + look_again, [this] { look(); }); }
+};
+
+ReceiveQemu::ReceiveQemu(Loop& loop, std::string guard_program, Callbacks callbacks)
+    : impl_(std::make_unique<Impl>(loop, std::move(guard_program), std::move(callbacks))) {}
+ReceiveQemu::~ReceiveQemu() = default;
+
+void ReceiveQemu::attach(const std::string& monitor, bool guarded, OnReady on_ready) {
+    impl_->on_ready = std::move(on_ready);
+    impl_->monitor = monitor;
+    impl_->guard.reset();
+    impl_->connect([impl = impl_.get(), guarded](const Result<void>& ready) { impl->attached(ready, guarded); });
+}
+
+void ReceiveQemu::start(const std::vector<std::string>& command, const std::string& log_path, OnReady on_ready) {
+    Impl& impl = *impl_;
+    impl.on_ready = std::move(on_ready);
+    auto monitor = monitor_in(command);
+    if (!monitor) return impl.answer_later(monitor.error());
+    impl.monitor = *monitor;
+    if (listener_on(impl.monitor) != 0) {
+        return impl.answer_later({ErrorKind::conflict, "a process listens on the command's monitor already: does this "
+                                                       "QEMU run?", impl.monitor});
+    }
+    auto process = ReceiveProcess::prepare(command, log_path);
+    if (!process) return impl.answer_later(process.error());
+    impl.process = std::move(*process);
+    impl.start_guard(impl.process->pidfd(), [&impl](const Result<void>& ready) { impl.guarded(ready); });
+}
+
+pid_t ReceiveQemu::pid() const { return impl_->pid; }
+
+void ReceiveQemu::submit(const DstCommand& command, Duration timeout, OnAnswer on_answer) {
+    impl_->guest->submit(command, timeout, std::move(on_answer));
+}
+
+void ReceiveQemu::take_stream(Fd connection, Duration timeout, std::function<void(Result<void>)> on_taken) {
+    impl_->stream = std::move(connection);
+    impl_->guest->set_stream(impl_->stream.get());
+    impl_->guest->submit(DstListen{}, timeout, [impl = impl_.get(), on_taken](const Result<GuestAnswer>& answer) {
+        impl->stream.reset();  // Or QEMU's death would not end the connection.
+        on_taken(answer ? Result<void>() : std::unexpected(answer.error()));
+    });
+}
+
+void ReceiveQemu::note(bool armed, Instant alive_at) {
+    if (impl_->guard) impl_->guard->note(armed, std::max(alive_at, impl_->ready_at));
+}
+
+bool ReceiveQemu::claim() { return impl_->guard && impl_->guard->claim(); }
+
+void ReceiveQemu::release() {
+    if (impl_->guard) impl_->guard->release();
+}
+
+}  // namespace segue

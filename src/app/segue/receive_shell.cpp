@@ -1,0 +1,258 @@
+#include "app/segue/receive_shell.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <deque>
+#include <optional>
+#include <utility>
+
+#include "app/segue/plain_text.hpp"
+#include "app/segue/receive_control.hpp"
+#include "app/segue/receive_journal.hpp"
+#include "app/segue/receive_listener.hpp"
+#include "app/segue/receive_process.hpp"
+#include "app/segue/receive_qemu.hpp"
+#include "base/fault_point.hpp"
+#include "receive/session.hpp"
+
+namespace segue {
+namespace {
+
+constexpr Duration take_stream_max = std::chrono::seconds{5};
+constexpr Duration close_journal_max = std::chrono::seconds{5};
+constexpr Duration drain_max = std::chrono::seconds{1};
+
+std::string host_name() {
+    std::array<char, 256> name{};
+    return ::gethostname(name.data(), name.size() - 1) == 0 ? plain_text(name.data()) : "unknown";
+}
+
+/// Where the tests stop this process (named in tests/; nothing in a shipped build).
+void pass_fault_points(receive::Stage stage) {
+    using receive::Stage;
+    if (stage == Stage::prepared) SEGUE_FAULT_POINT("receive:prepared");
+    if (stage == Stage::listening) SEGUE_FAULT_POINT("receive:listening");
+    if (stage == Stage::connected) SEGUE_FAULT_POINT("receive:connected");
+    if (stage == Stage::accepting) SEGUE_FAULT_POINT("receive:accepting");
+    if (stage == Stage::accepted) SEGUE_FAULT_POINT("receive:accepted");
+    if (stage == Stage::running) SEGUE_FAULT_POINT("receive:running");
+    if (stage == Stage::ending) SEGUE_FAULT_POINT("receive:ending");
+}
+
+}  // namespace
+
+struct ReceiveShell::Impl {
+    Loop& loop;
+    Where where;
+    Sink& err;
+    std::function<void(int)> on_exit;
+    receive::Session session;
+    std::unique_ptr<ReceiveJournal> journal;
+    std::deque<receive::SessionEvent> events;  ///< Bounded: what is outstanding, and 64 KiB of lines a turn.
+    bool draining = false;
+    bool leaving = false;
+    std::optional<Loop::TimerId> timer;
+    std::optional<Loop::TimerId> exit_timer;
+    std::string src_host;
+    std::string move;
+    std::string asked_monitor;  ///< Of the newest `prepare`; Write does not say that of a command.
+    bool accepted_before = false;
+    ReceiveQemu qemu;
+    std::unique_ptr<ReceiveListener> listener;
+    ReceiveControl control;
+
+    Impl(Loop& l, Where w, Sink& e, std::unique_ptr<ReceiveJournal> j, std::function<void(int)> x)
+        : loop(l),
+          where(std::move(w)),
+          err(e),
+          on_exit(std::move(x)),
+          session(receive::Hello{receive::version_min, receive::version_max, where.version, host_name(), {}, {}}),
+          journal(std::move(j)),
+          qemu(l, where.guard_program,
+               {[this](const GuestNotice& notice) { feed(notice); }, [this] { feed(receive::GuardianGone{}); }}),
+          control(l, where.in, where.out,
+                  {[this](receive::Message message) { hear(std::move(message)); },
+                   [this](const std::string& why) {
+                       close_streams();
+                       feed(receive::PeerGone{why});
+                   }}) {}
+
+    ~Impl() {
+        if (timer) loop.cancel(*timer);
+        if (exit_timer) loop.cancel(*exit_timer);
+    }
+
+    // ---- events in -----------------------------------------------------------------------------------
+
+    void hear(receive::Message message) {
+        if (const auto* hello = std::get_if<receive::Hello>(&message)) src_host = hello->host;
+        if (const auto* prepare = std::get_if<receive::Prepare>(&message)) {
+            asked_monitor = prepare->monitor;
+            if (!prepare->command.empty()) asked_monitor = monitor_in(prepare->command).value_or("");
+        }
+        feed(receive::FromPeer{std::move(message)});
+    }
+
+    void feed(receive::SessionEvent event) {
+        events.push_back(std::move(event));
+        pump();
+    }
+    /// Never re-entered: what an effect causes at once waits in the queue for its turn.
+    void pump() {
+        if (draining || leaving) return;
+        draining = true;
+        while (!events.empty() && !leaving) {
+            const receive::SessionEvent next = std::move(events.front());
+            events.pop_front();
+            const receive::Stage before = session.stage();
+            auto effects = session.step(next, loop.now());
+            for (const auto& effect : effects) {
+                std::visit([this](const auto& e) { perform(e); }, effect);
+            }
+            if (session.stage() != before) pass_fault_points(session.stage());
+        }
+        draining = false;
+        arm();
+    }
+
+    void arm() {
+        if (timer) loop.cancel(*std::exchange(timer, std::nullopt));
+        if (leaving) return;
+        timer = loop.at(session.wake_at(), [this] {
+            timer.reset();
+            feed(receive::Tick{});
+        });
+    }
+
+    // ---- effects out ---------------------------------------------------------------------------------
+
+    void perform(const receive::Send& effect) { control.send(effect.message); }
+    void perform(const receive::Log& effect) { say(effect.line); }
+
+    void perform(const receive::Recall& effect) {
+        move = effect.move.hex;
+        journal->recall(effect.move, src_host, [this](Result<receive::Recalled> known) {
+            if (!known) return refuse(known.error());
+            accepted_before = known->accepted;
+            feed(std::move(*known));
+        });
+    }
+
+    void perform(const receive::StartQemu& effect) {
+        const std::string folder = where.state_folder + "/receive";
+        ::mkdir(folder.c_str(), 0700);
+        qemu.start(effect.command, folder + "/" + move + ".log", [this](Result<void> r) { ready(std::move(r)); });
+    }
+    void perform(const receive::AttachQemu& effect) {
+        qemu.attach(effect.monitor, !accepted_before, [this](Result<void> r) { ready(std::move(r)); });
+    }
+    void ready(Result<void> result) {
+        if (result) journal->know_qemu(qemu.pid());
+        feed(receive::QemuReady{std::move(result)});
+    }
+
+    void perform(const receive::Qemu& effect) {
+        qemu.submit(effect.command, effect.timeout, [this, id = effect.id](Result<GuestAnswer> value) {
+            feed(receive::QemuAnswer{id, std::move(value)});
+        });
+    }
+
+    void perform(const receive::OpenListener& effect) {
+        journal->write_listening();
+        listener = std::make_unique<ReceiveListener>(
+            loop, effect.request,
+            ReceiveListener::Callbacks{
+                [this](Result<DataAddress> address) { feed(receive::ListenerOpen{std::move(address)}); },
+                [this](Fd connection) {
+                    qemu.take_stream(std::move(connection), take_stream_max, [this](Result<void> taken) {
+                        feed(receive::DataConnected{std::move(taken)});
+                    });
+                },
+                [this](std::string who) { feed(receive::StrangerRefused{std::move(who)}); }});
+    }
+    void perform(const receive::CloseListener&) {
+        if (!listener) return;
+        listener->close();
+        // Later: this may be one of its own callbacks.
+        loop.post([old = std::shared_ptr<ReceiveListener>(std::move(listener))] {});
+    }
+
+    void perform(const receive::Write& effect) {
+        const bool begun = effect.record == receive::Record::begun;
+        if (begun && asked_monitor.empty()) {
+            // A command without a monitor: refused when it is started, and then there is nothing to find again.
+            return loop.post([this] { feed(receive::Written{receive::Record::begun, {}}); });
+        }
+        journal->write(effect.record, begun ? asked_monitor : std::string(),
+                       [this, record = effect.record](Result<void> durable) {
+                           feed(receive::Written{record, std::move(durable)});
+                       });
+    }
+
+    void perform(const receive::ClaimGuest&) { events.emplace_back(receive::Claimed{qemu.claim()}); }
+    void perform(const receive::Note& effect) { qemu.note(effect.armed, effect.alive_at); }
+
+    void perform(const receive::CloseControl&) {
+        control.close();
+        close_streams();
+    }
+    void perform(const receive::Exit& effect) {
+        say(effect.why);
+        leave(effect.status);
+    }
+
+    // ---- the end -------------------------------------------------------------------------------------
+
+    void say(const std::string& line) { err.write("segue receive: " + plain_text(line) + "\n", Weight::kept); }
+
+    /// Nothing is there yet, and nothing can be known: the peer is told, and that is all.
+    void refuse(const Error& error) {
+        say(to_string(error));
+        control.send(receive::Failed{receive::RequestId{0}, error});
+        leave(2);
+    }
+
+    /// So that the peer sees the end even while this process still has something to do.
+    void close_streams() const {
+        const Fd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
+        if (!nothing) return;
+        ::dup2(nothing.get(), where.in);
+        ::dup2(nothing.get(), where.out);
+    }
+
+    void leave(int status) {
+        leaving = true;
+        if (listener) listener->close();
+        // A QEMU that should be dead and is not stays the guardian's.
+        if (status == 0) qemu.release();
+        control.drain(drain_max);
+        const auto end = [this, status](const Result<void>& closed) {
+            if (!on_exit) return;
+            if (!closed) say("the journal's record was not closed: " + to_string(closed.error()));
+            std::exchange(on_exit, nullptr)(status);
+        };
+        exit_timer = loop.at(loop.now() + close_journal_max, [end] {
+            end(fail(ErrorKind::timed_out, "its disk did not answer within 5 s"));
+        });
+        journal->close(status, end);
+    }
+};
+
+ReceiveShell::ReceiveShell(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ReceiveShell::~ReceiveShell() = default;
+
+Result<std::unique_ptr<ReceiveShell>> ReceiveShell::open(Loop& loop, Where where, Sink& err,
+                                                         std::function<void(int)> on_exit) {
+    SEGUE_TRY(journal, ReceiveJournal::open(loop, where.state_folder));
+    auto impl = std::make_unique<Impl>(loop, std::move(where), err, std::move(journal), std::move(on_exit));
+    impl->arm();
+    return std::unique_ptr<ReceiveShell>(new ReceiveShell(std::move(impl)));
+}
+
+void ReceiveShell::stop() { impl_->feed(receive::StopRequested{}); }
+
+}  // namespace segue

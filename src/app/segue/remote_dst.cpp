@@ -1,0 +1,362 @@
+#include "app/segue/remote_dst.hpp"
+
+#include <fmt/format.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "app/segue/plain_text.hpp"
+#include "app/segue/transport.hpp"
+#include "base/assert.hpp"
+#include "receive/codec.hpp"
+
+namespace segue {
+namespace {
+
+constexpr int round_trips = 3;
+constexpr Duration round_trip_max = std::chrono::seconds{5};
+constexpr std::string_view by_hand =
+    "run that command by hand: it must reach segue receive --stdio, which answers with one line of JSON";
+
+struct Waiter {
+    RemoteDst::OnAnswer on_answer;
+    Loop::TimerId timer{};
+};
+
+}  // namespace
+
+struct RemoteDst::Impl : std::enable_shared_from_this<RemoteDst::Impl> {
+    Impl(Loop& l, DstHost h, receive::ClientPlan plan, std::function<void(Ready)> ready, OnNotice notice, OnNote note)
+        : loop(l),
+          host(std::move(h)),
+          hello(plan.hello),
+          client(std::move(plan)),
+          on_ready(std::move(ready)),
+          on_notice(std::move(notice)),
+          on_note(std::move(note)) {}
+
+    Loop& loop;
+    DstHost host;
+    receive::Hello hello;
+    receive::Client client;
+    receive::LineReader reader;
+    std::unique_ptr<Transport> transport;
+    std::function<void(Ready)> on_ready;  ///< Empty once called.
+    OnNotice on_notice;
+    OnNote on_note;
+    bool gone = false;  ///< The RemoteDst is destroyed: nobody is called any more.
+    std::optional<Loop::TimerId> timer;
+    std::deque<std::function<void()>> news;  ///< Callbacks, in order; bounded by commands and lines read.
+    bool telling = false;
+
+    std::uint64_t last_call = 0;
+    std::map<receive::CallId, OnAnswer> open;
+    std::vector<Waiter> stream_waiters;
+    bool stream_there = false;
+    bool lost = false;
+
+    std::optional<receive::CallId> probe;
+    Instant probe_sent;
+    int probes_done = 0;
+    Duration worst_round_trip{0};
+
+    void start();
+    void feed(const receive::ClientEvent& event);
+    void perform(const receive::ClientEffects& effects);
+    void arm();
+    void tell(std::function<void()> what);
+    void tell_all();
+
+    void on_bytes(std::string_view bytes);
+    void on_end(const TransportEnd& end);
+
+    void on(const receive::ToPeer& effect);
+    void on(const receive::CallAnswered& effect);
+    void on(const receive::StatusAnswered& effect);
+    void on(const receive::Notice& effect);
+    void on(const receive::DataAccepted& effect);
+    void on(const receive::PeerLog& effect) { note(effect.text); }
+    void on(const receive::CloseConnection& effect);
+
+    void submit(const DstCommand& command, Duration timeout, OnAnswer on_answer);
+    void await_stream(Duration timeout, OnAnswer on_answer);
+    void answer_stream_waiters(const Result<GuestAnswer>& value);
+    void measure();
+    void ready(Ready how);
+    void refuse(std::string what, std::string remedy);
+    void refuse_start(const Error& error);
+    void refuse_end(const TransportEnd& end);
+    void note(const std::string& text);
+    void close();
+};
+
+// ---- Plumbing --------------------------------------------------------------------------------------
+
+void RemoteDst::Impl::start() {
+    auto started = Transport::start(loop, host.command,
+                                    {.on_bytes = [this](std::string_view bytes) { on_bytes(bytes); },
+                                     .on_note = [this](const std::string& line) { note(line); },
+                                     .on_end = [this](const TransportEnd& end) { on_end(end); }});
+    if (started) {
+        transport = std::move(*started);
+    } else {
+        refuse_start(started.error());
+    }
+    perform(client.start(loop.now()));
+    if (!transport) feed(receive::ConnectionLost{to_string(started.error())});
+    arm();
+}
+
+void RemoteDst::Impl::feed(const receive::ClientEvent& event) {
+    perform(client.step(event, loop.now()));
+    arm();
+}
+
+/// No effect calls anybody at once, so that nothing here is entered twice.
+void RemoteDst::Impl::perform(const receive::ClientEffects& effects) {
+    for (const auto& effect : effects) std::visit([this](const auto& e) { on(e); }, effect);
+}
+
+void RemoteDst::Impl::arm() {
+    if (timer) loop.cancel(*std::exchange(timer, std::nullopt));
+    if (gone) return;
+    timer = loop.at(client.wake_at(), [this] {
+        const auto self = shared_from_this();
+        timer.reset();
+        feed(receive::ClientTick{});
+    });
+}
+
+void RemoteDst::Impl::tell(std::function<void()> what) {
+    news.push_back(std::move(what));
+    if (std::exchange(telling, true)) return;
+    loop.post([weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->tell_all();
+    });
+}
+
+void RemoteDst::Impl::tell_all() {
+    while (!gone && !news.empty()) {
+        const auto next = std::move(news.front());
+        news.pop_front();
+        next();
+    }
+    telling = false;
+}
+
+void RemoteDst::Impl::on_bytes(std::string_view bytes) {
+    const auto self = shared_from_this();
+    const auto fed = reader.feed(bytes);
+    for (const auto& message : fed.messages) {
+        if (lost) return;
+        const auto* greeting = std::get_if<receive::Hello>(&message);
+        if (greeting && !client.greeted() && !receive::common_version(hello, *greeting)) {
+            refuse(fmt::format("speaks versions {} to {} of the protocol, this segue {} to {}", greeting->versions_min,
+                               greeting->versions_max, hello.versions_min, hello.versions_max),
+                   "update the older segue");
+        }
+        feed(receive::PeerSaid{message});
+        if (client.greeted() && on_ready && !probe && !lost) measure();
+    }
+    if (!fed.fault || lost) return;
+    refuse("sends something that is not segue's protocol: " + fed.fault->message,
+           "nothing may print there but segue receive --stdio: look for a login script that does");
+    feed(receive::ConnectionLost{fed.fault->message});
+    close();
+}
+
+void RemoteDst::Impl::on_end(const TransportEnd& end) {
+    const auto self = shared_from_this();
+    refuse_end(end);
+    feed(receive::ConnectionLost{fmt::format("{} {}{}", host.command.front(), end.why,
+                                             end.last_note.empty() ? "" : ": " + end.last_note)});
+    close();
+}
+
+void RemoteDst::Impl::close() {
+    lost = true;
+    if (transport && !client.greeted()) transport->terminate();
+    transport.reset();
+}
+
+// ---- Effects ---------------------------------------------------------------------------------------
+
+void RemoteDst::Impl::on(const receive::ToPeer& effect) {
+    if (!transport) return;
+    const auto line = receive::encode(effect.message);
+    if (line) return transport->send(*line);
+    // The request is never answered, and its deadline says so; here is why.
+    note("not sent: " + to_string(line.error()));
+}
+
+void RemoteDst::Impl::on(const receive::CallAnswered& effect) {
+    auto call = open.extract(effect.id);
+    SEGUE_ASSERT(!call.empty());
+    tell([on_answer = std::move(call.mapped()), value = effect.value] { on_answer(value); });
+}
+
+void RemoteDst::Impl::on(const receive::StatusAnswered& effect) {
+    if (!probe || *probe != effect.id) return;
+    if (!effect.value) return refuse("greeted, and then " + to_string(effect.value.error()), std::string(by_hand));
+    worst_round_trip = std::max(worst_round_trip, loop.now() - probe_sent);
+    if (++probes_done == round_trips) ready({});
+    // Not from inside of the client's own effects.
+    else loop.post([weak = weak_from_this()] {
+        if (const auto self = weak.lock(); self && !self->gone && self->on_ready) self->measure();
+    });
+}
+
+void RemoteDst::Impl::on(const receive::Notice& effect) {
+    const auto* gone_for_good = std::get_if<DstLost>(&effect.notice);
+    if (gone_for_good) {
+        lost = true;
+        answer_stream_waiters(std::unexpected(gone_for_good->error));
+    }
+    if (on_ready) {
+        if (gone_for_good) refuse("cannot be used: " + to_string(gone_for_good->error), std::string(by_hand));
+        return;
+    }
+    tell([this, notice = effect.notice] { on_notice(notice); });
+}
+
+void RemoteDst::Impl::on(const receive::DataAccepted&) {
+    stream_there = true;
+    answer_stream_waiters(GuestAnswer(Done{}));
+}
+
+void RemoteDst::Impl::on(const receive::CloseConnection& effect) {
+    refuse("cannot be used: " + effect.why, std::string(by_hand));
+    close();
+}
+
+void RemoteDst::Impl::note(const std::string& text) {
+    tell([this, line = fmt::format("{}: {}", plain_text(host.name), plain_text(text))] { on_note(line); });
+}
+
+// ---- Becoming ready --------------------------------------------------------------------------------
+
+void RemoteDst::Impl::measure() {
+    probe = receive::CallId{++last_call};
+    probe_sent = loop.now();
+    feed(receive::AskStatus{*probe, round_trip_max});
+}
+
+void RemoteDst::Impl::ready(Ready how) {
+    if (!on_ready) return;
+    tell([callee = std::exchange(on_ready, nullptr), how = std::move(how)] { callee(how); });
+}
+
+void RemoteDst::Impl::refuse(std::string what, std::string remedy) {
+    if (!on_ready) return;
+    ready(std::unexpected(
+        Finding{fmt::format("--to {} {}", plain_text(host.as_written), plain_text(what)), std::move(remedy)}));
+}
+
+void RemoteDst::Impl::refuse_start(const Error& error) {
+    if (host.ssh) return refuse("needs ssh, and " + to_string(error), "install the OpenSSH client on this host");
+    refuse("cannot be used: " + to_string(error), "give a command that can be run here, with its path or from PATH");
+}
+
+void RemoteDst::Impl::refuse_end(const TransportEnd& end) {
+    constexpr int ssh_itself = 255;
+    constexpr int not_found = 127;
+    const std::string words = end.last_note.empty() ? "" : ": " + end.last_note;
+    if (host.ssh && end.status == ssh_itself) {
+        return refuse("cannot be reached by ssh" + words,
+                      "make ssh -o BatchMode=yes to that host work, with a key and without any question");
+    }
+    if (end.status == not_found) {
+        return refuse("has no segue where commands are looked for" + words,
+                      "install segue on that host, or give its path: --to 'cmd:ssh HOST /PATH/segue receive --stdio'");
+    }
+    refuse(fmt::format("{} before it greeted{}", end.why, words),
+           end.status ? "install the same version of segue there, or " + std::string(by_hand) : std::string(by_hand));
+}
+
+// ---- Commands --------------------------------------------------------------------------------------
+
+void RemoteDst::Impl::submit(const DstCommand& command, Duration timeout, OnAnswer on_answer) {
+    if (std::holds_alternative<DstAwaitStream>(command)) return await_stream(timeout, std::move(on_answer));
+    const receive::CallId id{++last_call};
+    open.emplace(id, std::move(on_answer));
+    feed(receive::Call{id, command, timeout});
+}
+
+void RemoteDst::Impl::await_stream(Duration timeout, OnAnswer on_answer) {
+    if (stream_there) return tell([on_answer = std::move(on_answer)] { on_answer(GuestAnswer(Done{})); });
+    if (lost) {
+        return tell([on_answer = std::move(on_answer)] {
+            on_answer(fail(ErrorKind::unavailable, "the connection to the destination's segue is lost"));
+        });
+    }
+    const auto timer_id = loop.at(loop.now() + timeout, [this] {
+        answer_stream_waiters(fail(ErrorKind::timed_out,
+                                   "the destination's segue did not hand the data connection to its QEMU in time; "
+                                   "check --data-address: it must lead to that host"));
+    });
+    stream_waiters.push_back({std::move(on_answer), timer_id});
+}
+
+void RemoteDst::Impl::answer_stream_waiters(const Result<GuestAnswer>& value) {
+    for (auto& waiter : std::exchange(stream_waiters, {})) {
+        loop.cancel(waiter.timer);
+        tell([on_answer = std::move(waiter.on_answer), value] { on_answer(value); });
+    }
+}
+
+// ---- The face --------------------------------------------------------------------------------------
+
+RemoteDst::RemoteDst(Loop& loop, const DstHost& host, receive::ClientPlan plan, std::function<void(Ready)> on_ready,
+                     OnNotice on_notice, OnNote on_note)
+    : impl_(std::make_shared<Impl>(loop, host, std::move(plan), std::move(on_ready), std::move(on_notice),
+                                   std::move(on_note))) {
+    impl_->start();
+}
+
+RemoteDst::~RemoteDst() {
+    Impl& impl = *impl_;
+    if (!impl.lost) impl.perform(impl.client.step(receive::SayBye{}, impl.loop.now()));
+    impl.gone = true;
+    impl.close();
+    if (impl.timer) impl.loop.cancel(*impl.timer);
+    for (const auto& waiter : impl.stream_waiters) impl.loop.cancel(waiter.timer);
+}
+
+void RemoteDst::submit(const DstCommand& command, Duration timeout, OnAnswer on_answer) {
+    impl_->submit(command, timeout, std::move(on_answer));
+}
+
+Duration RemoteDst::round_trip() const {
+    return impl_->probes_done == round_trips ? impl_->worst_round_trip : Duration{0};
+}
+const std::optional<receive::Hello>& RemoteDst::peer() const { return impl_->client.peer(); }
+
+std::string draw_hex() {
+    std::array<unsigned char, 16> bytes{};
+    // Never short and never interrupted for so few bytes once the kernel has its chance.
+    const auto got = ::getrandom(bytes.data(), bytes.size(), 0);
+    SEGUE_ASSERT(got == static_cast<ssize_t>(bytes.size()));
+    std::string hex;
+    for (const unsigned byte : bytes) hex += fmt::format("{:02x}", byte);
+    return hex;
+}
+
+receive::Hello our_hello(std::string version, std::optional<receive::MoveId> move) {
+    std::array<char, 256> name{};
+    if (::gethostname(name.data(), name.size() - 1) != 0 || name[0] == '\0') name = {"unknown"};
+    receive::Hello hello;
+    hello.versions_min = receive::version_min;
+    hello.versions_max = receive::version_max;
+    hello.segue = std::move(version);
+    hello.host = plain_text(name.data());
+    hello.move = std::move(move);
+    return hello;
+}
+
+}  // namespace segue

@@ -1,0 +1,175 @@
+// Aborts, lost sources, and what the next session finds.
+#include "receive/session_fixture_test.hpp"
+
+namespace segue::receive::test {
+namespace {
+
+TEST_F(ReceiveSession, AnAbortIsAnsweredWhenItIsDeadAndRecorded) {
+    world.faults.fsync_max = 500 * ms;
+    connect();
+    pass_alive(seconds{1});
+    world.say(Abort{RequestId{5}, "cancelled"});
+    pass(seconds{1});
+    EXPECT_TRUE(last<Died>());
+    EXPECT_TRUE(last<Aborted>());
+    EXPECT_TRUE(world.journal.known.tombstone);
+    EXPECT_FALSE(world.qemu.alive);
+}
+
+TEST_F(ReceiveSession, AReplayedAbortAfterTheWordIsRefusedWithTheTruth) {
+    connect();
+    world.say(Word{RequestId{5}, newest()});
+    pass(30 * ms);
+    world.say(Abort{RequestId{6}, "replayed"});
+    pass(30 * ms);
+    EXPECT_EQ(last<Refused>()->request, RequestId{6});
+    EXPECT_EQ(world.qemu.state, RunState::running);
+}
+
+TEST_F(ReceiveSession, ATombstoneHoldsInANewSession) {
+    connect();
+    world.say(Abort{RequestId{5}, "cancelled"});
+    pass(100 * ms);
+    greet();
+    EXPECT_EQ(stage(), Stage::aborted);
+    world.say(Word{RequestId{6}, 1});
+    world.say(Finish{RequestId{7}});
+    world.say(Prepare{RequestId{8}, "", {"/usr/bin/qemu"}, {}});
+    pass(100 * ms);
+    EXPECT_EQ(last<Refused>()->request, RequestId{7});
+    EXPECT_EQ(last<Failed>()->request, RequestId{8});
+    EXPECT_FALSE(world.qemu.alive);
+}
+
+TEST_F(ReceiveSession, ASilentSourceLosesItsDestinationAfterTwoSeconds) {
+    connect();
+    pass_alive(seconds{3});
+    EXPECT_TRUE(world.qemu.alive);
+    pass(1850 * ms);
+    EXPECT_TRUE(world.qemu.alive);
+    pass(400 * ms);
+    EXPECT_FALSE(world.qemu.alive);
+    EXPECT_TRUE(world.journal.known.tombstone);
+    EXPECT_EQ(world.exit_status, 1);
+}
+
+TEST_F(ReceiveSession, APingThatQuotesAnOldLeaseIsNoSignOfLife) {
+    connect();
+    const auto old = newest();
+    for (int i = 0; i < 25; ++i) { world.say(Ping{old}); pass(100 * ms); }
+    EXPECT_FALSE(world.qemu.alive);
+}
+
+TEST_F(ReceiveSession, ALostConnectionAfterTheWordLeavesTheGuestRunning) {
+    connect();
+    world.say(Word{RequestId{5}, newest()});
+    world.disconnect();
+    pass(seconds{10});
+    EXPECT_EQ(world.qemu.state, RunState::running);
+    EXPECT_TRUE(world.qemu.alive);
+    EXPECT_EQ(world.exit_status, 0);
+}
+
+TEST_F(ReceiveSession, AWaitingQemuThatWasOnlyReadIsLeftAlone) {
+    prepare(false);
+    EXPECT_EQ(stage(), Stage::prepared);
+    world.disconnect();
+    pass(seconds{5});
+    EXPECT_TRUE(world.qemu.alive);
+    EXPECT_EQ(world.exit_status, 0);
+}
+
+TEST_F(ReceiveSession, AWaitingQemuThatWasChangedIsEnded) {
+    connect(false);
+    world.disconnect();
+    pass(seconds{5});
+    EXPECT_FALSE(world.qemu.alive);
+    EXPECT_EQ(world.exit_status, 1);
+}
+
+TEST_F(ReceiveSession, WhatWasPutBackIsLeftAlone) {
+    prepare(false);
+    world.say(ClearAutostart{RequestId{2}});
+    pass(10 * ms);
+    world.say(PutBack{RequestId{3}});
+    pass(10 * ms);
+    world.say(Bye{});
+    pass(seconds{5});
+    EXPECT_TRUE(world.qemu.alive);
+}
+
+TEST_F(ReceiveSession, AnAcceptedGuestIsFinishedByTheNextSession) {
+    connect();
+    world.faults.fsync_max = 50 * ms;
+    world.say(Word{RequestId{5}, newest()});
+    const bool recorded = world.run_until([&] { return world.journal.known.accepted; }, seconds{1});
+    ASSERT_TRUE(recorded);
+    world.kill_session();
+    pass(seconds{5});
+    EXPECT_TRUE(world.qemu.alive);
+    greet();
+    if (world.qemu.state == RunState::paused) {
+        EXPECT_EQ(status().stage, Stage::accepted);
+        world.say(Abort{RequestId{6}, "no"});
+        EXPECT_TRUE(last<Refused>());
+        world.say(Finish{RequestId{7}});
+        pass(50 * ms);
+    }
+    EXPECT_EQ(status().stage, Stage::running);
+    EXPECT_EQ(world.qemu.state, RunState::running);
+}
+
+TEST_F(ReceiveSession, AWordThatCannotBeRecordedEndsTheDestination) {
+    connect();
+    world.faults.fsync_fails = 1;
+    world.say(Word{RequestId{5}, newest()});
+    pass(100 * ms);
+    EXPECT_TRUE(last<Refused>()->dead);
+    EXPECT_FALSE(world.qemu.alive);
+    world.say(Abort{RequestId{6}, "again"});
+    pass(100 * ms);
+    EXPECT_EQ(last<Failed>()->request, RequestId{6});  // Dead, but the tombstone is not durable.
+    world.faults.fsync_fails = 0;
+    world.say(Abort{RequestId{7}, "again"});
+    pass(100 * ms);
+    EXPECT_EQ(last<Aborted>()->request, RequestId{7});
+}
+
+TEST_F(ReceiveSession, AGuardianThatKilledFirstMakesTheWordTooLate) {
+    connect();
+    world.qemu.alive = false;  // Unseen as yet: no notice.
+    world.say(Word{RequestId{5}, newest()});
+    pass(100 * ms);
+    EXPECT_TRUE(last<Refused>());
+    EXPECT_FALSE(last<Running>());
+}
+
+TEST_F(ReceiveSession, ADeathAfterTheWordIsAGuestCrashAndNoRefusal) {
+    connect();
+    world.say(Word{RequestId{5}, newest()});
+    pass(30 * ms);
+    world.die();
+    pass(30 * ms);
+    EXPECT_TRUE(last<Died>()->accepted);
+    world.say(Abort{RequestId{6}, "x"});
+    EXPECT_EQ(last<Refused>()->request, RequestId{6});
+    EXPECT_FALSE(last<Aborted>());
+}
+
+TEST_F(ReceiveSession, AGuestThatSomebodyElseContinuesIsEnded) {
+    connect();
+    world.feed(GuestNotice{DstResumed{}});
+    pass(100 * ms);
+    EXPECT_FALSE(world.qemu.alive);
+}
+
+TEST_F(ReceiveSession, ASilentPeerIsLeftAfterAMinute) {
+    greet();
+    pass(seconds{59});
+    EXPECT_EQ(stage(), Stage::idle);
+    pass(seconds{2});
+    EXPECT_EQ(world.exit_status, 0);
+}
+
+}  // namespace
+}  // namespace segue::receive::test
