@@ -8,7 +8,6 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
-#include <type_traits>
 #include <utility>
 
 #include "receive/clean_text.hpp"

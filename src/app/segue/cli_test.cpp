@@ -164,7 +164,8 @@ TEST(CommandLine, help_fits_a_screen_and_names_every_option) {
         EXPECT_EQ(plain_text(line), line);
     }
     EXPECT_LE(lines, 50);
-    for (const char* name : {"--src-qmp", "--src-guard-qmp", "--to", "--dst-qmp", "--dst-command", "--data-address", "--max-downtime",
+    for (const char* name : {"--src-qmp", "--src-guard-qmp", "--to", "--dst-qmp", "--dst-command",
+                             "--data-address", "--max-downtime",
                              "--max-suspend-time", "--timeout", "--max-bandwidth", "--switchover-bandwidth",
                              "--dry-run", "--no-forecast", "--json", "--verbose"}) {
         EXPECT_NE(migrate_help_text.find(name), std::string_view::npos) << name;
@@ -197,7 +198,7 @@ TEST_P(WrongInput, is_refused_in_one_sentence_with_its_remedy) {
 INSTANTIATE_TEST_SUITE_P(Commands, WrongInput, testing::Values(
     Wrong{"", {"no command is given", "segue migrate", "segue --help"}},
     Wrong{"migrte", {"\"migrte\" is not a command", "did you mean segue migrate?"}},
-    Wrong{"evacuate host1", {"\"evacuate\" is not a command", "migrate, help and version"}},
+    Wrong{"evacuate host1", {"\"evacuate\" is not a command", "migrate, receive, help and version"}},
     Wrong{"--json migrate", {"--json stands before the command"}},
     Wrong{"qmp:/run/a.qmp --dst-qmp /b", {"is not a command", "did you mean segue migrate qmp:/run/a.qmp?"}}));
 

@@ -105,6 +105,13 @@ void ReceiveListener::stop_listening() {
     listener_.reset();
 }
 
+void ReceiveListener::stop_if_closed() {
+    if (!listener_ || !gate_.closed()) return;
+    stop_listening();
+    if (gate_.refused() < receive::strangers_max) return;
+    callbacks_.on_refused("too many strangers came, nobody is let in any more");
+}
+
 // ---- Strangers -------------------------------------------------------------------------------------
 
 /// As many a turn as may wait, so that a flood does not keep the loop.
@@ -116,7 +123,7 @@ void ReceiveListener::accept_some() {
                             SOCK_NONBLOCK | SOCK_CLOEXEC));
         if (!socket) return;
         take(std::move(socket), name_of(address, size));
-        if (gate_.closed()) stop_listening();
+        stop_if_closed();
     }
 }
 
@@ -149,7 +156,7 @@ void ReceiveListener::dismiss(Place stranger, receive::TokenVerdict verdict, con
     Stranger gone = std::move(*stranger);
     strangers_.erase(stranger);
     const bool data = gate_.leave(verdict);
-    if (gate_.closed()) stop_listening();
+    stop_if_closed();
     if (!data) {
         const bool second = verdict == receive::TokenVerdict::right;
         return callbacks_.on_refused(gone.who + " " + (second ? "said the token a second time" : why));

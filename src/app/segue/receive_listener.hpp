@@ -57,6 +57,7 @@ private:
     void read_token(Place stranger);
     void dismiss(Place stranger, receive::TokenVerdict verdict, const std::string& why);
     void stop_listening();
+    void stop_if_closed();
 
     Loop& loop_;
     receive::Listen request_;

@@ -84,9 +84,8 @@ Result<ReceiveProcess> ReceiveProcess::prepare(std::vector<std::string> command,
     for (auto& word : command) argv.push_back(word.data());
     argv.push_back(nullptr);
     std::string path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    std::string home = "HOME=/root";
     std::string language = "LC_ALL=C.UTF-8";
-    const std::array<char*, 4> environment = {path.data(), home.data(), language.data(), nullptr};
+    const std::array<char*, 3> environment = {path.data(), language.data(), nullptr};
 
     process.pid_ = ::fork();
     if (process.pid_ < 0) return os_error("no process for the destination's QEMU");
@@ -116,8 +115,10 @@ void ReceiveProcess::end() {
     ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0U);
     pollfd entry{pidfd_.get(), POLLIN, 0};
     if (::poll(&entry, 1, end_max_ms) > 0) ::waitpid(pid_, nullptr, WNOHANG);
-    ::unlink(log_path_.c_str());
+    forget_log();
 }
+
+void ReceiveProcess::forget_log() const { ::unlink(log_path_.c_str()); }
 
 std::string ReceiveProcess::last_words() const {
     const Fd log(::open(log_path_.c_str(), O_RDONLY | O_CLOEXEC));
@@ -127,7 +128,7 @@ std::string ReceiveProcess::last_words() const {
     const ssize_t count = log ? ::pread(log.get(), bytes.data(), bytes.size(), from) : 0;
     std::string text(bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
     while (text.ends_with('\n')) text.pop_back();
-    return text.empty() ? "it said nothing" : plain_text(text);
+    return plain_text(text);
 }
 
 }  // namespace segue

@@ -28,12 +28,13 @@ public:
 
     void run();
     [[nodiscard]] pid_t pid() const noexcept { return pid_; }
-    [[nodiscard]] int pidfd() const noexcept { return pidfd_.get(); }
+    [[nodiscard]] Fd duplicate_pidfd() const noexcept { return pidfd_.duplicate(); }
     [[nodiscard]] bool dead() const noexcept;
     /// SIGKILL; waits up to a second for its end, and takes its log away.
     void end();
-    /// The end of what it said, on one line.
+    /// The end of what it said, on one line; empty when it said nothing.
     [[nodiscard]] std::string last_words() const;
+    void forget_log() const;
 
 private:
     ReceiveProcess() = default;

@@ -1,6 +1,7 @@
 #include "app/segue/receive_qemu.hpp"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -34,6 +35,11 @@ void raise_priority() {
     if (::sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &lowest) != 0) ::setpriority(PRIO_PROCESS, 0, -20);
 }
 
+bool dead(const Fd& pidfd) {
+    pollfd entry{pidfd.get(), POLLIN, 0};
+    return ::poll(&entry, 1, 0) > 0;
+}
+
 /// Of /proc/self/fdinfo; 0 where the process is dead or out of sight.
 pid_t pid_of(int pidfd) {
     const Fd file(::open(fmt::format("/proc/self/fdinfo/{}", pidfd).c_str(), O_RDONLY | O_CLOEXEC));
@@ -63,6 +69,7 @@ struct ReceiveQemu::Impl {
     Instant start_by;
     Instant ready_at;
     pid_t pid = 0;
+    Fd pidfd;   ///< Of QEMU, once it is known.
     Fd stream;  ///< While it is handed over.
     std::optional<Loop::TimerId> timer;
 
@@ -93,24 +100,28 @@ struct ReceiveQemu::Impl {
         guest.emplace(loop, monitor, std::move(then), [this](const GuestNotice& n) { notice(n); });
     }
 
-    void start_guard(int pidfd, std::function<void(Result<void>)> then) {
+    void start_guard(std::function<void(Result<void>)> then) {
         raise_priority();
-        guard.emplace(loop, guard_program, [this] { callbacks.on_guardian_gone(); });
-        guard->start(pidfd, guard_ready_max, std::move(then));
+        guard.emplace(loop, guard_program, [this] {
+            // It leaves by itself when QEMU ends, whose end is news of its own.
+            if (!dead(pidfd)) callbacks.on_guardian_gone();
+        });
+        guard->start(pidfd.get(), guard_ready_max, std::move(then));
     }
 
     // ---- attaching -----------------------------------------------------------------------------------
 
     void attached(const Result<void>& ready, bool guarded) {
         if (!ready) return answer(ready);
-        const Fd pidfd(guest->duplicate_pidfd());
+        pidfd = Fd(guest->duplicate_pidfd());
         if (pidfd) pid = pid_of(pidfd.get());
         if (!guarded) return answer({});
         if (!pidfd) {
-            return answer(fail(ErrorKind::unsupported, "the destination QEMU's process cannot be seen from here, so "
-                                                       "that nobody could end it: run segue receive beside it, as root"));
+            return answer(fail(ErrorKind::unsupported,
+                               "the destination QEMU's process cannot be seen from here, so that nobody could end "
+                               "it: run segue receive beside it, as root"));
         }
-        start_guard(pidfd.get(), [this](Result<void> r) { answer(std::move(r)); });
+        start_guard([this](Result<void> r) { answer(std::move(r)); });
     }
 
     // ---- starting ------------------------------------------------------------------------------------
@@ -120,6 +131,7 @@ struct ReceiveQemu::Impl {
         process->end();
         if (guard) guard->release();
         process.reset();
+        pidfd.reset();
         guard.reset();
         answer(std::unexpected(std::move(error)));
     }
@@ -146,8 +158,8 @@ struct ReceiveQemu::Impl {
         if (::access(monitor.c_str(), F_OK) != 0) return look_later();
         connect([this](const Result<void>& ready) {
             if (!ready) return look_later();
-            const Fd pidfd(guest->duplicate_pidfd());
-            pid = pidfd ? pid_of(pidfd.get()) : 0;
+            const Fd theirs(guest->duplicate_pidfd());
+            pid = theirs ? pid_of(theirs.get()) : 0;
             if (pid == process->pid()) return answer({});
             give_up({ErrorKind::refused, "the command did not become QEMU itself: leave out what starts QEMU as "
                                          "another process", process->last_words()});
@@ -181,10 +193,18 @@ void ReceiveQemu::start(const std::vector<std::string>& command, const std::stri
     auto process = ReceiveProcess::prepare(command, log_path);
     if (!process) return impl.answer_later(process.error());
     impl.process = std::move(*process);
-    impl.start_guard(impl.process->pidfd(), [&impl](const Result<void>& ready) { impl.guarded(ready); });
+    impl.pidfd = impl.process->duplicate_pidfd();
+    impl.start_guard([&impl](const Result<void>& ready) { impl.guarded(ready); });
 }
 
 pid_t ReceiveQemu::pid() const { return impl_->pid; }
+
+std::string ReceiveQemu::take_last_words() {
+    if (!impl_->process) return {};
+    std::string words = impl_->process->last_words();
+    impl_->process->forget_log();
+    return words;
+}
 
 void ReceiveQemu::submit(const DstCommand& command, Duration timeout, OnAnswer on_answer) {
     impl_->guest->submit(command, timeout, std::move(on_answer));

@@ -36,6 +36,9 @@ public:
     /// 0 before it is ready, or where its process is out of sight.
     [[nodiscard]] pid_t pid() const;
 
+    /// What a QEMU that we started and that is dead said last; empty when it said nothing. Its log is deleted.
+    [[nodiscard]] std::string take_last_words();
+
     /// \pre Ready.
     void submit(const DstCommand& command, Duration timeout, OnAnswer on_answer);
     /// Hands the data connection to it.

@@ -109,11 +109,12 @@ struct ReceiveShell::Impl {
             const receive::SessionEvent next = std::move(events.front());
             events.pop_front();
             const receive::Stage before = session.stage();
-            auto effects = session.step(next, loop.now());
+            const auto effects = session.step(next, loop.now());
+            // Before what the new stage asks for is done.
+            if (session.stage() != before) pass_fault_points(session.stage());
             for (const auto& effect : effects) {
                 std::visit([this](const auto& e) { perform(e); }, effect);
             }
-            if (session.stage() != before) pass_fault_points(session.stage());
         }
         draining = false;
         arm();
@@ -229,6 +230,8 @@ struct ReceiveShell::Impl {
         if (listener) listener->close();
         // A QEMU that should be dead and is not stays the guardian's.
         if (status == 0) qemu.release();
+        const std::string words = status == 0 ? std::string() : qemu.take_last_words();
+        if (!words.empty()) say("its QEMU said: " + words);
         control.drain(drain_max);
         const auto end = [this, status](const Result<void>& closed) {
             if (!on_exit) return;

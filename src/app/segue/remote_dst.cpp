@@ -52,6 +52,7 @@ struct RemoteDst::Impl : std::enable_shared_from_this<RemoteDst::Impl> {
     OnNote on_note;
     bool gone = false;  ///< The RemoteDst is destroyed: nobody is called any more.
     std::optional<Loop::TimerId> timer;
+    int logs_told = 0;
     std::deque<std::function<void()>> news;  ///< Callbacks, in order; bounded by commands and lines read.
     bool telling = false;
 
@@ -60,6 +61,7 @@ struct RemoteDst::Impl : std::enable_shared_from_this<RemoteDst::Impl> {
     std::vector<Waiter> stream_waiters;
     bool stream_there = false;
     bool lost = false;
+    bool usable = false;  ///< `on_ready` was told so: only then is there news.
 
     std::optional<receive::CallId> probe;
     Instant probe_sent;
@@ -81,7 +83,7 @@ struct RemoteDst::Impl : std::enable_shared_from_this<RemoteDst::Impl> {
     void on(const receive::StatusAnswered& effect);
     void on(const receive::Notice& effect);
     void on(const receive::DataAccepted& effect);
-    void on(const receive::PeerLog& effect) { note(effect.text); }
+    void on(const receive::PeerLog& effect);
     void on(const receive::CloseConnection& effect);
 
     void submit(const DstCommand& command, Duration timeout, OnAnswer on_answer);
@@ -218,16 +220,20 @@ void RemoteDst::Impl::on(const receive::Notice& effect) {
         lost = true;
         answer_stream_waiters(std::unexpected(gone_for_good->error));
     }
-    if (on_ready) {
-        if (gone_for_good) refuse("cannot be used: " + to_string(gone_for_good->error), std::string(by_hand));
-        return;
-    }
+    if (gone_for_good) refuse("cannot be used: " + to_string(gone_for_good->error), std::string(by_hand));
+    if (!usable) return;
     tell([this, notice = effect.notice] { on_notice(notice); });
 }
 
 void RemoteDst::Impl::on(const receive::DataAccepted&) {
     stream_there = true;
     answer_stream_waiters(GuestAnswer(Done{}));
+}
+
+/// Bounded: a peer that has gone wrong must not fill the operator's screen.
+void RemoteDst::Impl::on(const receive::PeerLog& effect) {
+    if (logs_told > transport_limits::notes_max) return;
+    note(logs_told++ == transport_limits::notes_max ? "says too much; the rest is left out" : effect.text);
 }
 
 void RemoteDst::Impl::on(const receive::CloseConnection& effect) {
@@ -249,6 +255,7 @@ void RemoteDst::Impl::measure() {
 
 void RemoteDst::Impl::ready(Ready how) {
     if (!on_ready) return;
+    usable = how.has_value();
     tell([callee = std::exchange(on_ready, nullptr), how = std::move(how)] { callee(how); });
 }
 

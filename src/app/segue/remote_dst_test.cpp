@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "app/segue/transport.hpp"
 #include "receive/codec.hpp"
 
 namespace segue {
@@ -16,7 +17,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr RequestId same_id{777};  ///< Replaced by the id of the request that is answered.
-const std::string token(32, 'e');
+const std::string data_token(32, 'e');
 
 /// Shell words that say `message`.
 std::string say(const receive::Message& message) {
@@ -47,10 +48,10 @@ receive::StatusReply status(receive::Stage stage, RunState state = RunState::oth
 
 /// A destination that greets, answers `status` and does `cases` besides: lines "*pattern*) commands ;;".
 DstHost peer(const std::string& cases, const std::string& at_start = {}) {
-    const std::string script = "read -r line; case $line in *'\"move\":\"" + std::string(32, 'a') +
-                               "\"'*) ;; *) exit 9 ;; esac; " + say(greeting()) + at_start +
-                               "while read -r line; do id=${line#*\\\"request\\\":}; id=${id%%[!0-9]*}; "
-                               "case $line in " + cases + " *'\"status\"'*) " + say(status(receive::Stage::idle)) + ";; esac; done";
+    const std::string check = "read -r line; case $line in *'" + std::string(32, 'a') + "'*) ;; *) exit 9 ;; esac; ";
+    const std::string next = R"(while read -r line; do id=${line#*\"request\":}; id=${id%%[!0-9]*}; case $line in )";
+    const std::string script = check + say(greeting()) + at_start + next + cases + " *'\"status\"'*) " +
+                               say(status(receive::Stage::idle)) + ";; esac; done";
     return {"cmd:peer", {"sh", "-c", script}, false, "peer"};
 }
 
@@ -73,7 +74,7 @@ struct RemoteDstTest : testing::Test {
         receive::ClientPlan plan;
         plan.hello = our_hello("0.1.0", receive::MoveId{std::string(32, 'a')});
         plan.prepare.monitor = "/run/b.qmp";
-        plan.token = {token};
+        plan.token = {data_token};
         dst = std::make_unique<RemoteDst>(
             loop, host, std::move(plan),
             [this](RemoteDst::Ready how) {
@@ -112,10 +113,10 @@ struct RemoteDstTest : testing::Test {
         EXPECT_NE(ready->error().what.find(what), std::string::npos) << ready->error().what;
         EXPECT_EQ(ready->error().what.find("--to "), 0U) << ready->error().what;
         EXPECT_NE(ready->error().remedy.find(remedy), std::string::npos) << ready->error().remedy;
-        EXPECT_TRUE(notices.empty()) << "a notice before it was ready";
         // Whatever is asked of it is answered all the same.
         EXPECT_EQ(ask(DstInspect{}).error().kind, ErrorKind::unavailable);
         EXPECT_EQ(ask(DstAwaitStream{}).error().kind, ErrorKind::unavailable);
+        EXPECT_TRUE(notices.empty()) << "news of what never was ready";
     }
     Result<GuestAnswer> ask(const DstCommand& wanted, Duration timeout = seconds{5}) {
         std::optional<Result<GuestAnswer>> answer;
@@ -213,7 +214,7 @@ TEST_F(RemoteDstTest, brings_facts_settings_and_the_data_address) {
     EXPECT_TRUE(ask(DstAwaitStream{}));
     EXPECT_TRUE(ask(DstAwaitStream{})) << "known by now";
     ASSERT_EQ(notes.size(), 1U);
-    EXPECT_NE(notes[0].find(token), std::string::npos) << notes[0];
+    EXPECT_NE(notes[0].find(data_token), std::string::npos) << notes[0];
 }
 
 TEST_F(RemoteDstTest, a_data_connection_that_does_not_come_is_said_in_time) {
@@ -239,6 +240,14 @@ TEST_F(RemoteDstTest, relays_what_the_other_side_logs_and_refuses) {
     EXPECT_EQ(answer.error().kind, ErrorKind::conflict);
     EXPECT_EQ(answer.error().message, "not now");
     EXPECT_EQ(notes, std::vector<std::string>{"peer: a stranger was refused"});
+}
+
+TEST_F(RemoteDstTest, a_peer_that_logs_without_end_is_cut_short) {
+    const std::string flood = "i=0; while [ $i != 300 ]; do i=$((i+1)); " + say(receive::LogLine{"again"}) + "done; ";
+    start_and_greet(peer(when("settings", flood + say(receive::Did{same_id}))));
+    ASSERT_TRUE(ask(DstPrepare{}));
+    ASSERT_EQ(notes.size(), static_cast<std::size_t>(transport_limits::notes_max) + 1);
+    EXPECT_EQ(notes.back(), "peer: says too much; the rest is left out");
 }
 
 // ---- The word --------------------------------------------------------------------------------------

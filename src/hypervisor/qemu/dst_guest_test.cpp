@@ -1,6 +1,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
+
+#include <array>
 
 #include "hypervisor/qemu/real_qemu_test.hpp"
 #include "io/fd.hpp"
@@ -39,6 +42,25 @@ TEST_P(DstGuestTest, picks_a_port_and_listens_once) {
     ASSERT_FALSE(again);
     EXPECT_EQ(again.error().kind, ErrorKind::refused);
     EXPECT_FALSE(again.error().source.empty());
+}
+
+TEST_P(DstGuestTest, takes_a_connection_and_closes_it_with_its_own_end) {
+    const auto qemu = destination();
+    AskedDst dst(loop, qemu->monitor());
+    dst.must<Done>(DstClearAutostart{});
+    dst.must<Done>(DstPrepare{});
+    std::array<int, 2> pair{};
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()), 0);
+    const Fd source(pair[0]);
+    {
+        const Fd given(pair[1]);
+        dst.guest->set_stream(given.get());
+        dst.must<DataAddress>(DstListen{});
+    }
+    EXPECT_EQ(dst.must<RunState>(DstReadRunState{}), RunState::inmigrate);
+    dst.must<Done>(DstKill{});
+    char byte = 0;
+    EXPECT_EQ(::recv(source.get(), &byte, 1, 0), 0);
 }
 
 TEST_P(DstGuestTest, refuses_an_address_that_is_not_its_own) {
