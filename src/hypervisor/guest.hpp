@@ -34,7 +34,16 @@ enum class RunState {
 
 /// Status words of one migration, as QEMU's MigrationStatus.
 enum class MigrationStatus {
-    none, setup, active, pre_switchover, device, completed, failed, cancelling, cancelled, other,
+    none,
+    setup,
+    active,
+    pre_switchover,
+    device,
+    completed,
+    failed,
+    cancelling,
+    cancelled,
+    other,
 };
 
 [[nodiscard]] constexpr bool ended_without_move(MigrationStatus s) {
@@ -57,25 +66,25 @@ struct Device {
 
 /// What one side is and can do. Asked, never guessed from the version.
 struct GuestFacts {
-    std::string version;         ///< "10.0.13"; shown only.
-    std::string name;            ///< -name, or empty.
+    std::string version;  ///< "10.0.13"; shown only.
+    std::string name;     ///< -name, or empty.
     std::string uuid;
     RunState run_state = RunState::other;
     std::string run_state_word;  ///< Verbatim.
     MigrationStatus migration = MigrationStatus::none;
-    std::string machine_type;    ///< Resolved, for example pc-i440fx-7.2.
+    std::string machine_type;  ///< Resolved, for example pc-i440fx-7.2.
     std::string cpu_type;
-    std::string cpu_features;    ///< All CPUID words in order; opaque, for comparison.
+    std::string cpu_features;  ///< All CPUID words in order; opaque, for comparison.
     int vcpus = 0;
     Bytes memory;
     std::vector<Device> devices;  ///< Sorted.
     std::vector<Image> images;
-    std::vector<std::string> blockers;             ///< The hypervisor's own words.
-    std::vector<std::string> missing_features;     ///< Capabilities that Segue needs and are not there.
-    bool native_switchover_bandwidth = false;      ///< avail-switchover-bandwidth exists (8.2+).
+    std::vector<std::string> blockers;          ///< The hypervisor's own words.
+    std::vector<std::string> missing_features;  ///< Capabilities that Segue needs and are not there.
+    bool native_switchover_bandwidth = false;   ///< avail-switchover-bandwidth exists (8.2+).
     bool out_of_band = false;
-    bool hardware_accelerated = false;             ///< KVM; page sampling only, where false.
-    int pid = 0;                                   ///< 0 where it cannot be seen.
+    bool hardware_accelerated = false;  ///< KVM; page sampling only, where false.
+    int pid = 0;                        ///< 0 where it cannot be seen.
     /// Opaque lines that restore this side's capabilities and parameters; for the guardian.
     std::string put_back_script;
 };
@@ -92,29 +101,38 @@ struct SrcProgress {
 
 // ---- commands to the source -----------------------------------------------------------------------
 
-struct SrcInspect {};                            ///< GuestFacts. Changes nothing.
+struct SrcInspect {};  ///< GuestFacts. Changes nothing.
 /// ByteRate: distinct bytes dirtied per second over `interval` (calc-dirty-rate page-sampling).
-struct SrcSampleDirtying { Duration interval; Bytes memory; };
+struct SrcSampleDirtying {
+    Duration interval;
+    Bytes memory;
+};
 /// Capabilities and parameters for a move that will not stop the guest before it is allowed to.
-struct SrcPrepare { std::optional<ByteRate> cap; };
-struct SrcTakeStream {};                         ///< Hands it the connected stream.
-struct SrcStart {};                              ///< "Under way", not "done".
-struct SrcReadProgress {};                       ///< SrcProgress.
+struct SrcPrepare {
+    std::optional<ByteRate> cap;
+};
+struct SrcTakeStream {};    ///< Hands it the connected stream.
+struct SrcStart {};         ///< "Under way", not "done".
+struct SrcReadProgress {};  ///< SrcProgress.
 /// Go: stop by yourself as soon as at most `budget` is pending. `bandwidth` is what the blackout may use;
 /// `cap` bounds the hypervisor's own estimate where it has no native switchover bandwidth.
-struct SrcAllowSwitchover { Bytes budget; ByteRate bandwidth; ByteRate cap; };
-struct SrcContinue {};                           ///< From pre-switchover on. Its answer may come late.
-struct SrcCancel {};                             ///< Works until pre-switchover; a no-op once it ended.
-struct SrcYank {};                               ///< Out of band; works while nothing else is answered.
-struct SrcRun {};                                ///< cont. Only when the word can never be sent.
-struct SrcReadRunState {};                       ///< RunState.
-struct SrcAwaitForgotten {};                     ///< Done once the ended migration is cleaned up.
-struct SrcPutBack {};                            ///< Capabilities and parameters as they were found.
-struct SrcAnnounce {};                           ///< Tell the switches that the guest is (still) here.
+struct SrcAllowSwitchover {
+    Bytes budget;
+    ByteRate bandwidth;
+    ByteRate cap;
+};
+struct SrcContinue {};        ///< From pre-switchover on. Its answer may come late.
+struct SrcCancel {};          ///< Works until pre-switchover; a no-op once it ended.
+struct SrcYank {};            ///< Out of band; works while nothing else is answered.
+struct SrcRun {};             ///< cont. Only when the word can never be sent.
+struct SrcReadRunState {};    ///< RunState.
+struct SrcAwaitForgotten {};  ///< Done once the ended migration is cleaned up.
+struct SrcPutBack {};         ///< Capabilities and parameters as they were found.
+struct SrcAnnounce {};        ///< Tell the switches that the guest is (still) here.
 
-using SrcCommand = std::variant<SrcInspect, SrcSampleDirtying, SrcPrepare, SrcTakeStream, SrcStart,
-                                SrcReadProgress, SrcAllowSwitchover, SrcContinue, SrcCancel, SrcYank, SrcRun,
-                                SrcReadRunState, SrcAwaitForgotten, SrcPutBack, SrcAnnounce>;
+using SrcCommand = std::variant<SrcInspect, SrcSampleDirtying, SrcPrepare, SrcTakeStream, SrcStart, SrcReadProgress,
+                                SrcAllowSwitchover, SrcContinue, SrcCancel, SrcYank, SrcRun, SrcReadRunState,
+                                SrcAwaitForgotten, SrcPutBack, SrcAnnounce>;
 
 // ---- commands to the destination ------------------------------------------------------------------
 
@@ -126,16 +144,18 @@ struct DataAddress {
 struct DstInspect {};         ///< GuestFacts. Changes nothing.
 struct DstClearAutostart {};  ///< stop: it must never run before the word.
 struct DstPrepare {};         ///< Capabilities.
-struct DstListen { DataAddress address; };  ///< DataAddress with the real port. Once in a QEMU's life.
+struct DstListen {
+    DataAddress address;
+};  ///< DataAddress with the real port. Once in a QEMU's life.
 /// Done once the destination's QEMU has the data connection. Where QEMU listens itself, at once.
 struct DstAwaitStream {};
-struct DstRun {};             ///< The hand-over word.
-struct DstReadRunState {};    ///< RunState.
-struct DstKill {};            ///< Done when its process is seen dead.
+struct DstRun {};           ///< The hand-over word.
+struct DstReadRunState {};  ///< RunState.
+struct DstKill {};          ///< Done when its process is seen dead.
 struct DstPutBack {};
 
-using DstCommand = std::variant<DstInspect, DstClearAutostart, DstPrepare, DstListen, DstAwaitStream, DstRun, DstReadRunState,
-                                DstKill, DstPutBack>;
+using DstCommand = std::variant<DstInspect, DstClearAutostart, DstPrepare, DstListen, DstAwaitStream, DstRun,
+                                DstReadRunState, DstKill, DstPutBack>;
 
 struct Done {};
 using GuestAnswer = std::variant<Done, GuestFacts, SrcProgress, RunState, ByteRate, DataAddress>;
@@ -143,17 +163,25 @@ using GuestAnswer = std::variant<Done, GuestFacts, SrcProgress, RunState, ByteRa
 // ---- notices --------------------------------------------------------------------------------------
 // Unasked news. Instants of arrival come with the event that carries the notice.
 
-struct SrcStatusChanged { MigrationStatus status = MigrationStatus::other; };
-struct SrcPassBegan { std::int64_t pass = 0; };
-struct SrcStopped {};   ///< STOP: its vCPUs stand.
-struct SrcResumed {};   ///< RESUME: they run.
-struct SrcLost { Error error; };  ///< Monitor gone. The process may live.
-struct SrcDied {};      ///< Process gone: a guest crash unless the destination owns the guest.
+struct SrcStatusChanged {
+    MigrationStatus status = MigrationStatus::other;
+};
+struct SrcPassBegan {
+    std::int64_t pass = 0;
+};
+struct SrcStopped {};  ///< STOP: its vCPUs stand.
+struct SrcResumed {};  ///< RESUME: they run.
+struct SrcLost {
+    Error error;
+};                  ///< Monitor gone. The process may live.
+struct SrcDied {};  ///< Process gone: a guest crash unless the destination owns the guest.
 struct DstResumed {};
-struct DstLost { Error error; };
+struct DstLost {
+    Error error;
+};
 struct DstDied {};
 
-using GuestNotice = std::variant<SrcStatusChanged, SrcPassBegan, SrcStopped, SrcResumed, SrcLost, SrcDied,
-                                 DstResumed, DstLost, DstDied>;
+using GuestNotice = std::variant<SrcStatusChanged, SrcPassBegan, SrcStopped, SrcResumed, SrcLost, SrcDied, DstResumed,
+                                 DstLost, DstDied>;
 
 }  // namespace segue

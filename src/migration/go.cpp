@@ -20,6 +20,8 @@ constexpr Duration sync_to_stop = std::chrono::milliseconds{2};
 constexpr Duration answers_remembered = std::chrono::seconds{1};
 /// Pausing the vCPUs and being told of it.
 constexpr Duration pause_margin = std::chrono::milliseconds{5};
+/// The smallest budget told, as time at the cap.
+constexpr Duration least_budget = std::chrono::milliseconds{2};
 constexpr Duration flush_every = std::chrono::seconds{1};
 /// A disk that cannot be flushed within the charge in so many tries will not be at the stop either.
 constexpr int flushes_before_go_max = 5;
@@ -134,8 +136,10 @@ void Migration::send_allowance() {
     if (!stopping_allowed_) note({.stage = guard::Stage::switching});
     stopping_allowed_ = true;
     allow_in_flight_ = true;
-    allowed_budget_ = budget_;
-    submit(SrcCommand{SrcAllowSwitchover{budget_, now_at, cap}}, change_max, &Migration::on_allowed);
+    // A budget of nothing (QEMU answers too late just now) means "not now", as before go; told as it is, an
+    // emulated threshold that small would take the bandwidth down with it.
+    allowed_budget_ = std::max(budget_, cap * least_budget);
+    submit(SrcCommand{SrcAllowSwitchover{allowed_budget_, now_at, cap}}, change_max, &Migration::on_allowed);
 }
 
 void Migration::on_allowed(const Result<AnswerValue>& answer) {

@@ -182,11 +182,13 @@ void Session::on_facts(const Result<GuestAnswer>& answer) {
 // ---- Settings --------------------------------------------------------------------------------------
 
 void Session::order(RequestId request, DstCommand command) {
-    if (stage_ != Stage::prepared || order_ || listen_) {
+    // Once the guest runs here, only its settings may still be put back.
+    const bool after_the_move = stage_ == Stage::running && std::holds_alternative<DstPutBack>(command);
+    if ((stage_ != Stage::prepared && !after_the_move) || order_ || listen_) {
         return fail_request(request, ErrorKind::conflict,
                             fmt::format("not in stage {}, or not two at once", to_string(stage_)));
     }
-    if (guardian_gone_) {
+    if (guardian_gone_ && !after_the_move) {
         return fail_request(request, ErrorKind::refused, "the guardian beside the destination ended");
     }
     order_ = request;

@@ -22,7 +22,7 @@ VERDICT, STAGE, PASS, RAN_AT, BUDGET, SOURCE_RUNS, STOOD = 8, 12, 16, 24, 32, 40
 PUT_BACK_LENGTH, PUT_BACK = 48, 52
 GUARD_STATE = 52 + 16 * 1024
 REASON, OWN, LATENESS, ROUND_TRIP, RESUMED = (GUARD_STATE + n for n in (4, 8, 12, 20, 28))
-BOARD_BYTES = GUARD_STATE + 36
+BOARD_BYTES = GUARD_STATE + 44
 STAGES = {'idle': 0, 'copying': 1, 'switching': 2, 'held': 3, 'continued': 4, 'loaded': 5, 'undoing': 6,
           'over': 7}
 BOARD_STATES = {'watching': 1, 'rolled_back': 3, 'needs_help': 4, 'failed': 5}

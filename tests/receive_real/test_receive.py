@@ -173,6 +173,8 @@ class ReceiveTest(unittest.TestCase):
         with open(f'/proc/{pid}/environ') as f:
             self.assertNotIn('SEGUE', f.read())
         self.assertEqual(os.getsid(pid), pid)
+        opened = [os.readlink(f'/proc/{pid}/fd/{fd}') for fd in os.listdir(f'/proc/{pid}/fd')]
+        self.assertFalse([name for name in opened if 'journal' in name or 'board' in name], opened)
         peer.say('bye')
         self.assertEqual(peer.wait_end(), 0)
         with segue_lab.Qmp(f'{base}.qmp') as qmp:
@@ -194,6 +196,17 @@ class ReceiveTest(unittest.TestCase):
         self.assertIn('no monitor', error['message'])
         self.assertEqual(peer.status()['qemu_alive'], False)
         self.assertEqual(peer.ask('abort', 'aborted', reason='enough')['type'], 'aborted')
+
+    def test_without_a_journal_nothing_begins(self):
+        peer = self.peer(env={'SEGUE_STATE': '/proc/none'})
+        self.assertEqual(peer.wait_end(), 2)
+        peer.wait_log('/proc/none')
+
+    def test_a_source_of_another_time_is_told_so(self):
+        peer = self.peer()
+        peer.say('hello', versions_min=7, versions_max=9, segue='7', host='a', features=[], move=peer.move)
+        self.assertIn('update the older one', peer.wait('error')['message'])
+        self.assertEqual(peer.wait_end(), 0)
 
     def test_a_look_changes_nothing(self):
         dst, peer = self.destination(), self.peer()
@@ -332,6 +345,37 @@ class ReceiveTest(unittest.TestCase):
         again.ask('finish', 'running')
         self.assertEqual(dst.qmp('query-status')['status'], 'running')
         self.assertTrue(dst.verify().ok)
+
+    def kill_with_guardian(self, peer):
+        guardian, = guardians()
+        os.kill(guardian, signal.SIGSTOP)
+        peer.process.kill()
+        peer.process.wait()
+        os.kill(guardian, signal.SIGKILL)
+
+    def test_receive_and_its_guardian_are_killed(self):
+        dst = self.destination()
+        peer = self.waiting(dst)
+        self.kill_with_guardian(peer)
+        again = self.reopened(peer)
+        reply = again.status()
+        self.assertEqual((reply['stage'], reply['qemu_alive']), ('orphan', True))
+        self.assertTrue(dst.running())
+        again.ask('abort', 'aborted', reason='test')
+        self.dies_within(dst, 0.5)
+
+    def test_receive_and_its_guardian_are_killed_with_a_qemu_just_started(self):
+        """Its pid is in no journal yet: it is found by its monitor and its age."""
+        peer = self.peer()
+        command, _ = self.command()
+        peer.greet()
+        pid = peer.prepare(command=command)['facts']['pid']
+        self.stack.callback(segue_lab.end_process, pid, segue_lab.start_time(pid))
+        self.kill_with_guardian(peer)
+        again = self.reopened(peer)
+        self.assertEqual(again.status()['stage'], 'orphan')
+        again.ask('abort', 'aborted', reason='test')
+        self.assertIsNone(segue_lab.start_time(pid))
 
     def test_receive_stands_still(self):
         dst = self.destination()

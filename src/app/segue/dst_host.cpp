@@ -183,7 +183,7 @@ Result<DstHost> parse_dst_host(std::string_view text) {
         if (words.front().starts_with("-")) {
             return wrong(fmt::format("--to \"{}\": the command begins with a dash: name a program", shown));
         }
-        host.name = words.front();
+        host.name = "destination";
         host.command = std::move(words);
         return host;
     }

@@ -16,7 +16,7 @@ struct DstHost {
     std::string as_written;            ///< "ssh://root@host2"; for messages.
     std::vector<std::string> command;  ///< Program and arguments; its standard streams carry control.
     bool ssh = false;
-    std::string name;  ///< What people call it: ssh's host, or the first word of the command.
+    std::string name;  ///< Before what it says: ssh's host, or "destination".
 };
 
 /// "cmd:WORDS" or "ssh://[USER@]HOST[:PORT]".

@@ -47,7 +47,7 @@ TEST(DstHost, takes_a_command) {
     const DstHost host = host_of("cmd:lab/in b segue receive --stdio");
     EXPECT_EQ(host.command, (Words{"lab/in", "b", "segue", "receive", "--stdio"}));
     EXPECT_EQ(host.as_written, "cmd:lab/in b segue receive --stdio");
-    EXPECT_EQ(host.name, "lab/in");
+    EXPECT_EQ(host.name, "destination");
     EXPECT_FALSE(host.ssh);
 }
 

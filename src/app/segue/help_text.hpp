@@ -31,6 +31,7 @@ From where to where
   --dst-qmp PATH          QMP socket of the QEMU that waits with -incoming defer
                           on that host; without --to, on this one
   --dst-command WORDS     or how segue receive starts it there; also as JSON
+                          (with -qmp unix:PATH,server=on,wait=off)
   --data-address HOST[:PORT]
                           the destination's address for the guest's memory;
                           IPv6 as [ADDRESS]:PORT; without PORT, any free one;
