@@ -184,7 +184,7 @@ void Session::on_facts(const Result<GuestAnswer>& answer) {
 void Session::order(RequestId request, DstCommand command) {
     // Once the guest runs here, only its settings may still be put back.
     const bool after_the_move = stage_ == Stage::running && std::holds_alternative<DstPutBack>(command);
-    if ((stage_ != Stage::prepared && !after_the_move) || order_ || listen_) {
+    if (((stage_ != Stage::prepared || listen_) && !after_the_move) || order_) {
         return fail_request(request, ErrorKind::conflict,
                             fmt::format("not in stage {}, or not two at once", to_string(stage_)));
     }

@@ -268,7 +268,7 @@ int Guardian::end_before_start() noexcept {
     line << "segue-guard: Segue died before the migration began; the guest was never stopped and runs on "
             "the source";
     if (!done) line << "; " << rescue_.trouble();
-    line << ". Run `segue recover` to close the job.\n";
+    line << ". The move can be tried again.\n";
     tell(line);
     return done ? 0 : 1;
 }
@@ -281,7 +281,7 @@ int Guardian::end_alone() noexcept {
              << rescue_.trouble()
              << ". It is continued nowhere; the destination was "
              << (rescue_.dst_killed() ? "killed" : "left as it is")
-             << ". Look at the source QEMU, then run `segue recover`.\n";
+             << ". Look at the source QEMU (query-status) and continue it there.\n";
         tell(line);
         return 1;
     }
@@ -295,7 +295,7 @@ int Guardian::end_alone() noexcept {
     if (rescue_.guest_stood()) line << ", " << stood << " ms after it was last seen running";
     if (rescue_.dst_killed()) line << "; the destination was killed";
     if (!clean) line << "; " << rescue_.trouble();
-    line << ". Run `segue recover` to close the job.\n";
+    line << ". Start the destination's QEMU afresh before trying again.\n";
     tell(line);
     return clean ? 0 : 1;
 }
