@@ -138,6 +138,7 @@ class Fault:
     FAULTS = ('collapse', 'black hole', 'destination stopped', 'return path lost')
 
     def __init__(self, lab, kind, dst_pid):
+        assert kind in self.FAULTS, kind
         self.kind, self.lab, self.dst_pid, self.fired_ns = kind, lab, dst_pid, None
         self._tc = []
         if kind == 'collapse':
