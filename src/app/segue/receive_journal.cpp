@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <array>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
@@ -34,6 +35,9 @@ namespace json = boost::json;
 
 constexpr int older_session_stop_ms = 3000;
 constexpr int older_session_kill_ms = 1000;
+constexpr int listener_tries_max = 100;
+constexpr int listener_retry_ms = 5;
+constexpr pid_t listener_unknown = -1;
 /// What the guardian of a session that has died needs to end its QEMU.
 constexpr Duration guardian_kill_max = std::chrono::milliseconds{300};
 constexpr Duration look_again = std::chrono::milliseconds{5};
@@ -78,6 +82,8 @@ Instant started_at(std::uint64_t ticks) {
 /// listens where this move's monitor is, and is younger than the record.
 bool started_for(const MoveRecord& record, const std::string& monitor) {
     const pid_t pid = listener_on(monitor);
+    // Somebody is there: better an orphan that must be ended than a guest that is taken for dead.
+    if (pid == listener_unknown) return true;
     if (pid <= 0 || record.steps.front().at.boot_id != boot_id_of_this_host()) return false;
     const std::uint64_t ticks = start_ticks_of(pid);
     constexpr Duration tick = std::chrono::milliseconds{10};
@@ -145,7 +151,13 @@ pid_t listener_on(const std::string& path) {
     const Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     address.sun_family = AF_UNIX;
     path.copy(address.sun_path, path.size());
-    if (!socket || ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return 0;
+    if (!socket) return 0;
+    // A monitor whose holder has just died may not have room in its queue for a moment.
+    for (int tries = 0; ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0; ++tries) {
+        if (errno != EAGAIN) return 0;
+        if (tries == listener_tries_max) return listener_unknown;
+        ::poll(nullptr, 0, listener_retry_ms);
+    }
     ucred peer{};
     socklen_t size = sizeof peer;
     return ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
