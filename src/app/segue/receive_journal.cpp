@@ -153,7 +153,8 @@ pid_t listener_on(const std::string& path) {
     path.copy(address.sun_path, path.size());
     if (!socket) return 0;
     // A monitor whose holder has just died may not have room in its queue for a moment.
-    for (int tries = 0; ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0; ++tries) {
+    const auto* where = reinterpret_cast<const sockaddr*>(&address);
+    for (int tries = 0; ::connect(socket.get(), where, sizeof address) != 0; ++tries) {
         if (errno != EAGAIN) return 0;
         if (tries == listener_tries_max) return listener_unknown;
         ::poll(nullptr, 0, listener_retry_ms);
