@@ -100,7 +100,7 @@ using AskedDst = Asked<DstGuest, DstCommand, GuestNotice>;
 struct QemuTest : testing::TestWithParam<std::string> {
     void SetUp() override {
         program = qemu_program(GetParam());
-        if (program.empty()) GTEST_SKIP() << "QEMU " << GetParam() << " is not installed (lab/qemu install 10)";
+        if (program.empty()) FAIL() << "QEMU " << GetParam() << " is not installed (lab/qemu install 10)";
     }
     std::unique_ptr<RealQemu> source(std::vector<std::string> more = {}) const {
         return start(std::move(more), {});
