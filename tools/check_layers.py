@@ -25,7 +25,7 @@ ARROWS = {
     "hypervisor/sim": ["hypervisor", "channel", "guard", "model"],
     "channel": ["units"],
     "channel/tcp": ["channel", "io"],
-    "migration": ["policy", "hypervisor", "channel", "guard"],
+    "migration": ["policy", "hypervisor", "channel", "guard", "store"],
     "receive": ["hypervisor", "units", "base"],
     "store": ["model"],
     "store/file": ["store", "io"],

@@ -99,7 +99,8 @@ std::string line_of(const json::object& object) {
 }
 
 json::object begin(std::string_view type, const JsonContext& context) {
-    return {{"type", type}, {"schema", json_schema_version}, {"job", nullptr}, {"vm", text_or_null(context.vm)}};
+    const json::value job = context.job ? json::value(*context.job) : json::value(nullptr);
+    return {{"type", type}, {"schema", json_schema_version}, {"job", job}, {"vm", text_or_null(context.vm)}};
 }
 
 json::object bounds_object(const Bounds& bounds) {

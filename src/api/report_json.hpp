@@ -24,6 +24,7 @@ struct JsonContext {
     std::string vm;  ///< Empty where the command line did not get that far: null.
     Bounds bounds;
     bool dry_run = false;
+    std::optional<std::int64_t> job = {};  ///< Its number in the journal; a dry run has none.
 };
 
 /// One line, without its newline.

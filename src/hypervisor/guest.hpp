@@ -127,12 +127,18 @@ struct SrcYank {};            ///< Out of band; works while nothing else is answ
 struct SrcRun {};             ///< cont. Only when the word can never be sent.
 struct SrcReadRunState {};    ///< RunState.
 struct SrcAwaitForgotten {};  ///< Done once the ended migration is cleaned up.
-struct SrcPutBack {};         ///< Capabilities and parameters as they were found.
-struct SrcAnnounce {};        ///< Tell the switches that the guest is (still) here.
+/// Capabilities and parameters as this connection found them; or, found by an earlier one, by its
+/// GuestFacts::put_back_script.
+struct SrcPutBack {
+    std::string script = {};
+};
+struct SrcAnnounce {};  ///< Tell the switches that the guest is (still) here.
+/// Only once the guest runs elsewhere. Done when its process is seen gone; one that does not quit is killed.
+struct SrcEnd {};
 
 using SrcCommand = std::variant<SrcInspect, SrcSampleDirtying, SrcPrepare, SrcTakeStream, SrcStart, SrcReadProgress,
                                 SrcAllowSwitchover, SrcContinue, SrcCancel, SrcYank, SrcRun, SrcReadRunState,
-                                SrcAwaitForgotten, SrcPutBack, SrcAnnounce>;
+                                SrcAwaitForgotten, SrcPutBack, SrcAnnounce, SrcEnd>;
 
 // ---- commands to the destination ------------------------------------------------------------------
 
@@ -153,12 +159,22 @@ struct DstRun {};           ///< The hand-over word.
 struct DstReadRunState {};  ///< RunState.
 struct DstKill {};          ///< Done when its process is seen dead.
 struct DstPutBack {};
+struct DstReadTruth {};  ///< DstTruth. For recovery; changes nothing.
 
 using DstCommand = std::variant<DstInspect, DstClearAutostart, DstPrepare, DstListen, DstAwaitStream, DstRun,
-                                DstReadRunState, DstKill, DstPutBack>;
+                                DstReadRunState, DstKill, DstPutBack, DstReadTruth>;
+
+/// What a destination knows of the word. Where no `segue receive` stands between, only QEMU was asked.
+struct DstTruth {
+    bool undecided = false;  ///< A word or an abort is being decided just now: ask again.
+    bool accepted = false;   ///< A word was accepted, durably. The guest is there, whether it runs or not.
+    bool barred = false;     ///< Durably: no word will be accepted any more.
+    bool alive = false;      ///< Its QEMU.
+    RunState run_state = RunState::other;  ///< If alive.
+};
 
 struct Done {};
-using GuestAnswer = std::variant<Done, GuestFacts, SrcProgress, RunState, ByteRate, DataAddress>;
+using GuestAnswer = std::variant<Done, GuestFacts, SrcProgress, RunState, ByteRate, DataAddress, DstTruth>;
 
 // ---- notices --------------------------------------------------------------------------------------
 // Unasked news. Instants of arrival come with the event that carries the notice.

@@ -18,6 +18,7 @@
 #include "hypervisor/guest.hpp"
 #include "migration/request.hpp"
 #include "model/round_forecast.hpp"
+#include "store/journal.hpp"
 
 namespace segue {
 
@@ -32,14 +33,24 @@ struct Flushed {
     Duration took{0};
 };
 
-using Command = std::variant<SrcCommand, DstCommand, StreamCommand, GuardCommand, FlushImages>;
-using AnswerValue = std::variant<GuestAnswer, StreamSample, GuardAnswer, Flushed>;
+/// A step for the journal of this host (docs/journal-format.md), on a thread of its own. A durable one is
+/// answered with `Journaled` once it is on the disk; another has no answer. Steps are written in the order in
+/// which they were asked for. An error means: it may be there or not.
+struct JournalStep {
+    StepKind step{};
+    Durability durability = Durability::soon;
+    JournalDetail detail = {};
+};
+struct Journaled {};
+
+using Command = std::variant<SrcCommand, DstCommand, StreamCommand, GuardCommand, FlushImages, JournalStep>;
+using AnswerValue = std::variant<GuestAnswer, StreamSample, GuardAnswer, Flushed, Journaled>;
 
 /// The `T` in an answer, or null when it holds something else or an error.
 template <class T>
 [[nodiscard]] const T* answer_as(const Result<AnswerValue>& answer) {
     if (!answer) return nullptr;
-    if constexpr (std::is_same_v<T, StreamSample> || std::is_same_v<T, Flushed>) {
+    if constexpr (std::is_same_v<T, StreamSample> || std::is_same_v<T, Flushed> || std::is_same_v<T, Journaled>) {
         return std::get_if<T>(&*answer);
     } else if constexpr (std::is_same_v<T, GuardReady> || std::is_same_v<T, GuardClaim>) {
         const auto* guard = std::get_if<GuardAnswer>(&*answer);

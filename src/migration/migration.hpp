@@ -61,6 +61,9 @@ private:
     void submit(Command command, Duration timeout, OnAnswer handler);
     void tell(Command command);  ///< A command that has no answer.
     void note(GuardNote note) { tell(GuardCommand{std::move(note)}); }
+    void journal(StepKind step, JournalDetail detail = {}) {
+        tell(JournalStep{step, Durability::soon, std::move(detail)});
+    }
     void report(Report report) { effects_.emplace_back(std::move(report)); }
     void enter(MigrationStage stage);
     void decided(std::string what, std::string because);
@@ -85,10 +88,13 @@ private:
     void start_guard();
     void on_guard_ready(const Result<AnswerValue>& answer);
     void prepare();
+    void on_preparing_journaled(const Result<AnswerValue>& answer);
     void next_prepare_step();
     void on_prepared(const Result<AnswerValue>& answer);
 
     // ---- pre-copy (copying.cpp) and go (go.cpp)
+    void journal_migrate();
+    void on_migrate_journaled(const Result<AnswerValue>& answer);
     void start_copying();
     void on_started(const Result<AnswerValue>& answer);
     void poll();
@@ -129,6 +135,9 @@ private:
     void read_blackout_stream();
     void on_blackout_stream(const Result<AnswerValue>& answer);
     void on_completed();
+    void journal_word();
+    void on_word_journaled(const Result<AnswerValue>& answer);
+    void claim_word();
     void on_word_claim(const Result<AnswerValue>& answer);
     void on_word_answer(const Result<AnswerValue>& answer);
     void on_word_truth(const Result<AnswerValue>& answer);
@@ -226,6 +235,8 @@ private:
     std::optional<Instant> held_at_;
     std::optional<Instant> drained_at_;
     std::optional<Instant> completed_at_;
+    enum class WordRecord { none, asked, durable };
+    WordRecord word_record_ = WordRecord::none;  ///< Of `word-may-be-sent`.
     Instant word_sent_at_;
     std::string word_error_;
     bool word_refused_ = false;

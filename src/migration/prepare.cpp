@@ -14,6 +14,8 @@ namespace segue {
 namespace {
 
 constexpr Duration change_max = std::chrono::seconds{5};
+/// A disk that needs longer would not keep a switchover within its bounds either.
+constexpr Duration journal_max = std::chrono::seconds{10};
 constexpr Duration flush_max = std::chrono::seconds{60};
 constexpr Duration sample_brief = std::chrono::seconds{1};
 constexpr Duration sample_long = std::chrono::seconds{3};
@@ -120,6 +122,7 @@ void Migration::start_guard() {
     }
     enter(MigrationStage::guarding);
     guard_started_ = true;
+    journal(StepKind::guarding);
     submit(GuardCommand{GuardStart{}}, change_max, &Migration::on_guard_ready);
 }
 
@@ -143,6 +146,13 @@ void Migration::on_guard_ready(const Result<AnswerValue>& answer) {
 
 void Migration::prepare() {
     enter(MigrationStage::preparing);
+    submit(JournalStep{StepKind::preparing, Durability::durable, {{"put_back", src_->put_back_script}}}, journal_max,
+           &Migration::on_preparing_journaled);
+}
+
+void Migration::on_preparing_journaled(const Result<AnswerValue>& answer) {
+    if (stage_ != MigrationStage::preparing) return;
+    if (!answer) return undo(Outcome::failed, "the journal could not be written: " + to_string(answer.error()));
     next_prepare_step();
 }
 
@@ -166,7 +176,7 @@ void Migration::next_prepare_step() {
             src_changed_ = true;
             return ask(SrcCommand{SrcTakeStream{}});
         case 7: return ask(SrcCommand{SrcPrepare{request_.bounds.max_bandwidth}});
-        default: return start_copying();
+        default: return journal_migrate();
     }
 }
 

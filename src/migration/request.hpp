@@ -78,6 +78,7 @@ struct DowntimeParts {
 struct Summary {
     Outcome outcome = Outcome::failed;
     GuestOn guest_on = GuestOn::source;
+    bool unfinished = false;        ///< `segue recover` has something to do.
     std::string error;              ///< One sentence: what happened, where the guest is, what to do. Empty when moved.
     std::vector<Finding> findings;  ///< When refused.
     bool guest_stopped = false;     ///< Whether it ever stood.

@@ -16,6 +16,8 @@ constexpr Duration held_answer_max = std::chrono::milliseconds{500};
 /// migrate-continue may be answered only after the whole stream was written.
 constexpr Duration continue_answer_max = std::chrono::minutes{10};
 constexpr Duration blackout_stream_every = std::chrono::milliseconds{5};
+/// The watchdog is faster.
+constexpr Duration journal_answer_max = std::chrono::seconds{30};
 constexpr Duration word_answer_max = std::chrono::seconds{1};
 constexpr int word_reads_max = 5;
 /// What may be pending at the stop while the bandwidth is not known (DESIGN.md section 4 point 5).
@@ -29,6 +31,7 @@ void Migration::on_held() {
     stopped_by_us_ = true;
     source_running_ = false;
     note({.stage = guard::Stage::held});
+    journal(StepKind::held);
     submit(StreamCommand{StreamRead{}}, held_answer_max, &Migration::on_held_stream);
     submit(SrcCommand{SrcReadProgress{}}, held_answer_max, &Migration::on_held_progress);
 }
@@ -77,6 +80,8 @@ void Migration::last_check() {
         tell(StreamCommand{StreamPace{bounds.switchover_bandwidth}});
     }
     submit(SrcCommand{SrcContinue{}}, continue_answer_max, &Migration::on_continue_answer);
+    journal(StepKind::continued);
+    journal_word();  // The disk works while the last bytes are on their way.
     next_stream_ = now_ + blackout_stream_every;
     stream_in_flight_ = false;
 }
@@ -109,6 +114,25 @@ void Migration::on_completed() {
     completed_at_ = now_;
     enter(MigrationStage::loaded);
     note({.stage = guard::Stage::loaded});
+    journal_word();
+    if (word_record_ == WordRecord::durable) claim_word();
+}
+
+void Migration::journal_word() {
+    if (word_record_ != WordRecord::none) return;
+    word_record_ = WordRecord::asked;
+    submit(JournalStep{StepKind::word_may_be_sent, Durability::durable}, journal_answer_max,
+           &Migration::on_word_journaled);
+}
+
+void Migration::on_word_journaled(const Result<AnswerValue>& answer) {
+    if (stage_ != MigrationStage::continued && stage_ != MigrationStage::loaded) return;
+    if (!answer) return undo(Outcome::failed, "the journal could not be written: " + to_string(answer.error()));
+    word_record_ = WordRecord::durable;
+    if (stage_ == MigrationStage::loaded) claim_word();
+}
+
+void Migration::claim_word() {
     const Duration needed = now_ - ran_at_ + costs_.handover;
     if (needed > request_.bounds.max_downtime) {
         return undo(Outcome::downtime_exceeded, fmt::format("handing over would have ended after {}", to_text(needed)));
@@ -157,9 +181,9 @@ void Migration::word_lost(const std::string& why) {
     summary_.downtime = now_ - ran_at_;
     summary_.error = fmt::format(
         "the destination was told to run the guest and then {}; whether it ran is not known, so neither side was "
-        "started on "
-        "a guess. Look at the destination; if it is gone, the source's paused copy is whole up to the stop",
+        "started on a guess. Next: segue recover, which asks both sides",
         why);
+    summary_.unfinished = true;
     tell(GuardCommand{GuardRelease{}});
     finish();
 }
@@ -168,10 +192,12 @@ void Migration::word_lost(const std::string& why) {
 /// source run again. The one case in which a said word is taken back.
 void Migration::take_back_refused_word(const std::string& why) {
     word_refused_ = true;
+    journal(StepKind::word_answered_refused, {{"why", why}});
     undo(Outcome::failed, "the destination refused to run the guest: " + why);
 }
 
 void Migration::on_moved() {
+    journal(StepKind::word_answered_running);
     source_running_ = false;
     summary_.outcome = Outcome::moved;
     summary_.guest_on = GuestOn::destination;

@@ -29,6 +29,8 @@ void Migration::undo(Outcome outcome, const std::string& why) {
     undo_beat_ = now_;
     decided("roll back", why);
     enter(MigrationStage::undoing);
+    // Whoever sent the word is this machine alone, so from here on it is never sent.
+    if (src_changed_ || dst_changed_) journal(StepKind::undoing, {{"why", why}});
     if (!migrate_sent_) return source_runs();
     if (word_refused_) return make_source_run();
     submit(GuardCommand{GuardClaimRollback{}}, undo_answer_max, &Migration::on_rollback_claim);
@@ -188,10 +190,10 @@ void Migration::give_up_undoing() {
     summary_.guest_stopped = stopped_by_us_;
     summary_.downtime = stopped_by_us_ ? now_ - ran_at_ : Duration{0};
     summary_.error = fmt::format(
-        "{}; rolling back did not bring the guest up on the source within {}. The destination was never started: look "
-        "at "
-        "the source's monitor (query-status) and continue it there",
+        "{}; rolling back did not bring the guest up on the source within {}. The destination was never started. Next: "
+        "segue recover, which tries again",
         undo_why_, to_text(undo_max));
+    summary_.unfinished = true;
     finish();
 }
 
@@ -211,6 +213,7 @@ void Migration::source_runs() {
             summary_.rollback = std::max(summary_.rollback, now_ - deadline);
         }
     }
+    if (src_changed_ || dst_changed_) journal(StepKind::rolled_back);
     if (migrate_sent_) note({.source_runs = true});
     close();
 }
@@ -232,20 +235,28 @@ void Migration::next_closing_step() {
     for (;; ++closing_step_) {
         switch (closing_step_) {
             case 0:
+                if (!moved) continue;
+                submit(JournalStep{StepKind::moved, Durability::durable}, closing_answer_max,
+                       &Migration::on_closing_step);
+                return;
+            case 1:
                 if (moved || dst_dead_ || !dst_listens_) continue;
                 tell(StreamCommand{StreamCut{}});
                 return ask(DstCommand{DstKill{}});  // Its one migrate-incoming is used up.
-            case 1:
+            case 2:
                 if (dst_dead_ || !dst_changed_ || (!moved && dst_listens_)) continue;
                 return ask(DstCommand{DstPutBack{}});
-            case 2:
+            case 3:
+                if (!moved || source_dead_) continue;
+                return ask(SrcCommand{SrcEnd{}});  // Its copy is stale from now on.
+            case 4:
                 if (moved || !stopped_by_us_ || source_lost_) continue;
                 return ask(SrcCommand{SrcAnnounce{}});
-            case 3:
-                if (!migrate_sent_ || source_lost_) continue;
+            case 5:
+                if (moved || !migrate_sent_ || source_lost_) continue;
                 return ask(SrcCommand{SrcAwaitForgotten{}});
-            case 4:
-                if (!src_changed_ || source_lost_) continue;
+            case 6:
+                if (moved || !src_changed_ || source_lost_) continue;
                 return ask(SrcCommand{SrcPutBack{}});
             default: break;
         }
@@ -267,11 +278,16 @@ void Migration::on_closing_step(const Result<AnswerValue>& answer) {
     if (stage_ != MigrationStage::closing) return;
     if (!answer) {
         static constexpr std::string_view what[] = {
-            "the destination's QEMU could not be seen to end", "the destination's settings could not be put back",
+            "the journal could not be written",
+            "the destination's QEMU could not be seen to end",
+            "the destination's settings could not be put back",
+            "the source's QEMU, whose copy is stale now, could not be seen to end",
             "the switches could not be told that the guest is still here",
-            "the source's migration was not seen to be cleaned up", "the source's settings could not be put back"};
+            "the source's migration was not seen to be cleaned up",
+            "the source's settings could not be put back"};
+        if (closing_step_ == 3) summary_.unfinished = true;
         left_undone_.push_back(fmt::format("{}: {}", what[closing_step_], to_string(answer.error())));
-    } else if (closing_step_ == 0) {
+    } else if (closing_step_ == 1) {
         dst_dead_ = true;
     }
     ++closing_step_;

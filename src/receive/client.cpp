@@ -69,18 +69,12 @@ void Client::time_out() {
         else request(Status{}, again.waiting.call, Kind::run_state, again.waiting.deadline);
     }
     for (const auto& waiting : late) {
-        answer(waiting.call, waiting.kind,
-               fail(ErrorKind::timed_out, "the destination's segue did not answer in time"));
+        answer(waiting.call, fail(ErrorKind::timed_out, "the destination's segue did not answer in time"));
     }
 }
 
-void Client::answer(CallId call, Kind kind, Result<GuestAnswer> value) {
-    if (kind != Kind::status) {
-        effects_.emplace_back(CallAnswered{call, std::move(value)});
-    } else {
-        SEGUE_ASSERT(!value);  // The reply itself is answered where it is read.
-        effects_.emplace_back(StatusAnswered{call, std::unexpected(std::move(value).error())});
-    }
+void Client::answer(CallId call, Result<GuestAnswer> value) {
+    effects_.emplace_back(CallAnswered{call, std::move(value)});
 }
 
 template <class M>
@@ -96,17 +90,11 @@ void Client::request(M message, CallId call, Kind kind, Instant deadline) {
 void Client::on(const Call& event) {
     // What was seen dead stays dead, with or without a connection.
     if (std::holds_alternative<DstKill>(event.command) && surely_dead()) {
-        return answer(event.id, Kind::kill, Done{});
+        return answer(event.id, Done{});
     }
-    if (lost_) return answer(event.id, Kind::order, lost_error());
+    if (lost_) return answer(event.id, lost_error());
     if (!peer_) queued_.emplace_back(event);
     else ask(event);
-}
-
-void Client::on(const AskStatus& event) {
-    if (lost_) return answer(event.id, Kind::status, lost_error());
-    if (!peer_) queued_.emplace_back(event);
-    else request(Status{}, event.id, Kind::status, now_ + event.timeout);
 }
 
 void Client::ask(const Call& call) {
@@ -125,9 +113,10 @@ void Client::ask(const Call& call) {
         }
         void operator()(const DstAwaitStream&) {
             // The shell knows: it is told `DataAccepted`.
-            c.answer(call.id, Kind::order, fail(ErrorKind::unsupported, "the data connection is awaited by the shell"));
+            c.answer(call.id, fail(ErrorKind::unsupported, "the data connection is awaited by the shell"));
         }
         void operator()(const DstRun&) { c.say_word(call); }
+        void operator()(const DstReadTruth&) { c.request(Status{}, call.id, Kind::truth, deadline); }
         void operator()(const DstReadRunState&) { c.request(Status{}, call.id, Kind::run_state, deadline); }
         void operator()(const DstKill&) { c.kill(call); }
     };
@@ -141,7 +130,7 @@ void Client::say_word(const Call& call) {
     }
     // Older on arrival here than the destination would take it: said, it could only be refused.
     if (!lease_came_at_ || now_ - *lease_came_at_ > lease_fresh) {
-        return answer(call.id, Kind::word,
+        return answer(call.id,
                       fail(ErrorKind::refused, "no word was said: the destination's last lease is over 300 ms old"));
     }
     word_sent_ = true;
@@ -182,14 +171,9 @@ void Client::lose(const std::string& why) {
         error.error().source = why;
         return error;
     };
-    for (const auto& [id, waiting] : open) answer(waiting.call, waiting.kind, lost());
-    for (const auto& again : std::exchange(again_, {})) answer(again.waiting.call, again.waiting.kind, lost());
-    for (const auto& queued : std::exchange(queued_, {})) {
-        std::visit([&](const auto& call) {
-            const bool status = std::is_same_v<std::decay_t<decltype(call)>, AskStatus>;
-            answer(call.id, status ? Kind::status : Kind::order, lost());
-        }, queued);
-    }
+    for (const auto& [id, waiting] : open) answer(waiting.call, lost());
+    for (const auto& again : std::exchange(again_, {})) answer(again.waiting.call, lost());
+    for (const Call& queued : std::exchange(queued_, {})) answer(queued.id, lost());
     effects_.emplace_back(Notice{DstLost{lost().error()}});
 }
 

@@ -4,7 +4,8 @@
 ///
 /// What each command becomes: DstInspect `prepare`; DstClearAutostart, DstPrepare, DstPutBack their own
 /// requests; DstListen `listen` with the one-time token; DstRun the `word`, quoting the newest lease (`finish`
-/// in a recovering client); DstReadRunState `status`, asked again while a word is being decided;
+/// in a recovering client); DstReadRunState `status`, asked again while a word is being decided; DstReadTruth
+/// `status`, asked once;
 /// DstKill `abort`, done as soon as QEMU was seen dead, where no word was sent.
 ///
 /// A word that was refused is `refused`: the guest did not and will not run there. `timed_out` or
@@ -39,25 +40,22 @@ struct ClientPlan {
 
 struct ToPeer { Message message; };
 struct CallAnswered { CallId id{}; Result<GuestAnswer> value; };
-struct StatusAnswered { CallId id{}; Result<StatusReply> value; };
 struct Notice { GuestNotice notice; };
 /// The destination handed our data connection to its QEMU: `migrate` may be sent.
 struct DataAccepted {};
 struct PeerLog { std::string text; };
 struct CloseConnection { std::string why; };
-using ClientEffect =
-    std::variant<ToPeer, CallAnswered, StatusAnswered, Notice, DataAccepted, PeerLog, CloseConnection>;
+using ClientEffect = std::variant<ToPeer, CallAnswered, Notice, DataAccepted, PeerLog, CloseConnection>;
 using ClientEffects = std::vector<ClientEffect>;
 
 // ---- events ----------------------------------------------------------------------------------------
 
 struct Call { CallId id{}; DstCommand command; Duration timeout{0}; };
-struct AskStatus { CallId id{}; Duration timeout{0}; };  ///< For `segue recover`.
 struct PeerSaid { Message message; };
 struct ConnectionLost { std::string why; };  ///< End of the stream, a fault of LineReader's, ssh's exit.
 struct SayBye {};
 struct ClientTick {};
-using ClientEvent = std::variant<Call, AskStatus, PeerSaid, ConnectionLost, SayBye, ClientTick>;
+using ClientEvent = std::variant<Call, PeerSaid, ConnectionLost, SayBye, ClientTick>;
 
 class Client {
 public:
@@ -74,7 +72,7 @@ public:
     [[nodiscard]] std::optional<Instant> last_lease_quoted() const { return lease_came_at_; }
 
 private:
-    enum class Kind { inspect, order, listen, word, run_state, kill, status };
+    enum class Kind { inspect, order, listen, word, run_state, kill, truth };
     struct Waiting {
         CallId call{};
         Kind kind{};
@@ -82,7 +80,6 @@ private:
     };
 
     void on(const Call& event);
-    void on(const AskStatus& event);
     void on(const PeerSaid& event);
     void on(const ConnectionLost& event);
     void on(const SayBye& event);
@@ -93,7 +90,7 @@ private:
     void kill(const Call& call);
     template <class M>
     void request(M message, CallId call, Kind kind, Instant deadline);
-    void answer(CallId call, Kind kind, Result<GuestAnswer> value);
+    void answer(CallId call, Result<GuestAnswer> value);
     [[nodiscard]] std::optional<Waiting> take(RequestId request, std::initializer_list<Kind> kinds);
 
     void on(const Hello& m);
@@ -129,7 +126,7 @@ private:
     bool lost_ = false;
     std::uint64_t next_request_ = 1;
     std::map<RequestId, Waiting> waiting_;
-    std::deque<std::variant<Call, AskStatus>> queued_;  ///< Before the greeting.
+    std::deque<Call> queued_;  ///< Before the greeting.
     struct Again {
         Waiting waiting;
         Instant at;

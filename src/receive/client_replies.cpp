@@ -18,6 +18,16 @@ constexpr bool from_source = std::is_same_v<T, Prepare> || std::is_same_v<T, Cle
     std::is_same_v<T, Ping> || std::is_same_v<T, Word> || std::is_same_v<T, Finish> || std::is_same_v<T, Abort> ||
     std::is_same_v<T, Status> || std::is_same_v<T, Bye>;
 
+DstTruth truth_of(const StatusReply& m) {
+    DstTruth truth;
+    truth.undecided = m.stage == Stage::accepting || m.stage == Stage::ending || m.stage == Stage::recalling;
+    truth.accepted = m.accepted;
+    truth.barred = m.tombstone;
+    truth.alive = m.qemu_alive;
+    truth.run_state = m.run_state;
+    return truth;
+}
+
 }  // namespace
 
 void Client::on(const PeerSaid& event) {
@@ -61,22 +71,20 @@ void Client::on(const Hello& m) {
                                   plan_.hello.versions_max));
     }
     peer_ = m;
-    for (const auto& queued : std::exchange(queued_, {})) {
-        std::visit([this](const auto& call) { on(call); }, queued);
-    }
+    for (const Call& queued : std::exchange(queued_, {})) on(queued);
 }
 
 void Client::on(const Prepared& m) {
-    if (const auto waiting = take(m.request, {Kind::inspect})) answer(waiting->call, waiting->kind, m.facts);
+    if (const auto waiting = take(m.request, {Kind::inspect})) answer(waiting->call, m.facts);
 }
 
 void Client::on(const Did& m) {
-    if (const auto waiting = take(m.request, {Kind::order})) answer(waiting->call, waiting->kind, Done{});
+    if (const auto waiting = take(m.request, {Kind::order})) answer(waiting->call, Done{});
 }
 
 void Client::on(const Listening& m) {
     if (const auto waiting = take(m.request, {Kind::listen})) {
-        answer(waiting->call, waiting->kind, DataAddress{m.host, m.port});
+        answer(waiting->call, DataAddress{m.host, m.port});
     }
 }
 
@@ -95,7 +103,7 @@ void Client::on(const Lease& m) {
 /// Also when it comes too late for its request: it is true all the same.
 void Client::on(const Running& m) {
     if (!word_sent_) return broken("the destination says that it runs, but no word was sent");
-    if (const auto waiting = take(m.request, {Kind::word})) answer(waiting->call, waiting->kind, Done{});
+    if (const auto waiting = take(m.request, {Kind::word})) answer(waiting->call, Done{});
     if (!lost_) guest_runs();
 }
 
@@ -110,7 +118,7 @@ void Client::on(const Refused& m) {
         word_refused_ = true;
         dead_ = dead_ || m.dead;
     }
-    answer(waiting->call, waiting->kind, fail(ErrorKind::refused, "the destination refused", m.reason));
+    answer(waiting->call, fail(ErrorKind::refused, "the destination refused", m.reason));
     answer_kills();
 }
 
@@ -120,7 +128,7 @@ void Client::on(const Aborted& m) {
     // Also when it comes too late for its request.
     dead_ = true;
     aborted_ = true;
-    if (waiting) answer(waiting->call, waiting->kind, Done{});
+    if (waiting) answer(waiting->call, Done{});
     answer_kills();
 }
 
@@ -128,21 +136,21 @@ void Client::answer_kills() {
     if (!surely_dead()) return;
     std::erase_if(waiting_, [this](const auto& entry) {
         if (entry.second.kind != Kind::kill) return false;
-        answer(entry.second.call, Kind::kill, Done{});
+        answer(entry.second.call, Done{});
         return true;
     });
 }
 
 void Client::on(const StatusReply& m) {
-    const auto waiting = take(m.request, {Kind::run_state, Kind::status});
+    const auto waiting = take(m.request, {Kind::run_state, Kind::truth});
     if (!waiting) return;
-    if (waiting->kind == Kind::status) effects_.emplace_back(StatusAnswered{waiting->call, m});
+    if (waiting->kind == Kind::truth) answer(waiting->call, truth_of(m));
     else run_state(*waiting, m);
 }
 
 /// What the port asks is: may the guest be running there? While that is being decided there is no answer.
 void Client::run_state(const Waiting& waiting, const StatusReply& m) {
-    const auto say = [&](Result<GuestAnswer> value) { answer(waiting.call, waiting.kind, std::move(value)); };
+    const auto say = [&](Result<GuestAnswer> value) { answer(waiting.call, std::move(value)); };
     switch (m.stage) {
         case Stage::running:
             say(m.run_state);
@@ -177,12 +185,12 @@ void Client::run_state(const Waiting& waiting, const StatusReply& m) {
 void Client::on(const Failed& m) {
     if (m.request == RequestId{0}) return broken("the destination said: " + to_string(m.error));
     const auto waiting = take(m.request, {Kind::inspect, Kind::order, Kind::listen, Kind::word, Kind::run_state,
-                                          Kind::kill, Kind::status});
+                                          Kind::kill, Kind::truth});
     if (!waiting) return;
     Error error = m.error;
     // What a word has come to is known by `running` and `refused` alone.
     if (waiting->kind == Kind::word && !plan_.recovering) error.kind = ErrorKind::unavailable;
-    answer(waiting->call, waiting->kind, std::unexpected(std::move(error)));
+    answer(waiting->call, std::unexpected(std::move(error)));
 }
 
 // ---- News ------------------------------------------------------------------------------------------

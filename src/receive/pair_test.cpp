@@ -51,7 +51,6 @@ private:
         for (const auto& effect : effects) {
             if (const auto* e = std::get_if<ToPeer>(&effect)) world_.to_session(e->message);
             else if (const auto* a = std::get_if<CallAnswered>(&effect)) later([this, v = a->value] { answered(v); });
-            else if (const auto* s = std::get_if<StatusAnswered>(&effect)) later([this, v = s->value] { truth(v); });
             else if (const auto* n = std::get_if<Notice>(&effect)) later([this, v = n->notice] { noticed(v); });
         }
     }
@@ -62,7 +61,7 @@ private:
         doing_ = command;
         step(Call{CallId{++calls_}, std::move(command), timeout});
     }
-    void ask_status() { step(AskStatus{CallId{++calls_}, seconds{5}}); }
+    void ask_status() { call(DstReadTruth{}); }
 
     void next() {
         if (end != End::none || std::holds_alternative<DstKill>(doing_)) return;
@@ -89,6 +88,7 @@ private:
     }
     void answered(const Result<GuestAnswer>& answer) {
         if (end != End::none || lost_) return;
+        if (std::holds_alternative<DstReadTruth>(doing_)) return truth(answer);
         if (std::holds_alternative<DstKill>(doing_)) {
             if (answer) return rolled_back();
             said = to_string(answer.error());
@@ -114,15 +114,17 @@ private:
         else if (std::holds_alternative<DstDied>(notice) && !word_said_ && !recovering) call(DstKill{});
     }
     /// What `segue recover` does: reads both sides, finishes or undoes.
-    void truth(const Result<StatusReply>& reply) {
+    void truth(const Result<GuestAnswer>& answer) {
         if (end != End::none) return;
-        if (!reply) return reconnect();
-        if (reply->stage == Stage::died) {
+        const auto* truth = answer ? std::get_if<DstTruth>(&*answer) : nullptr;
+        if (truth == nullptr) return reconnect();
+        const bool here = truth->accepted && !truth->barred && !truth->undecided;
+        if (here && !truth->alive) {
             end = End::crashed;
             return bye();
         }
-        if (reply->stage == Stage::running && reply->run_state == RunState::running) return moved();
-        if (reply->accepted && !reply->tombstone) {
+        if (here && truth->run_state == RunState::running) return moved();
+        if (here) {
             word_said_ = true;
             return call(DstRun{});
         }

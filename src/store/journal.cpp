@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
 
@@ -31,6 +32,25 @@ Result<void> check_detail(const std::string& detail) {
     const auto value = boost::json::parse({detail.data(), detail.size()}, problem);
     if (problem || !value.is_object()) return fail(ErrorKind::invalid, "a step's detail is no JSON object");
     return {};
+}
+
+std::string encode_detail(JournalDetail detail) {
+    for (;;) {
+        boost::json::object object;
+        for (const auto& [name, value] : detail) object[name] = value;
+        auto text = boost::json::serialize(object);
+        if (text.size() <= journal::detail_bytes_max) return text;
+        detail.erase(std::ranges::max_element(detail, {}, [](const auto& entry) { return entry.second.size(); }));
+    }
+}
+
+std::optional<std::string> detail_text(const std::string& detail, const std::string& name) {
+    boost::json::error_code problem;
+    const auto value = boost::json::parse({detail.data(), detail.size()}, problem);
+    if (problem || !value.is_object()) return std::nullopt;
+    const auto* found = value.get_object().if_contains(name);
+    if (found == nullptr || !found->is_string()) return std::nullopt;
+    return std::string(found->get_string());
 }
 
 std::unexpected<Error> no_such_job(JobId job) {

@@ -14,6 +14,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -127,6 +128,13 @@ struct MoveRecord {
     std::vector<MoveStep> steps;       ///< In the order in which they were appended; never empty.
     friend bool operator==(const MoveRecord&, const MoveRecord&) = default;
 };
+
+/// What a step says besides its number; values are text.
+using JournalDetail = std::map<std::string, std::string>;
+/// As MoveStep::detail. Values that would make it longer than is allowed are left out, the longest first.
+[[nodiscard]] std::string encode_detail(JournalDetail detail);
+/// The value of `name` in a MoveStep::detail, if it is there and is text.
+[[nodiscard]] std::optional<std::string> detail_text(const std::string& detail, const std::string& name);
 
 enum class Durability {
     /// On the disk when the call returns, with everything before it. One fsync.

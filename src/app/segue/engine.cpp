@@ -18,6 +18,7 @@
 #include "channel/tcp/stream.hpp"
 #include "hypervisor/qemu/src_guest.hpp"
 #include "migration/migration.hpp"
+#include "store/sqlite/owner_process.hpp"
 
 namespace segue {
 namespace {
@@ -61,6 +62,7 @@ struct Engine::Impl {
     std::optional<std::expected<void, Finding>> dst_ready;
     bool cancel_wanted = false;
     bool cancelled_early = false;
+    bool journal_trouble = false;  ///< Told once.
 
     Impl(Loop& l, Request r, Where w, Callbacks c)
         : loop(l),
@@ -106,7 +108,7 @@ struct Engine::Impl {
         const Remote& remote = *where.remote;
         token = draw_hex();
         receive::ClientPlan plan;
-        plan.hello = our_hello(remote.segue_version, receive::MoveId{draw_hex()});
+        plan.hello = our_hello(remote.segue_version, receive::MoveId{where.move_id});
         if (remote.dst_command.empty()) plan.prepare.monitor = where.dst_monitor;
         plan.prepare.command = remote.dst_command;
         plan.token = {token};
@@ -117,33 +119,56 @@ struct Engine::Impl {
 
     void opened() {
         if (!src_ready || !dst_ready || migration || cancelled_early) return;
-        Summary summary;
-        summary.outcome = Outcome::refused;
+        std::vector<Finding> findings;
         if (!*src_ready) {
-            summary.findings.push_back(
+            findings.push_back(
                 {to_string(src_ready->error()), "check qmp:PATH, the QMP socket of the QEMU that runs the guest"});
         }
         if (!*dst_ready) {
-            summary.findings.push_back(dst_ready->error());
+            findings.push_back(dst_ready->error());
         }
-        if (!summary.findings.empty()) {
-            for (const auto& finding : summary.findings) {
-                summary.error += (summary.error.empty() ? "" : "; ") + finding.what + " (" + finding.remedy + ")";
-            }
-            // The guest was not seen: nothing was asked of it, and where it runs is the operator's knowledge.
-            if (!*src_ready) summary.guest_on = GuestOn::unknown;
-            return loop.post([this, summary] { callbacks.on_finish(summary); });
-        }
+        if (!findings.empty()) return refuse(std::move(findings));
         request.control_round_trip = dst->round_trip();
         if (!callbacks.recall) return begin();
         src->submit(SrcInspect{}, std::chrono::seconds{10}, [this](Result<GuestAnswer> answer) {
             // What cannot be read now is reported by the migration's own inspection.
             if (answer) {
-                if (const auto* facts = std::get_if<GuestFacts>(&*answer))
+                if (const auto* facts = std::get_if<GuestFacts>(&*answer)) {
                     request.experience = callbacks.recall(*facts);
+                    if (auto obstacle = identify(*facts)) return refuse({std::move(*obstacle)});
+                }
             }
             begin();
         });
+    }
+
+    void refuse(std::vector<Finding> findings) {
+        Summary summary;
+        summary.outcome = Outcome::refused;
+        summary.findings = std::move(findings);
+        for (const auto& finding : summary.findings) {
+            summary.error += (summary.error.empty() ? "" : "; ") + finding.what + " (" + finding.remedy + ")";
+        }
+        // The guest was not seen: nothing was asked of it, and where it runs is the operator's knowledge.
+        if (!*src_ready) summary.guest_on = GuestOn::unknown;
+        loop.post([this, summary] { callbacks.on_finish(summary); });
+    }
+
+    [[nodiscard]] std::optional<Finding> identify(const GuestFacts& facts) {
+        if (!where.job) return std::nullopt;
+        if (auto obstacle = where.job->obstacle(facts)) return obstacle;
+        const auto work = [id = where.job->id, owner = where.job->owner,
+                           guest = GuestIdentity{facts.uuid, facts.name}](Journal& journal) {
+            return journal.identify(id, owner, guest);
+        };
+        where.job->journal->ask<void>(work, [this](Result<void> done) { note_trouble(done); });
+        return std::nullopt;
+    }
+
+    /// Of a record that nothing waits for; what must be there is asked for durably.
+    void note_trouble(const Result<void>& done) {
+        if (done || std::exchange(journal_trouble, true) || !callbacks.on_note) return;
+        callbacks.on_note("the journal could not be written: " + to_string(done.error()));
     }
 
     /// The way to another host can take a minute to fail; nothing was asked of anybody yet.
@@ -280,6 +305,18 @@ struct Engine::Impl {
         } else {
             guard.release();
         }
+    }
+
+    void perform(const Submit& submit, const JournalStep& command) {
+        SEGUE_ASSERT(where.job.has_value());
+        const MoveStep step{command.step, stamp_now(), encode_detail(command.detail)};
+        const bool durable = command.durability == Durability::durable;
+        where.job->journal->append(where.job->id, where.job->owner, step, command.durability,
+                                   [this, id = submit.id, durable](Result<void> done) {
+                                       if (!durable) return note_trouble(done);
+                                       answer(id, done ? Result<AnswerValue>(AnswerValue(Journaled{}))
+                                                       : std::unexpected(std::move(done).error()));
+                                   });
     }
 
     void perform(const Submit& submit, const FlushImages& command) {

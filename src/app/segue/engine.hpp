@@ -14,6 +14,7 @@
 #include "app/segue/dst_host.hpp"
 #include "io/loop.hpp"
 #include "migration/event.hpp"
+#include "store/sqlite/journal_thread.hpp"
 
 namespace segue {
 
@@ -27,12 +28,22 @@ public:
         std::uint16_t port_last = 0;
         std::string segue_version;  ///< Of this program, for the greeting.
     };
+    /// This move in the journal of this host. The thread must outlive the engine.
+    struct Job {
+        JournalThread* journal = nullptr;
+        JobId id{};
+        MoveOwner owner;
+        /// Whether another move of this guest has not ended.
+        std::function<std::optional<Finding>(const GuestFacts& src)> obstacle;
+    };
     struct Where {
         std::string src_monitor;
         std::optional<std::string> guard_monitor;
         std::string dst_monitor;
         std::string guard_program;
         std::optional<Remote> remote = {};
+        std::string move_id = {};       ///< 32 hex digits, of the journal and of the protocol.
+        std::optional<Job> job = {};    ///< None: a dry run, which writes no step.
     };
     struct Callbacks {
         std::function<void(const Report&)> on_report;

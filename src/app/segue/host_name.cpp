@@ -1,10 +1,14 @@
 #include "app/segue/host_name.hpp"
 
 #include <arpa/inet.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <string>
+
+#include "app/segue/plain_text.hpp"
 
 namespace segue {
 namespace {
@@ -14,6 +18,12 @@ bool is_letter_or_digit(char c) {
 }
 
 }  // namespace
+
+std::string this_host_name() {
+    std::array<char, 256> name{};
+    if (::gethostname(name.data(), name.size() - 1) != 0 || name[0] == '\0') return "unknown";
+    return plain_text(name.data());
+}
 
 bool is_host_name(std::string_view host) {
     constexpr std::size_t name_bytes_max = 253;

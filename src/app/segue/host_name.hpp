@@ -1,9 +1,14 @@
 #pragma once
-/// \file  Names and addresses of hosts as an operator writes them. Text only, nothing is looked up.
+/// \file  Names and addresses of hosts as an operator writes them. Text only, nothing is looked up; and what
+///        this host calls itself.
 
+#include <string>
 #include <string_view>
 
 namespace segue {
+
+/// Fit to be shown; "unknown" where it has none.
+[[nodiscard]] std::string this_host_name();
 
 /// A name as DNS and /etc/hosts have it, or an IPv4 address. Never begins with '-'.
 [[nodiscard]] bool is_host_name(std::string_view host);

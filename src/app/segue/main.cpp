@@ -13,15 +13,20 @@
 #include "app/segue/cli.hpp"
 #include "app/segue/engine.hpp"
 #include "app/segue/guard_client.hpp"
+#include "app/segue/host_name.hpp"
 #include "app/segue/output.hpp"
 #include "app/segue/receive_shell.hpp"
+#include "app/segue/remote_dst.hpp"
 #include "app/segue/signals.hpp"
 #include "app/segue/sink.hpp"
+#include "app/segue/source_job.hpp"
 #include "io/loop.hpp"
 #include "store/file/experience_file.hpp"
 
 namespace segue {
 namespace {
+
+constexpr Duration close_journal_max = std::chrono::seconds{5};
 
 WallTime wall_time() {
     return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
@@ -32,6 +37,18 @@ std::string state_folder() {
     return named != nullptr && *named != '\0' ? named : default_state_folder;
 }
 
+NewMove new_move(const Migrate& wanted, const std::string& move_id) {
+    NewMove move;
+    move.id = parse_move_id(move_id).value_or(MoveId{});
+    move.vm = wanted.request.vm;
+    move.src = {this_host_name(), "qmp:" + wanted.src_qmp};
+    move.dst = {wanted.to ? wanted.to->name : move.src.host, wanted.dst_qmp.empty() ? "" : "qmp:" + wanted.dst_qmp};
+    if (wanted.to) move.transport = wanted.to->as_written;
+    const Bounds& bounds = wanted.request.bounds;
+    move.bounds = {bounds.max_downtime, bounds.timeout, bounds.max_bandwidth, bounds.switchover_bandwidth};
+    return move;
+}
+
 int migrate(const Migrate& wanted) {
     FdSink out(STDOUT_FILENO);
     FdSink err(STDERR_FILENO);
@@ -40,6 +57,18 @@ int migrate(const Migrate& wanted) {
     output.begin(wanted);
 
     Loop loop;
+    const std::string move_id = draw_hex();
+    std::unique_ptr<SourceJob> job;
+    if (!wanted.request.dry_run) {
+        auto opened = SourceJob::open(loop, state_folder(), new_move(wanted, move_id));
+        if (!opened) {
+            output.refuse(opened.error());
+            output.close();
+            return exit_status(Outcome::refused);
+        }
+        job = std::move(*opened);
+        output.know_job(static_cast<std::int64_t>(job->id()));
+    }
     ExperienceFile memory(state_folder());
     std::string guest;
     const auto recall = [&](const GuestFacts& src) {
@@ -55,6 +84,11 @@ int migrate(const Migrate& wanted) {
         where.remote =
             Engine::Remote{*wanted.to, wanted.dst_command, wanted.port_first, wanted.port_last, SEGUE_VERSION};
     }
+    where.move_id = move_id;
+    if (job) {
+        where.job = Engine::Job{&job->journal(), job->id(), job->owner(),
+                                [&](const GuestFacts& src) { return job->obstacle(src); }};
+    }
     Engine engine(loop, wanted.request, std::move(where),
                   {[&](const Report& report) { output.show(report); }, recall,
                    [&](const std::string& line) { output.note(line); },
@@ -62,7 +96,16 @@ int migrate(const Migrate& wanted) {
                        output.show(end);
                        summary = end;
                        status = exit_status(end.outcome);
-                       loop.stop();
+                       if (!job) return loop.stop();
+                       // A disk that stands still must not hold the operator's prompt for ever.
+                       loop.at(loop.now() + close_journal_max, [&] {
+                           output.note("the journal's disk does not answer: the record of this move stays open");
+                           loop.stop();
+                       });
+                       job->close(end, [&](const Result<void>& closed) {
+                           if (!closed) output.note("the journal was not closed: " + to_string(closed.error()));
+                           loop.stop();
+                       });
                    }});
     const Signals signals(
         loop, ::isatty(STDIN_FILENO) == 1,

@@ -52,6 +52,8 @@ public:
 
     /// The first sign of life and the notes of the command line. Call before anything is opened.
     void begin(const Migrate& migrate);
+    /// The number of this move in the journal, for what is told from here on.
+    void know_job(std::int64_t job) { context_.job = job; }
     /// Something that the operator should know and that changes nothing. In every mode, on standard error.
     void note(std::string_view text);
     void show(const Report& report);

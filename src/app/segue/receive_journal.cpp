@@ -42,11 +42,6 @@ constexpr pid_t listener_unknown = -1;
 constexpr Duration guardian_kill_max = std::chrono::milliseconds{300};
 constexpr Duration look_again = std::chrono::milliseconds{5};
 
-JournalStamp stamp(const std::string& boot_id) {
-    return {std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now()), boot_id,
-            now_on_this_host()};
-}
-
 bool has(const MoveRecord& record, StepKind kind) {
     return std::ranges::any_of(record.steps, [kind](const MoveStep& step) { return step.kind == kind; });
 }
@@ -173,7 +168,6 @@ struct ReceiveJournal::Impl {
     };
 
     std::shared_ptr<OnThread> on_thread = std::make_shared<OnThread>();
-    std::string boot_id = boot_id_of_this_host();
     std::string monitor;
     pid_t qemu_pid = 0;
     std::uint64_t qemu_ticks = 0;
@@ -186,7 +180,7 @@ struct ReceiveJournal::Impl {
             detail["qemu_pid"] = qemu_pid;
             detail["qemu_start_ticks"] = qemu_ticks;
         }
-        return {kind, stamp(boot_id), json::serialize(detail)};
+        return {kind, stamp_now(), json::serialize(detail)};
     }
 
     static Result<receive::Recalled> recall(Journal& journal, OnThread& state) {
@@ -321,7 +315,7 @@ void ReceiveJournal::write_listening() {
 
 void ReceiveJournal::close(int exit_status, OnWritten on_written) {
     impl_->thread->ask<void>(
-        [state = impl_->on_thread, at = stamp(impl_->boot_id), exit_status](Journal& journal) {
+        [state = impl_->on_thread, at = stamp_now(), exit_status](Journal& journal) {
             return Impl::finish(journal, *state, at, exit_status);
         },
         std::move(on_written));

@@ -10,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "app/segue/host_name.hpp"
 #include "app/segue/plain_text.hpp"
 #include "app/segue/receive_control.hpp"
 #include "app/segue/receive_journal.hpp"
@@ -25,11 +26,6 @@ namespace {
 constexpr Duration take_stream_max = std::chrono::seconds{5};
 constexpr Duration close_journal_max = std::chrono::seconds{5};
 constexpr Duration drain_max = std::chrono::seconds{1};
-
-std::string host_name() {
-    std::array<char, 256> name{};
-    return ::gethostname(name.data(), name.size() - 1) == 0 ? plain_text(name.data()) : "unknown";
-}
 
 /// Where the tests stop this process (named in tests/; nothing in a shipped build).
 void pass_fault_points(receive::Stage stage) {
@@ -70,7 +66,7 @@ struct ReceiveShell::Impl {
           where(std::move(w)),
           err(e),
           on_exit(std::move(x)),
-          session(receive::Hello{receive::version_min, receive::version_max, where.version, host_name(), {}, {}}),
+          session(receive::Hello{receive::version_min, receive::version_max, where.version, this_host_name(), {}, {}}),
           journal(std::move(j)),
           qemu(l, where.guard_program,
                {[this](const GuestNotice& notice) { feed(notice); }, [this] { feed(receive::GuardianGone{}); }}),

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/segue/host_name.hpp"
 #include "app/segue/plain_text.hpp"
 #include "app/segue/transport.hpp"
 #include "base/assert.hpp"
@@ -80,7 +81,7 @@ struct RemoteDst::Impl : std::enable_shared_from_this<RemoteDst::Impl> {
 
     void on(const receive::ToPeer& effect);
     void on(const receive::CallAnswered& effect);
-    void on(const receive::StatusAnswered& effect);
+    void probed(const Result<GuestAnswer>& answer);
     void on(const receive::Notice& effect);
     void on(const receive::DataAccepted& effect);
     void on(const receive::PeerLog& effect);
@@ -198,14 +199,14 @@ void RemoteDst::Impl::on(const receive::ToPeer& effect) {
 }
 
 void RemoteDst::Impl::on(const receive::CallAnswered& effect) {
+    if (probe && *probe == effect.id) return probed(effect.value);
     auto call = open.extract(effect.id);
     SEGUE_ASSERT(!call.empty());
     tell([on_answer = std::move(call.mapped()), value = effect.value] { on_answer(value); });
 }
 
-void RemoteDst::Impl::on(const receive::StatusAnswered& effect) {
-    if (!probe || *probe != effect.id) return;
-    if (!effect.value) return refuse("greeted, and then " + to_string(effect.value.error()), std::string(by_hand));
+void RemoteDst::Impl::probed(const Result<GuestAnswer>& answer) {
+    if (!answer) return refuse("greeted, and then " + to_string(answer.error()), std::string(by_hand));
     worst_round_trip = std::max(worst_round_trip, loop.now() - probe_sent);
     if (++probes_done == round_trips) ready({});
     // Not from inside of the client's own effects.
@@ -250,7 +251,7 @@ void RemoteDst::Impl::note(const std::string& text) {
 void RemoteDst::Impl::measure() {
     probe = receive::CallId{++last_call};
     probe_sent = loop.now();
-    feed(receive::AskStatus{*probe, round_trip_max});
+    feed(receive::Call{*probe, DstReadTruth{}, round_trip_max});
 }
 
 void RemoteDst::Impl::ready(Ready how) {
@@ -355,13 +356,11 @@ std::string draw_hex() {
 }
 
 receive::Hello our_hello(std::string version, std::optional<receive::MoveId> move) {
-    std::array<char, 256> name{};
-    if (::gethostname(name.data(), name.size() - 1) != 0 || name[0] == '\0') name = {"unknown"};
     receive::Hello hello;
     hello.versions_min = receive::version_min;
     hello.versions_max = receive::version_max;
     hello.segue = std::move(version);
-    hello.host = plain_text(name.data());
+    hello.host = this_host_name();
     hello.move = std::move(move);
     return hello;
 }

@@ -242,6 +242,9 @@ private:
             world_.submit(*stream, answerer<StreamSample>(id, late));
         } else if (const auto* guard = std::get_if<GuardCommand>(&command)) {
             world_.submit(*guard, answerer<GuardAnswer>(id, late));
+        } else if (std::holds_alternative<JournalStep>(command)) {
+            agenda().after(rng_.between(microseconds{100}, milliseconds{3}),
+                           [this, id, late] { answerer<Journaled>(id, late)(Journaled{}); });
         } else {
             const Duration took = rng_.between(milliseconds{1}, milliseconds{8});
             agenda().after(took, [this, id, late, took] { answerer<Flushed>(id, late)(Flushed{took}); });

@@ -9,6 +9,7 @@ struct Namer {
     std::string_view operator()(const StreamCommand& c) const { return std::visit(*this, c); }
     std::string_view operator()(const GuardCommand& c) const { return std::visit(*this, c); }
     std::string_view operator()(const FlushImages&) const { return "FlushImages"; }
+    std::string_view operator()(const JournalStep&) const { return "JournalStep"; }
     std::string_view operator()(const SrcInspect&) const { return "SrcInspect"; }
     std::string_view operator()(const SrcSampleDirtying&) const { return "SrcSampleDirtying"; }
     std::string_view operator()(const SrcPrepare&) const { return "SrcPrepare"; }
@@ -24,6 +25,7 @@ struct Namer {
     std::string_view operator()(const SrcAwaitForgotten&) const { return "SrcAwaitForgotten"; }
     std::string_view operator()(const SrcPutBack&) const { return "SrcPutBack"; }
     std::string_view operator()(const SrcAnnounce&) const { return "SrcAnnounce"; }
+    std::string_view operator()(const SrcEnd&) const { return "SrcEnd"; }
     std::string_view operator()(const DstInspect&) const { return "DstInspect"; }
     std::string_view operator()(const DstClearAutostart&) const { return "DstClearAutostart"; }
     std::string_view operator()(const DstPrepare&) const { return "DstPrepare"; }
@@ -33,6 +35,7 @@ struct Namer {
     std::string_view operator()(const DstReadRunState&) const { return "DstReadRunState"; }
     std::string_view operator()(const DstKill&) const { return "DstKill"; }
     std::string_view operator()(const DstPutBack&) const { return "DstPutBack"; }
+    std::string_view operator()(const DstReadTruth&) const { return "DstReadTruth"; }
     std::string_view operator()(const StreamConnect&) const { return "StreamConnect"; }
     std::string_view operator()(const StreamPace&) const { return "StreamPace"; }
     std::string_view operator()(const StreamRead&) const { return "StreamRead"; }

@@ -58,6 +58,7 @@ struct DstGuest::Impl {
     void on(const DstReadRunState&, const CallPtr& call);
     void on(const DstKill&, const CallPtr& call);
     void on(const DstPutBack&, const CallPtr& call);
+    void on(const DstReadTruth&, const CallPtr& call);
 };
 
 // ---- Notices ---------------------------------------------------------------------------------------
@@ -172,6 +173,19 @@ void DstGuest::Impl::on(const DstPutBack&, const CallPtr& call) {
     call->ask("migrate-set-capabilities", capability_arguments(changes), [this, call](const json::value&) {
         found.reset();
         call->answer(Done{});
+    });
+}
+
+/// Nobody stands between: whether it runs is the whole truth.
+void DstGuest::Impl::on(const DstReadTruth&, const CallPtr& call) {
+    if (qemu.process() && qemu.process()->dead()) return call->answer_later(DstTruth{});
+    call->ask("query-status", {}, [call](const json::value& reply) {
+        const auto state = run_state_reply(reply);
+        if (!state) return call->answer(std::unexpected(state.error()));
+        DstTruth truth;
+        truth.alive = true;
+        truth.run_state = state->state;
+        call->answer(truth);
     });
 }
 

@@ -1,10 +1,13 @@
 #include "hypervisor/qemu/src_guest.hpp"
 
 #include <boost/json/array.hpp>
+#include <algorithm>
 #include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "hypervisor/qemu/attachment.hpp"
 #include "hypervisor/qemu/call.hpp"
@@ -24,6 +27,8 @@ constexpr Duration poll_pause = milliseconds{10};
 constexpr Duration opening_answer_timeout = std::chrono::seconds{10};
 /// One 100 ms window of QEMU's rate limit and the rest of the one before, with some to spare.
 constexpr Duration two_windows = milliseconds{250};
+/// A QEMU without a running guest quits within 100 ms; one that hangs is killed.
+constexpr Duration quit_grace = std::chrono::seconds{3};
 
 template <class Value>
 json::object one(std::string_view key, Value&& value) {
@@ -40,8 +45,8 @@ struct SrcGuest::Impl {
           qemu(loop, std::move(path), "source",
                {.on_ready = std::move(on_ready),
                 .on_event = [this](const QmpEvent& event) { noticed(event); },
-                .on_lost = [this](Error error) { tell(SrcLost{std::move(error)}); },
-                .on_died = [this] { tell(SrcDied{}); }}) {}
+                .on_lost = [this](Error error) { lost(std::move(error)); },
+                .on_died = [this] { died(); }}) {}
 
     OnNotice on_notice;
     int stream = -1;
@@ -50,11 +55,17 @@ struct SrcGuest::Impl {
     std::int64_t max_bandwidth_wanted = 0;
     std::int64_t max_bandwidth_set = 0;
     bool opening = false;              ///< `max-bandwidth` is still that of the opening.
+    std::vector<CallPtr> ends;         ///< SrcEnd calls that wait for the death.
+    bool told_to_quit = false;
     Attachment qemu;
 
     void noticed(const QmpEvent& event);
     /// By a copy, since the callee may destroy this.
     void tell(const GuestNotice& notice) const { OnNotice{on_notice}(notice); }
+    void lost(Error error);
+    void died();
+    void answer_ends();
+    void run_script(const CallPtr& call, std::string_view script);
     void set_parameters(const CallPtr& call, const SwitchoverParameters& parameters);
     void prepare_from(const CallPtr& call, const json::value& capabilities, const json::value& parameters);
     void watch_opening();
@@ -77,9 +88,29 @@ struct SrcGuest::Impl {
     void on(const SrcRun&, const CallPtr& call) { call->order("cont", {}); }
     void on(const SrcReadRunState&, const CallPtr& call);
     void on(const SrcAwaitForgotten&, const CallPtr& call) { poll_forgotten(call); }
-    void on(const SrcPutBack&, const CallPtr& call);
+    void on(const SrcPutBack& command, const CallPtr& call);
     void on(const SrcAnnounce&, const CallPtr& call);
+    void on(const SrcEnd&, const CallPtr& call);
 };
+
+// ---- Notices ---------------------------------------------------------------------------------------
+
+// The callee of a notice may destroy this: nothing follows it.
+void SrcGuest::Impl::lost(Error error) {
+    // All that can be seen of its end where its process is out of sight.
+    if (told_to_quit && !qemu.process()) answer_ends();
+    tell(SrcLost{std::move(error)});
+}
+
+void SrcGuest::Impl::died() {
+    answer_ends();
+    tell(SrcDied{});
+}
+
+/// On the loop, later: an answer may end in the destruction of this.
+void SrcGuest::Impl::answer_ends() {
+    for (const CallPtr& call : std::exchange(ends, {})) call->answer_later(Done{});
+}
 
 void SrcGuest::Impl::noticed(const QmpEvent& event) {
     const json::value data = event.data;
@@ -254,10 +285,10 @@ void SrcGuest::Impl::poll_forgotten(const CallPtr& call) {
 }
 
 // Parameters first: they are never refused, capabilities are while a migration is cleaned up.
-void SrcGuest::Impl::on(const SrcPutBack&, const CallPtr& call) {
+void SrcGuest::Impl::on(const SrcPutBack& command, const CallPtr& call) {
     opening = false;
-    const auto put_back = [this, call] {
-        if (!found) return call->answer(Done{});
+    const auto put_back = [this, call, script = command.script] {
+        if (!found) return run_script(call, script);
         call->ask("migrate-set-parameters", found->parameters,
                   [this, call](const json::value&) { put_back_capabilities(call); });
     };
@@ -278,6 +309,49 @@ void SrcGuest::Impl::put_back_capabilities(const CallPtr& call) {
 
 void SrcGuest::Impl::on(const SrcAnnounce&, const CallPtr& call) {
     call->order("announce-self", announce_arguments());
+}
+
+/// Line by line; each is a whole command (settings.hpp: put_back_script).
+void SrcGuest::Impl::run_script(const CallPtr& call, std::string_view script) {
+    if (script.empty()) return call->answer(Done{});
+    const auto end = std::min(script.find('\n'), script.size());
+    const std::string rest(script.substr(std::min(end + 1, script.size())));
+    boost::system::error_code problem;
+    const json::value line = json::parse(json::string_view(script.data(), end), problem);
+    const std::string command(text_of(member(line, "execute")));
+    const json::value* arguments = member(line, "arguments");
+    if (problem || command.empty() || arguments == nullptr || !arguments->is_object()) {
+        return call->answer(fail(ErrorKind::corrupt, "what is kept of the source's settings cannot be read"));
+    }
+    call->ask(command, arguments->get_object(), [this, call, rest](const json::value&) { run_script(call, rest); });
+}
+
+// ---- The end ---------------------------------------------------------------------------------------
+
+void SrcGuest::Impl::on(const SrcEnd&, const CallPtr& call) {
+    const auto& process = qemu.process();
+    if (process && process->dead()) return call->answer_later(Done{});
+    if (!process && qemu.lost()) {
+        if (told_to_quit) return call->answer_later(Done{});
+        return call->answer_later(fail(ErrorKind::unavailable,
+                                       "the source QEMU's process cannot be seen from here, and its monitor is gone"));
+    }
+    ends.push_back(call);
+    qemu.after(call->left(), [this, call] {
+        std::erase(ends, call);
+        call->answer(fail(ErrorKind::timed_out, "the source QEMU was not seen to end in time"));
+    });
+    told_to_quit = true;
+    // Its death or the loss of the connection answers the call, not the reply.
+    if (!qemu.lost()) qemu.connection().execute("quit", {}, call->left(), [](const auto&) {});
+    if (!process) return;
+    qemu.after(qemu.lost() ? Duration{0} : quit_grace, [this, call] {
+        if (std::ranges::find(ends, call) == ends.end()) return;
+        if (auto killed = qemu.process()->kill(); !killed) {
+            std::erase(ends, call);
+            call->answer(std::unexpected(killed.error()));
+        }
+    });
 }
 
 // ---- The face --------------------------------------------------------------------------------------

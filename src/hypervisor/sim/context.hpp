@@ -26,6 +26,7 @@ struct Truth {
     bool src_runs = true;
     bool dst_runs = false;
     bool src_alive = true;
+    bool src_ended = false;  ///< It was told to quit, after the move.
     bool dst_alive = true;
     bool src_changed = false;       ///< Settings differ from what was found.
     bool src_migration_open = false;  ///< A migration is under way or not yet cleaned up.

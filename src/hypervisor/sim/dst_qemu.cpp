@@ -53,6 +53,9 @@ void DstQemu::submit(const DstCommand& command, Monitor::Reply on_answer) {
                 void operator()(const DstReadRunState&) { reply(GuestAnswer{q.run_state_}); }
                 void operator()(const DstKill&) {}
                 void operator()(const DstPutBack&) { reply(done()); }
+                void operator()(const DstReadTruth&) {
+                    reply(GuestAnswer{DstTruth{.alive = true, .run_state = q.run_state_}});
+                }
             };
             std::visit(Visitor{*this, reply}, command);
         },

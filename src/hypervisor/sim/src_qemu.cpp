@@ -65,6 +65,19 @@ void SrcQemu::die() {
     });
 }
 
+/// As `quit`: answered by its end.
+void SrcQemu::quit(const Monitor::Reply& reply) {
+    if (context_.truth.src_runs) context_.violation("the source was ended while its guest runs");
+    if (!context_.truth.dst_runs && context_.truth.dst_alive) {
+        context_.violation("the source was ended before the guest ran on the destination");
+    }
+    context_.truth.src_ended = true;
+    context_.agenda.after(rng_.between(milliseconds{5}, milliseconds{60}), [this, reply] {
+        reply(done());
+        die();
+    });
+}
+
 // ---- commands --------------------------------------------------------------------------------------
 
 void SrcQemu::submit(Monitor& monitor, const SrcCommand& command, Monitor::Reply on_answer) {
@@ -96,6 +109,7 @@ Monitor::Work SrcQemu::work_of(const SrcCommand& command) {
             void operator()(const SrcAwaitForgotten&) { q.await_forgotten(reply); }
             void operator()(const SrcPutBack&) { reply(q.put_back()); }
             void operator()(const SrcAnnounce&) { reply(done()); }
+            void operator()(const SrcEnd&) { q.quit(reply); }
         };
         std::visit(Visitor{*this, reply}, command);
     };

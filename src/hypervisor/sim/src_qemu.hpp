@@ -47,6 +47,7 @@ private:
     [[nodiscard]] Result<GuestAnswer> cancel();
     [[nodiscard]] Result<GuestAnswer> yank();
     void run(const Monitor::Reply& reply);
+    void quit(const Monitor::Reply& reply);
     [[nodiscard]] Result<GuestAnswer> put_back();
     void await_forgotten(const Monitor::Reply& reply);
     [[nodiscard]] SrcProgress progress() const;

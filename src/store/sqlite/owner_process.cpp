@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "io/fd.hpp"
+#include "io/loop.hpp"
 
 namespace segue {
 namespace {
@@ -54,6 +55,12 @@ std::string boot_id_of_this_host() {
     std::string id = read_proc("/proc/sys/kernel/random/boot_id");
     if (id.ends_with('\n')) id.pop_back();
     return id;
+}
+
+JournalStamp stamp_now() {
+    static const std::string boot_id = boot_id_of_this_host();
+    return {std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now()), boot_id,
+            now_on_this_host()};
 }
 
 Result<MoveOwner> this_process() {

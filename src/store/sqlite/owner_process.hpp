@@ -11,6 +11,9 @@ namespace segue {
 /// The kernel's name for this boot of the host; empty where it cannot be read.
 [[nodiscard]] std::string boot_id_of_this_host();
 
+/// Now, for a step of the journal.
+[[nodiscard]] JournalStamp stamp_now();
+
 /// `refused` where /proc is not mounted: without it nobody could tell later whether this process lives.
 [[nodiscard]] Result<MoveOwner> this_process();
 
