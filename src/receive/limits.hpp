@@ -35,6 +35,9 @@ inline constexpr Duration ping_silence_max = std::chrono::seconds{2};
 /// Once there is nothing left to end, a peer that is silent for so long is gone, whatever TCP says.
 inline constexpr Duration peer_silence_max = std::chrono::seconds{60};
 
+/// What one session says to the log and to the source: a move needs fewer than 20.
+inline constexpr std::size_t log_lines_max = 200;
+
 /// Requests that wait for an answer; more is a peer that does not listen.
 inline constexpr std::size_t outstanding_max = 16;
 

@@ -64,6 +64,8 @@ void Session::send(Message message) {
 
 /// Here and, since the operator sits there, at the source.
 void Session::log(std::string line) {
+    if (logged_ == log_lines_max) line = "too much was said; what follows is not logged";
+    if (logged_++ > log_lines_max) return;
     send(LogLine{line});
     effects_.emplace_back(Log{std::move(line)});
 }

@@ -126,6 +126,7 @@ private:
     std::map<QemuCommandId, OnQemu> pending_;
     bool peer_gone_ = false;
     std::optional<Instant> heard_at_;  ///< Any message; from the first step on.
+    std::size_t logged_ = 0;
     bool leaving_ = false;  ///< Nothing more will be asked: exit as soon as nothing is left to do.
 
     // Its QEMU.
@@ -133,6 +134,7 @@ private:
     Prepare prepare_;
     bool have_qemu_ = false;    ///< Attached or started, and not seen dead.
     bool ready_waits_ = false;  ///< StartQemu or AttachQemu is unanswered.
+    bool prepare_waits_ = false;  ///< `prepare` is unanswered, its QEMU not there yet.
     bool started_ = false;      ///< By us, or being so: it never outlives the move unaccepted.
     bool ours_ = false;         ///< Started or changed by us, so ours to kill.
     bool dead_ = false;

@@ -33,7 +33,8 @@ struct Recall { MoveId move; };
 /// leaves no process.
 struct StartQemu { std::vector<std::string> command; };
 struct AttachQemu { std::string monitor; };
-struct Qemu { QemuCommandId id{}; DstCommand command; Duration timeout{0}; };  ///< `QemuAnswer`.
+/// `QemuAnswer`. DstKill must work without a monitor as well, by the process that the journal knows.
+struct Qemu { QemuCommandId id{}; DstCommand command; Duration timeout{0}; };
 struct OpenListener { Listen request; };  ///< `ListenerOpen`; then `DataConnected` once.
 struct CloseListener {};                  ///< No answer. May be told when there is none.
 struct Write { Record record{}; std::string monitor; };  ///< Durable, on a thread of its own: `Written`.

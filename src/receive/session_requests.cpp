@@ -95,6 +95,7 @@ void Session::on(const Prepare& m) {
     }
     prepare_ = m;
     stage_ = Stage::preparing;
+    prepare_waits_ = true;
     alive_at_ = now_;
     // Before anything exists: a session that comes after us must find what we leave.
     effects_.emplace_back(Write{Record::begun, m.monitor});
@@ -104,6 +105,7 @@ void Session::on_begun_written(const Result<void>& durable) {
     if (stage_ != Stage::preparing) return;
     if (!durable) {
         stage_ = Stage::idle;
+        prepare_waits_ = false;
         return fail_request(prepare_.request, ErrorKind::refused, "the destination's journal cannot be written",
                             to_string(durable.error()));
     }
@@ -120,12 +122,13 @@ void Session::on(const QemuReady& event) {
     ready_waits_ = false;
     have_qemu_ = event.ready.has_value();
     if (stage_ == Stage::ending) {
+        if (std::exchange(prepare_waits_, false)) {
+            fail_request(prepare_.request, ErrorKind::conflict, "the move was ended meanwhile");
+        }
         if (!have_qemu_ && recalled_.qemu_alive) {
-            for (const auto id : std::exchange(aborts_, {})) {
-                fail_request(id, ErrorKind::unavailable, "the QEMU of this move cannot be reached, but lives",
-                             to_string(event.ready.error()));
-            }
-            return;
+            // It hangs or its monitor is taken; its process is known from the journal all the same.
+            log("the monitor of this move's QEMU cannot be reached: " + to_string(event.ready.error()));
+            have_qemu_ = true;
         }
         kill();
         return maybe_ended();
@@ -141,6 +144,9 @@ void Session::on(const QemuReady& event) {
         return ask_qemu(DstReadRunState{}, read_max, &Session::on_recalled_state);
     }
     if (stage_ != Stage::preparing) return;
+    // The source could not give a sign of life before: leases begin when its QEMU is there.
+    alive_at_ = now_;
+    prepare_waits_ = false;
     if (!have_qemu_) {
         stage_ = Stage::idle;
         started_ = false;

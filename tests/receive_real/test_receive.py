@@ -364,6 +364,17 @@ class ReceiveTest(unittest.TestCase):
         again.ask('abort', 'aborted', reason='test')
         self.dies_within(dst, 0.5)
 
+    def test_an_orphan_that_stands_still_is_ended_all_the_same(self):
+        """Its monitor answers nobody; its process is known from the journal."""
+        dst = self.destination()
+        peer = self.waiting(dst)
+        self.kill_with_guardian(peer)
+        os.kill(dst.pid, signal.SIGSTOP)
+        again = self.reopened(peer)
+        self.assertEqual(again.status()['stage'], 'orphan')
+        again.ask('abort', 'aborted', reason='test')
+        self.dies_within(dst, 0.5)
+
     def test_receive_and_its_guardian_are_killed_with_a_qemu_just_started(self):
         """Its pid is in no journal yet: it is found by its monitor and its age."""
         peer = self.peer()

@@ -165,10 +165,12 @@ struct ReceiveJournal::Impl {
         MoveOwner self;
         std::optional<JobId> job;
         NewMove move;
+        MoveOwner left_qemu;  ///< Read by the loop only when `recall` has been answered.
     };
 
     std::shared_ptr<OnThread> on_thread = std::make_shared<OnThread>();
     std::string monitor;
+    MoveOwner left_qemu;
     pid_t qemu_pid = 0;
     std::uint64_t qemu_ticks = 0;
     std::unique_ptr<JournalThread> thread;
@@ -194,6 +196,7 @@ struct ReceiveJournal::Impl {
             }
         }
         state.job = record.job;
+        state.left_qemu = where_qemu(record).process;
         return recalled_from(record);
     }
 
@@ -265,9 +268,12 @@ void ReceiveJournal::recall(const receive::MoveId& move, std::string src_host, O
         [state = impl_->on_thread](Journal& journal) { return Impl::recall(journal, *state); },
         [impl = impl_.get(), on_recalled = std::move(on_recalled)](Result<receive::Recalled> known) {
             if (known) impl->monitor = known->monitor;
+            impl->left_qemu = impl->on_thread->left_qemu;
             on_recalled(std::move(known));
         });
 }
+
+const MoveOwner& ReceiveJournal::left_qemu() const { return impl_->left_qemu; }
 
 void ReceiveJournal::know_qemu(pid_t pid) {
     impl_->qemu_pid = pid;

@@ -31,6 +31,8 @@ public:
     /// What is known of `move`, which all later calls are about. Another session of it that lives is told to stop,
     /// after 3 s killed, and seen gone before. \param src_host  As the source calls itself.
     void recall(const receive::MoveId& move, std::string src_host, OnRecalled on_recalled);
+    /// The QEMU that an earlier session left, once recalled; pid 0 where it was not written down.
+    [[nodiscard]] const MoveOwner& left_qemu() const;
     /// Of the QEMU that was attached or started; goes with the steps to come.
     void know_qemu(pid_t pid);
     /// Answered later. \param monitor  Only `begun` needs it.

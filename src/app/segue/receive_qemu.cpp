@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +21,7 @@
 #include "app/segue/receive_journal.hpp"
 #include "app/segue/receive_process.hpp"
 #include "hypervisor/qemu/dst_guest.hpp"
+#include "store/sqlite/owner_process.hpp"
 
 namespace segue {
 namespace {
@@ -55,6 +58,15 @@ pid_t pid_of(int pidfd) {
     return std::max(pid, 0);
 }
 
+/// Of a process whose monitor is out of reach.
+struct Killing {
+    ReceiveQemu::OnAnswer on_answer;
+    Fd process;
+    Loop::TimerId timer{};
+    Loop::WatchId watch{};
+    bool watched = false;
+};
+
 }  // namespace
 
 struct ReceiveQemu::Impl {
@@ -69,6 +81,9 @@ struct ReceiveQemu::Impl {
     Instant start_by;
     Instant ready_at;
     pid_t pid = 0;
+    bool attached_to_it = false;
+    MoveOwner known;  ///< Of an earlier session; pid 0: nothing is known.
+    std::optional<Killing> killing;
     Fd pidfd;   ///< Of QEMU, once it is known.
     Fd stream;  ///< While it is handed over.
     std::optional<Loop::TimerId> timer;
@@ -76,10 +91,15 @@ struct ReceiveQemu::Impl {
     Impl(Loop& l, std::string g, Callbacks c) : loop(l), guard_program(std::move(g)), callbacks(std::move(c)) {}
     ~Impl() {
         if (timer) loop.cancel(*timer);
+        if (killing) {
+            loop.cancel(killing->timer);
+            if (killing->watched) loop.unwatch(killing->watch);
+        }
     }
 
     void answer(Result<void> ready) {
         ready_at = loop.now();
+        attached_to_it = ready.has_value();
         const auto callback = std::exchange(on_ready, nullptr);
         callback(std::move(ready));
     }
@@ -122,6 +142,38 @@ struct ReceiveQemu::Impl {
                                "it: run segue receive beside it, as root"));
         }
         start_guard([this](Result<void> r) { answer(std::move(r)); });
+    }
+
+    // ---- ending what cannot be reached ---------------------------------------------------------------
+
+    void killed(Result<GuestAnswer> how) {
+        loop.cancel(killing->timer);
+        if (killing->watched) loop.unwatch(killing->watch);
+        const OnAnswer on_answer = std::move(killing->on_answer);
+        killing.reset();
+        on_answer(std::move(how));
+    }
+
+    void kill_known(Duration timeout, OnAnswer on_answer) {
+        killing.emplace(Killing{std::move(on_answer), {}, {}, {}, false});
+        Result<GuestAnswer> now = GuestAnswer{Done{}};
+        Duration in = timeout;
+        killing->process = Fd(static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(known.pid), 0U)));
+        // Looked for after the pidfd was opened: then the pidfd is this very process's.
+        const Liveness life = known.pid > 0 ? look_for(known) : Liveness::unknown;
+        if (life == Liveness::gone) {
+            in = Duration{0};
+        } else if (life == Liveness::unknown || !killing->process) {
+            in = Duration{0};
+            now = fail(ErrorKind::unavailable, "the QEMU of this move lives, and neither its monitor nor its process "
+                                               "can be reached");
+        } else {
+            now = fail(ErrorKind::timed_out, "the QEMU of this move was killed and not seen to end");
+            ::syscall(SYS_pidfd_send_signal, killing->process.get(), SIGKILL, nullptr, 0U);
+            killing->watch = loop.watch_readable(killing->process.get(), [this] { killed(GuestAnswer{Done{}}); });
+            killing->watched = true;
+        }
+        killing->timer = loop.at(loop.now() + in, [this, now] { killed(now); });
     }
 
     // ---- starting ------------------------------------------------------------------------------------
@@ -206,7 +258,12 @@ std::string ReceiveQemu::take_last_words() {
     return words;
 }
 
+void ReceiveQemu::know(MoveOwner process) { impl_->known = std::move(process); }
+
 void ReceiveQemu::submit(const DstCommand& command, Duration timeout, OnAnswer on_answer) {
+    if (std::holds_alternative<DstKill>(command) && !impl_->attached_to_it) {
+        return impl_->kill_known(timeout, std::move(on_answer));
+    }
     impl_->guest->submit(command, timeout, std::move(on_answer));
 }
 

@@ -11,6 +11,7 @@
 #include "hypervisor/guest.hpp"
 #include "io/fd.hpp"
 #include "io/loop.hpp"
+#include "store/journal.hpp"
 
 namespace segue {
 
@@ -39,7 +40,10 @@ public:
     /// What a QEMU that we started and that is dead said last; empty when it said nothing. Its log is deleted.
     [[nodiscard]] std::string take_last_words();
 
-    /// \pre Ready.
+    /// What an earlier session left: DstKill ends it even if its monitor cannot be reached.
+    void know(MoveOwner process);
+
+    /// \pre Ready, but for DstKill.
     void submit(const DstCommand& command, Duration timeout, OnAnswer on_answer);
     /// Hands the data connection to it.
     void take_stream(Fd connection, Duration timeout, std::function<void(Result<void>)> on_taken);

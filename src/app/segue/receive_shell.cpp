@@ -135,6 +135,7 @@ struct ReceiveShell::Impl {
         journal->recall(effect.move, src_host, [this](Result<receive::Recalled> known) {
             if (!known) return refuse(known.error());
             accepted_before = known->accepted;
+            qemu.know(journal->left_qemu());
             feed(std::move(*known));
         });
     }
