@@ -36,7 +36,7 @@ endif()
 
 if(SEGUE_SANITIZE)
   target_compile_options(segue_flags INTERFACE -fsanitize=${SEGUE_SANITIZE} -fno-omit-frame-pointer
-    -fno-sanitize-recover=all -O1 -Wno-maybe-uninitialized -Wno-array-bounds)
+    -fno-sanitize-recover=all -Og -Wno-maybe-uninitialized -Wno-array-bounds)
   target_link_options(segue_flags INTERFACE -fsanitize=${SEGUE_SANITIZE})
 elseif(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
   target_compile_definitions(segue_flags INTERFACE _FORTIFY_SOURCE=2)
