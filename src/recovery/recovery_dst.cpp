@@ -103,7 +103,8 @@ void Recovery::on_near_facts(const Result<AnswerValue>& answer) {
 void Recovery::no_destination(const std::string& why) {
     if (purpose_ != Purpose::word) return destination_settled(false, why);
     dst_trouble_ = why;
-    if (what_.fenced) return fence();
+    // A QEMU of this host that lives is not fenced by words.
+    if (what_.fenced && (what_.remote || dst_gone_)) return fence();
     // A source that never came to `completed` was dealt with before; here only the destination knows.
     const std::string what = fmt::format("the destination ({}) may have been told to run the guest, and {}; nothing was "
                                          "started", destination_words(), why);
@@ -111,6 +112,10 @@ void Recovery::no_destination(const std::string& why) {
         return finish_unknown(GuestOn::nowhere, what,
                               fmt::format("if you know that it did not run there, {}; else end the source's QEMU, whose "
                                           "copy is stale, and start the guest again", fence_words()));
+    }
+    if (!what_.remote) {
+        return finish_unknown(GuestOn::unknown, what, "free its monitor, or end that QEMU if its guest stands, then " +
+                                                          recover_words());
     }
     finish_unknown(GuestOn::unknown, what,
                    fmt::format("{} again when it answers; or, once that host is surely powered off, {}", recover_words(),
