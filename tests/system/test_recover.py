@@ -16,10 +16,17 @@ LEASE_S = 2.0
 RECOVER_S = 100  # Far more than it takes: 75 s of them for a host that does not answer.
 
 
-def cases(_):
+def cases(long_form):
+    for run in range(1, 6 if long_form else 2):
+        for name, function in once():
+            yield name + (f' #{run}' if long_form else ''), function
+
+
+def once():
     for point in ('pass-1', 'held', 'blackout', 'loaded'):
         yield f'segue and its guardian killed at {point}', lambda lab, p=point: both_killed(lab, p)
     yield 'segue killed at loaded, its guardian lives', guardian_lives
+    yield 'segue killed as the word leaves it, one host', word_on_its_way
     yield 'segue killed after the word, one host', word_on_one_host
     yield 'segue killed after the word, through receive', word_through_receive
     for point, moved in (('accepting', False), ('accepted', True), ('running', True)):
@@ -169,8 +176,18 @@ def guardian_lives(lab):
         return f'exit 1 after {result["total_seconds"]:.2f} s, {move.pages} pages'
 
 
-def word_on_one_host(lab):
+def word_on_its_way(lab):
+    """Written to the monitor a moment before: QEMU serves it or drops it with the connection."""
     for move in stopped_at(lab, 'word', local):
+        kill(move)
+        status, result = recover(move)
+        require(status in (0, 1), f'recover ended with {status}: {result["error"]}')
+        (require_on_source if status else require_moved)(move)
+        return f'{result["outcome"]} after {result["total_seconds"]:.2f} s, {move.pages} pages'
+
+
+def word_on_one_host(lab):
+    for move in stopped_at(lab, 'answered', local):
         kill(move)
         result = require_recovered(move, 0)
         require(result['guest_on'] == 'destination', f'the result says {result}')
