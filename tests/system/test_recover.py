@@ -235,7 +235,8 @@ def receive_killed(lab, point, moved):
                 require_moved(move)
             else:
                 require_on_source(move)
-            return f'segue: exit 10; recover: {result["outcome"]} in {result["total_seconds"]:.2f} s, {move.pages} pages'
+            took = result['total_seconds']
+            return f'segue: exit 10; recover: {result["outcome"]} in {took:.2f} s, {move.pages} pages'
     require(False, f'receive:{point} was not reached in {ATTEMPTS} runs')
 
 
