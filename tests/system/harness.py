@@ -238,12 +238,11 @@ class Move:
         require(not changed, f'settings of {side} not put back (before, now): {changed}')
 
     def require_moved(self):
-        """One running copy, on the destination, whole; the source stopped for good."""
+        """One running copy, on the destination, whole; the source's QEMU ended, since its copy is stale."""
         self.require_exit(0)
         require(self.at_dst.status() == 'running', f'the destination is {self.at_dst.status()}')
-        require(self.at_src.status() == 'postmigrate', f'the source is {self.at_src.status()}')
+        require(not self.src.running(), 'the source QEMU, whose copy is stale, is still there')
         self.require_no_guardian()
-        self.require_put_back('src', self.at_src)
         self.require_put_back('dst', self.at_dst)
         self.require_whole(self.dst)
 
