@@ -27,6 +27,7 @@ from lab_base import (
 from lab_beats import (
     BEAT_NS,
     Beat,
+    beats_of_two,
     calm_gap,
     longest_gap,
     merge_beats,

@@ -1,0 +1,303 @@
+"""The kill matrix through --to: every party and both links die at every moment of a move, on real QEMU.
+
+A cell is VICTIM at MOMENT. Segue (or segue receive) stops itself at the moment, the blow falls, it goes on. Then the
+guest runs, once, whole, within max downtime + 100 ms of the blow and with nobody's help; where the answer to the word is
+lost, after `segue recover`. Whoever kills the QEMU that owns the guest has a guest crash, and no stale copy is run."""
+import contextlib
+import os
+import subprocess
+import tempfile
+import time
+
+from harness import BEAT_MS, Failure, require
+from remote_move import RemoteMove
+from segue_lab import LabError, calm_gap, longest_gap, now_ns, wait_until
+from watching import Fault, state_of
+
+BOUND_MS, GRACE_MS, ATTEMPTS = 500, 100, 4
+CONVERGES, NEVER = 'hot=48 rate=50', 'hot=80 rate=200'
+# name, fault point, guest, has a word been said
+MOMENTS = {
+    'setup': ('segue:setup', NEVER), 'pass 1': ('segue:pass-1', NEVER), 'pass 3': ('segue:pass-3', NEVER),
+    'stopped': ('segue:stopped', CONVERGES), 'blackout': ('segue:blackout', CONVERGES),
+    'word to accepted': ('receive:accepting', CONVERGES), 'accepted to running': ('receive:accepted', CONVERGES),
+    'running': ('receive:running', CONVERGES)}
+SAID = ('word to accepted', 'accepted to running', 'running')
+VICTIMS = ('segue', 'receive', 'src guardian', 'dst guardian', 'src QEMU', 'dst QEMU', 'control cut', 'control hole',
+           'data cut', 'data hole')
+UNKNOWN, CRASHED = 10, 9
+
+
+class Cell:
+    """What must come of a blow: exit statuses, where the guest then runs, whether it needs `segue recover` for that."""
+
+    def __init__(self, exits, side, recover=False, settles=False):
+        self.exits, self.side = exits, side
+        self.recover = recover  # The guest stands until then.
+        self.settles = settles or recover  # Recover has something to do: close the record, end the stale copy.
+
+
+def expected(victim, moment):
+    if moment not in SAID:
+        return before_the_word(victim, moment)
+    runs = Cell((0,), 'dst')
+    lost = Cell((UNKNOWN,), 'dst', settles=True)  # It runs there, and nobody here knows.
+    if victim == 'segue':
+        return Cell((-9,), 'dst', settles=True)
+    if victim == 'receive':
+        return {'word to accepted': Cell((UNKNOWN,), 'src', recover=True),
+                'accepted to running': Cell((UNKNOWN,), 'dst', recover=True), 'running': lost}[moment]
+    if victim == 'dst QEMU':
+        # Before the record it did not run and will not; after it the owner died.
+        return Cell((1,), 'src') if moment == 'word to accepted' else Cell((CRASHED, UNKNOWN), None)
+    if victim in ('control cut', 'control hole'):
+        return lost
+    return runs
+
+
+def before_the_word(victim, moment):
+    switching = moment in ('stopped', 'blackout')
+    if victim == 'segue':
+        return Cell((-9,), 'src', settles=True)
+    if victim == 'src QEMU':
+        return Cell((CRASHED,), None)
+    if victim == 'control hole' and switching:
+        # The word goes into the hole: nobody knows, and the lease ends what waits there.
+        return Cell((UNKNOWN, 1, 3), 'src', recover=True)
+    if victim == 'data hole':
+        return Cell((1, 3), 'src') if switching else Cell((4,), 'src')
+    # In the blackout the guardian's deadline may come first.
+    return Cell((1, 3) if switching else (1,), 'src')
+
+
+# The short form: every victim and every moment, and the cells in which the most can go wrong.
+SHORT = {
+    'segue': ('pass 1', 'blackout', 'accepted to running', 'running'),
+    'receive': ('setup', 'stopped', 'word to accepted', 'accepted to running', 'running'),
+    'src guardian': ('pass 3', 'blackout', 'word to accepted'),
+    'dst guardian': ('pass 1', 'blackout'),
+    'src QEMU': ('pass 1', 'word to accepted', 'accepted to running'),
+    'dst QEMU': ('pass 3', 'blackout', 'word to accepted', 'accepted to running'),
+    'control cut': ('setup', 'blackout', 'word to accepted', 'running'),
+    'control hole': ('pass 1', 'blackout', 'accepted to running'),
+    'data cut': ('pass 1', 'blackout'),
+    'data hole': ('blackout', 'running'),
+}
+LOCKING_OFF = ('blackout', 'word to accepted', 'accepted to running', 'running')
+
+table = {}  # (victim, moment, disk) -> [(verdict, kill to RESUME in ms or None, STOP to RESUME)]
+
+
+def cases(long_form):
+    yield 'two copies at once are seen', planted
+    for victim in VICTIMS:
+        for moment in MOMENTS:
+            if not long_form and moment not in SHORT[victim]:
+                continue
+            disks = (False, True) if moment in LOCKING_OFF and (long_form or moment == 'accepted to running') else (False,)
+            # The short form takes one of the two: with locking=off nothing but Segue keeps the copies apart.
+            for disk in disks if long_form else disks[-1:]:
+                name = f'{victim}, {moment}' + (', locking=off' if disk else '')
+                yield name, lambda lab, v=victim, m=moment, d=disk: cell(lab, v, m, d)
+
+
+def planted(lab):
+    """A diskless pair, both continued by the test itself: the detector must say so, and must be quiet before."""
+    with RemoteMove(lab, guest=CONVERGES, fault_point='receive:running') as move:
+        move.start()
+        require(move.wait_point(), f'it was undone: {move.stderr}')
+        wait_until(lambda: len(move.dst.beats()) > 5, 3, 'beats of the destination')
+        move.require_one_copy()
+        move.at_src.cmd('cont')
+        wait_until(lambda: move.at_src.status() == 'running', 3, 'the second copy')
+        time.sleep(0.1)
+        try:
+            move.require_one_copy()
+        except Failure as seen:
+            require('TWO COPIES' in str(seen), f'seen by QEMU\'s events alone: {seen}')
+            return f'planted, and seen: {seen}'
+        raise Failure('two copies ran for 100 ms and nothing was seen')
+
+
+def cell(lab, victim, moment, disk):
+    want = expected(victim, moment)
+    point, guest = MOMENTS[moment]
+    void = []
+    for _ in range(ATTEMPTS):
+        with shared_image(disk) as extra, contextlib.ExitStack() as stack:
+            timeout = '5s' if victim == 'data hole' else '30s'
+            move = stack.enter_context(RemoteMove(lab, '10', guest, BOUND_MS, timeout, point, src_extra=extra,
+                                                  dst_extra=extra))
+            blow = Blow(move, victim)
+            stack.callback(blow.undo)
+            move.start()
+            at = move.wait_point()
+            if at is None:
+                # Undone at its last check, as it may be on a busy machine: there was nothing to strike.
+                move.finish(20).require_exit(3)
+                move.require_runs_on_src()
+                void.append(move.decisions()[-120:])
+                continue
+            text = strike(move, blow, at, want)
+            table.setdefault((victim, moment, disk), []).append((text, *move.figures))
+            return text + (f', {len(void)} run(s) repeated' if void else '')
+    raise Failure(f'{point} was not reached in {ATTEMPTS} runs: {void}')
+
+
+@contextlib.contextmanager
+def shared_image(wanted):
+    """The arguments of a disk that both sides open and that no lock protects."""
+    if not wanted:
+        yield ()
+        return
+    with tempfile.TemporaryDirectory(prefix='segue-matrix-') as folder:
+        path = os.path.join(folder, 'disk')
+        with open(path, 'wb') as f:
+            f.truncate(1 << 20)
+        yield ('-drive', f'file={path},file.locking=off,format=raw,if=none,id=disk0', '-device', 'ide-hd,drive=disk0')
+
+
+class Blow:
+    """What happens to the victim; made ready before, so that it falls at once."""
+
+    def __init__(self, move, victim):
+        self.move, self.victim, self.pidfd = move, victim, None
+        self.fault = Fault(move.lab, 'black hole', move.dst.pid) if victim == 'data hole' else None
+        self.missed = ''
+
+    def fall(self):
+        move, victim = self.move, self.victim
+        move.mark()
+        if victim in ('control cut', 'control hole'):
+            move.relay({'control cut': 'cut', 'control hole': 'hold'}[victim])
+        elif victim == 'data cut':
+            subprocess.run(['ip', 'netns', 'exec', move.lab.netns('a'), 'ss', '-K', 'dst', '10.77.0.2'],
+                           capture_output=True, check=True)
+        elif self.fault:
+            self.fault.fire()
+        else:
+            self.kill()
+
+    def kill(self):
+        move = self.move
+        pid = {'segue': lambda: move.process.pid, 'receive': move.receive, 'src QEMU': lambda: move.src.pid,
+               'dst QEMU': lambda: move.dst.pid, 'src guardian': lambda: move.guardian('src'),
+               'dst guardian': lambda: move.guardian('dst')}[self.victim]()
+        if pid is None:
+            self.missed = 'it had left already'
+            return
+        os.kill(pid, 9)
+        # The others shall meet it dead, not dying.
+        with contextlib.suppress(LabError):
+            wait_until(lambda: state_of(pid) in (None, 'Z'), 1, 'its end', interval=0.001)
+
+    def undo(self):
+        if self.fault:
+            self.fault.undo()
+
+
+def strike(move, blow, at, want):
+    move.figures = (None, None)
+    blow.fall()
+    if state_of(at) == 'T':
+        os.kill(at, 18)  # SIGCONT
+    move.finish(40)
+    require(move.exit in want.exits, f'exit {move.exit} instead of {want.exits}: {move.stderr.strip()[-500:]}')
+    judge_words(move, want)
+    text = f'exit {move.exit}' + (f' ({blow.missed})' if blow.missed else '')
+    if want.side is None:
+        return text + crashed(move)
+    if not want.recover or move.exit != UNKNOWN:
+        text += ran_by_itself(move, want.side)
+    if want.settles and move.exit in (UNKNOWN, -9):
+        text += recovered(move, want)
+    blow.undo()
+    blow.fault = None
+    if want.side == 'src':
+        move.require_runs_on_src()
+    else:
+        move.require_runs_on_dst()
+    return f'{text}, {move.pages} pages'
+
+
+def judge_words(move, want):
+    """The sentence says where the guest is, and never anything else."""
+    if move.exit == -9:
+        return
+    said = move.result
+    error = said['error'] or ''
+    if move.exit == 0:
+        require(said['guest_on'] == 'destination' and said['outcome'] == 'moved', f'the result says {said}')
+    elif move.exit == UNKNOWN:
+        require(said['guest_on'] == 'unknown' and 'segue recover' in error, f'the result says {said}')
+    elif move.exit == CRASHED:
+        require(said['outcome'] == 'guest-crashed' and said['guest_on'] == 'nowhere' and 'nowhere' in error,
+                f'the result says {said}')
+    else:
+        require(said['guest_on'] == 'source' and 'runs on the source' in error, f'the result says {said}')
+        require('Next: ' in error, f'it says nothing of what to do next: {error}')
+
+
+def ran_by_itself(move, side):
+    """Within max downtime + 100 ms of the blow, by QEMU's stamps and by the heartbeats of both sides."""
+    limit = BOUND_MS + GRACE_MS
+    after_kill, stood = move.ran_again_ms(side)
+    require(after_kill <= limit, f'{after_kill:.1f} ms from the blow to RESUME, limit {limit}')
+    vm = move.src if side == 'src' else move.dst
+    with contextlib.suppress(LabError):
+        wait_until(lambda: vm.beats() and vm.beats()[-1].mono_ns > move.killed_ns, 3, 'a beat')
+    beats = move.beats()
+    calm = calm_gap(beats, move.started_ns, move.calm) / 1e6
+    gap = longest_gap(beats, move.killed_ns, move.killed_ns + int(limit * 3e6))[0] / 1e6
+    require(any(b.mono_ns > move.killed_ns for b in vm.beats()), 'no heartbeat after the blow')
+    require(gap <= limit + BEAT_MS + calm, f'heartbeat gap {gap:.1f} ms, limit {limit} + {calm:.1f}')
+    move.figures = (after_kill, stood)
+    if stood is None:
+        return f', it never stopped, gap {gap:.1f} ms'
+    return f', RESUME {after_kill:.1f} ms after the blow, {stood:.1f} after STOP, gap {gap:.1f}'
+
+
+def recovered(move, want):
+    status = move.recover()
+    # Rolled back is 1, moved is 0: as the move itself would have said.
+    require(status in ((0,) if want.side == 'dst' else (0, 1)), f'recover ended with {status}: {move.recover_said}')
+    took = ''
+    if want.recover:
+        stop = move.at_src.find('STOP')
+        watcher = move.at_src if want.side == 'src' else move.at_dst
+        resume = watcher.wait('RESUME', 3, since=stop.stamp)
+        require(resume, f'recover did not bring it up on {want.side}: {move.recover_said}')
+        took = f', RESUME {(resume.stamp - move.recover_began) * 1e3:.0f} ms after its start'
+    return f'; recover: {status}{took}'
+
+
+def crashed(move):
+    time.sleep(0.2)
+    text = ''
+    if move.exit == UNKNOWN:
+        status = move.recover()
+        require(status == CRASHED, f'recover ended with {status}: {move.recover_said}')
+        text = '; recover: 9'
+    move.require_runs_nowhere()
+    living = [vm.pid for vm in (move.src, move.dst) if vm.running()]
+    require(move.src.pid in living or not living, 'the stale destination was left')
+    move.require_nothing_left(*living)
+    return text + ', it runs nowhere'
+
+
+def final(_):
+    worst, failed = {}, 0
+    for (victim, _, _), runs in table.items():
+        for _, after_kill, stood in runs:
+            n, most, most_stood = worst.get(victim, (0, 0.0, 0.0))
+            worst[victim] = (n + 1, max(most, after_kill or 0.0), max(most_stood, stood or 0.0))
+    for victim in VICTIMS:
+        if victim in worst:
+            n, most, stood = worst[victim]
+            row = ' | '.join(f'{moment}: {shown(victim, moment)}' for moment in MOMENTS)
+            yield (victim, None, f'{row} || n {n}, worst blow to RESUME {most:.0f} ms, STOP to RESUME {stood:.0f} ms')
+
+
+def shown(victim, moment):
+    runs = [run for disk in (False, True) for run in table.get((victim, moment, disk), [])]
+    return f'{len(runs)} ok' if runs else '-'
