@@ -16,7 +16,7 @@ from watching import Fault, state_of
 
 BOUND_MS, GRACE_MS, ATTEMPTS = 500, 100, 4
 CONVERGES, NEVER = 'hot=48 rate=50', 'hot=80 rate=200'
-# name, fault point, guest, has a word been said
+# name -> (fault point, guest)
 MOMENTS = {
     'setup': ('segue:setup', NEVER), 'pass 1': ('segue:pass-1', NEVER), 'pass 3': ('segue:pass-3', NEVER),
     'stopped': ('segue:stopped', CONVERGES), 'blackout': ('segue:blackout', CONVERGES),
@@ -25,49 +25,45 @@ MOMENTS = {
 SAID = ('word to accepted', 'accepted to running', 'running')
 VICTIMS = ('segue', 'receive', 'src guardian', 'dst guardian', 'src QEMU', 'dst QEMU', 'control cut', 'control hole',
            'data cut', 'data hole')
-UNKNOWN, CRASHED = 10, 9
+UNKNOWN, CRASHED, KILLED = 10, 9, -9
 
 
 class Cell:
-    """What must come of a blow: exit statuses, where the guest then runs, whether it needs `segue recover` for that."""
+    """What may come of a blow: `outcomes` maps exit statuses to the side on which the guest then runs (None: nowhere)."""
 
-    def __init__(self, exits, side, recover=False, settles=False):
-        self.exits, self.side = exits, side
-        self.recover = recover  # The guest stands until then.
-        self.settles = settles or recover  # Recover has something to do: close the record, end the stale copy.
+    def __init__(self, outcomes, stands=False):
+        self.outcomes = outcomes
+        self.stands = stands  # Where the answer to the word is lost: the guest stands until `segue recover`.
 
 
 def expected(victim, moment):
     if moment not in SAID:
         return before_the_word(victim, moment)
-    runs = Cell((0,), 'dst')
-    lost = Cell((UNKNOWN,), 'dst', settles=True)  # It runs there, and nobody here knows.
+    lost = Cell({UNKNOWN: 'dst'})  # It runs there, and nobody here knows.
     if victim == 'segue':
-        return Cell((-9,), 'dst', settles=True)
+        return Cell({KILLED: 'dst'})
     if victim == 'receive':
-        return {'word to accepted': Cell((UNKNOWN,), 'src', recover=True),
-                'accepted to running': Cell((UNKNOWN,), 'dst', recover=True), 'running': lost}[moment]
+        return {'word to accepted': Cell({UNKNOWN: 'src'}, stands=True),
+                'accepted to running': Cell({UNKNOWN: 'dst'}, stands=True), 'running': lost}[moment]
     if victim == 'dst QEMU':
-        # Before the record it did not run and will not; after it the owner died.
-        return Cell((1,), 'src') if moment == 'word to accepted' else Cell((CRASHED, UNKNOWN), None)
-    if victim in ('control cut', 'control hole'):
-        return lost
-    return runs
+        # After the record the owner has died; before it, it did not run and will not. Both may be under way.
+        return Cell({CRASHED: None, UNKNOWN: None, **({1: 'src'} if moment == 'word to accepted' else {})})
+    return lost if victim in ('control cut', 'control hole') else Cell({0: 'dst'})
 
 
 def before_the_word(victim, moment):
     switching = moment in ('stopped', 'blackout')
     if victim == 'segue':
-        return Cell((-9,), 'src', settles=True)
+        return Cell({KILLED: 'src'})
     if victim == 'src QEMU':
-        return Cell((CRASHED,), None)
+        return Cell({CRASHED: None})
     if victim == 'control hole' and switching:
         # The word goes into the hole: nobody knows, and the lease ends what waits there.
-        return Cell((UNKNOWN, 1, 3), 'src', recover=True)
-    if victim == 'data hole':
-        return Cell((1, 3), 'src') if switching else Cell((4,), 'src')
+        return Cell({UNKNOWN: 'src', 1: 'src', 3: 'src'}, stands=True)
+    if victim == 'data hole' and not switching:
+        return Cell({4: 'src'})
     # In the blackout the guardian's deadline may come first.
-    return Cell((1, 3) if switching else (1,), 'src')
+    return Cell({1: 'src', 3: 'src'} if switching else {1: 'src'})
 
 
 # The short form: every victim and every moment, and the cells in which the most can go wrong.
@@ -202,27 +198,30 @@ def strike(move, blow, at, want):
     if state_of(at) == 'T':
         os.kill(at, 18)  # SIGCONT
     move.finish(40)
-    require(move.exit in want.exits, f'exit {move.exit} instead of {want.exits}: {move.stderr.strip()[-500:]}')
-    judge_words(move, want)
+    require(move.exit in want.outcomes,
+            f'exit {move.exit} instead of {tuple(want.outcomes)}: {move.stderr.strip()[-500:]}')
+    judge_words(move)
+    side = want.outcomes[move.exit]
     text = f'exit {move.exit}' + (f' ({blow.missed})' if blow.missed else '')
-    if want.side is None:
+    if side is None:
         return text + crashed(move)
-    if not want.recover or move.exit != UNKNOWN:
-        text += ran_by_itself(move, want.side)
-    if want.settles and move.exit in (UNKNOWN, -9):
-        text += recovered(move, want)
+    stands = want.stands and move.exit == UNKNOWN
+    if not stands:
+        text += ran_by_itself(move, side)
+    if move.exit in (UNKNOWN, KILLED):
+        text += recovered(move, side, stands)
     blow.undo()
     blow.fault = None
-    if want.side == 'src':
+    if side == 'src':
         move.require_runs_on_src()
     else:
         move.require_runs_on_dst()
     return f'{text}, {move.pages} pages'
 
 
-def judge_words(move, want):
+def judge_words(move):
     """The sentence says where the guest is, and never anything else."""
-    if move.exit == -9:
+    if move.exit == KILLED:
         return
     said = move.result
     error = said['error'] or ''
@@ -257,18 +256,17 @@ def ran_by_itself(move, side):
     return f', RESUME {after_kill:.1f} ms after the blow, {stood:.1f} after STOP, gap {gap:.1f}'
 
 
-def recovered(move, want):
+def recovered(move, side, stands):
+    """Closes the record, ends the stale copy, and brings the guest up where it stands."""
     status = move.recover()
-    # Rolled back is 1, moved is 0: as the move itself would have said.
-    require(status in ((0,) if want.side == 'dst' else (0, 1)), f'recover ended with {status}: {move.recover_said}')
-    took = ''
-    if want.recover:
-        stop = move.at_src.find('STOP')
-        watcher = move.at_src if want.side == 'src' else move.at_dst
-        resume = watcher.wait('RESUME', 3, since=stop.stamp)
-        require(resume, f'recover did not bring it up on {want.side}: {move.recover_said}')
-        took = f', RESUME {(resume.stamp - move.recover_began) * 1e3:.0f} ms after its start'
-    return f'; recover: {status}{took}'
+    # As the move itself would have ended.
+    require(status == (0 if side == 'dst' else 1), f'recover ended with {status}: {move.recover_said}')
+    if not stands:
+        return f'; recover: {status}'
+    stop = move.at_src.find('STOP')
+    resume = (move.at_src if side == 'src' else move.at_dst).wait('RESUME', 3, since=stop.stamp)
+    require(resume, f'recover did not bring it up on {side}: {move.recover_said}')
+    return f'; recover: {status}, RESUME {(resume.stamp - move.recover_began) * 1e3:.0f} ms after its start'
 
 
 def crashed(move):
