@@ -53,8 +53,8 @@ def work_between(beats, from_ns, to_ns):
 def beats_of_two(one, two, beats=2):
     """What shows that two copies ran: None, or (from_ns, to_ns, beats of `one`, beats of `two`).
 
-    A guest that moves from `one` to `two` is silent on `one` from the first beat on `two` on. A beat that the recorder of
-    `one` read late is none yet; `beats` of them are a copy that ran on, or again.
+    A guest that moves from `one` to `two` is silent on `one` from the first beat on `two` on. A beat that the recorder
+    of `one` read late is none yet; `beats` of them are a copy that ran on, or again.
     """
     if not two:
         return None

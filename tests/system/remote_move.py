@@ -1,4 +1,4 @@
-"""A move through `segue receive` behind a relay, with all its processes in sight: whom to kill, when, and what is left."""
+"""A move through `segue receive` behind a relay, with all its processes in sight: whom to kill, when, what is left."""
 import contextlib
 import os
 import shlex
@@ -34,10 +34,10 @@ def on_host(lab, host):
 
 
 class RemoteMove(Move):
-    """`name` is the fault build's point at which segue or segue receive stops itself; None: the shipped build."""
+    """`fault_point` is where segue or segue receive of the fault build stops itself; None: the shipped build."""
 
-    def __init__(self, lab, qemu='10', guest='hot=48 rate=50', bound_ms=500, timeout='30s', fault_point=None, delay_ms=0,
-                 **more):
+    def __init__(self, lab, qemu='10', guest='hot=48 rate=50', bound_ms=500, timeout='30s', fault_point=None,
+                 delay_ms=0, **more):
         self.relay_path = os.path.join(lab.dir, 'relay')
         receive = [program('segue-faults' if fault_point else 'segue'), 'receive', '--stdio']
         to = [RELAY, '--delay', str(delay_ms), self.relay_path, 'env', f'SEGUE_STATE={lab.state_dir("b")}',

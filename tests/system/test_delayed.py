@@ -119,4 +119,5 @@ def refused(lab, late_ms):
 def final(_):
     for (bound, what), (runs, took, other) in sorted(worst.items()):
         second = 'hand-over' if what == 'moved' else 'rollback' if 'refused' in what else 'gap'
-        yield f'{bound} ms, {what}', None, f'{runs} runs, worst STOP to RESUME {took:.1f} ms, worst {second} {other:.1f} ms'
+        text = f'{runs} runs, worst STOP to RESUME {took:.1f} ms, worst {second} {other:.1f} ms'
+        yield f'{bound} ms, {what}', None, text

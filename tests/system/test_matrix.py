@@ -1,8 +1,8 @@
 """The kill matrix through --to: every party and both links die at every moment of a move, on real QEMU.
 
 A cell is VICTIM at MOMENT. Segue (or segue receive) stops itself at the moment, the blow falls, it goes on. Then the
-guest runs, once, whole, within max downtime + 100 ms of the blow and with nobody's help; where the answer to the word is
-lost, after `segue recover`. Whoever kills the QEMU that owns the guest has a guest crash, and no stale copy is run."""
+guest runs, once, whole, within max downtime + 100 ms of the blow and with nobody's help; where the answer to the word
+is lost, after `segue recover`. Killing the QEMU that owns the guest is a guest crash, and no stale copy is run."""
 import contextlib
 import os
 import subprocess
@@ -11,7 +11,7 @@ import time
 
 from harness import BEAT_MS, Failure, require
 from remote_move import RemoteMove
-from segue_lab import LabError, calm_gap, longest_gap, now_ns, wait_until
+from segue_lab import LabError, calm_gap, longest_gap, wait_until
 from watching import Fault, state_of
 
 BOUND_MS, GRACE_MS, ATTEMPTS = 500, 100, 4
@@ -29,7 +29,7 @@ UNKNOWN, CRASHED, KILLED = 10, 9, -9
 
 
 class Cell:
-    """What may come of a blow: `outcomes` maps exit statuses to the side on which the guest then runs (None: nowhere)."""
+    """What may come of a blow: `outcomes` maps exit statuses to the side that then runs the guest (None: nowhere)."""
 
     def __init__(self, outcomes, stands=False):
         self.outcomes = outcomes
@@ -90,9 +90,9 @@ def cases(long_form):
         for moment in MOMENTS:
             if not long_form and moment not in SHORT[victim]:
                 continue
-            disks = (False, True) if moment in LOCKING_OFF and (long_form or moment == 'accepted to running') else (False,)
-            # The short form takes one of the two: with locking=off nothing but Segue keeps the copies apart.
-            for disk in disks if long_form else disks[-1:]:
+            # With locking=off nothing but Segue keeps the copies apart. The short form takes one of the two.
+            disks = (False, True) if moment in LOCKING_OFF else (False,)
+            for disk in disks if long_form else [moment == 'accepted to running']:
                 name = f'{victim}, {moment}' + (', locking=off' if disk else '')
                 yield name, lambda lab, v=victim, m=moment, d=disk: cell(lab, v, m, d)
 
@@ -150,7 +150,8 @@ def shared_image(wanted):
         path = os.path.join(folder, 'disk')
         with open(path, 'wb') as f:
             f.truncate(1 << 20)
-        yield ('-drive', f'file={path},file.locking=off,format=raw,if=none,id=disk0', '-device', 'ide-hd,drive=disk0')
+        drive = f'file={path},file.locking=off,format=raw,if=none,id=disk0'
+        yield ('-drive', drive, '-device', 'ide-hd,drive=disk0')
 
 
 class Blow:
@@ -284,7 +285,7 @@ def crashed(move):
 
 
 def final(_):
-    worst, failed = {}, 0
+    worst = {}
     for (victim, _, _), runs in table.items():
         for _, after_kill, stood in runs:
             n, most, most_stood = worst.get(victim, (0, 0.0, 0.0))

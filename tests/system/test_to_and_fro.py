@@ -64,8 +64,8 @@ def one_move(lab, guest, here, there):
     receive = ['env', f'SEGUE_STATE={lab.state_dir(there)}', *lab.enter(there), program('segue'), 'receive', '--stdio']
     argv = [program('segue'), 'migrate', f'qmp:{guest.qmp_path}', '--src-guard-qmp', guest.guard_qmp_path, '--to',
             'cmd:' + shlex.join(receive), '--dst-command', json.dumps(lab.expect_vm(there, 'fro', guest=GUEST)),
-            '--data-address', ADDRESS[there], '--max-downtime', '500ms', '--max-bandwidth', '100MiB/s', '--timeout', '30s',
-            '--no-forecast', '--json']
+            '--data-address', ADDRESS[there], '--max-downtime', '500ms', '--max-bandwidth', '100MiB/s', '--timeout',
+            '30s', '--no-forecast', '--json']
     done = lab.run(here, argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
     results = [json.loads(line) for line in done.stdout.splitlines() if '"result"' in line]
     return done.returncode, results[-1] if results else {}, done.stderr.strip()[-400:]

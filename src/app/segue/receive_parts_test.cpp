@@ -46,7 +46,13 @@ TEST(StartTicks, are_those_of_a_living_process) {
     EXPECT_EQ(start_ticks_of(0), 0U);
 }
 
-TEST(ReceiveProcess, that_was_never_told_to_run_ends_without_a_trace) {
+void run_until(Loop& loop, const std::function<bool()>& done) {
+    const Instant until = loop.now() + std::chrono::seconds{5};
+    while (!done() && loop.now() < until) {
+        loop.at(loop.now() + milliseconds{5}, [&loop] { loop.stop(); });
+        loop.run();
+    }
+}TEST(ReceiveProcess, that_was_never_told_to_run_ends_without_a_trace) {
     const std::string log = testing::TempDir() + "segue_receive_process.log";
     auto process = ReceiveProcess::prepare({"true"}, log);
     ASSERT_TRUE(process);
@@ -66,7 +72,8 @@ TEST(ReceiveProcess, takes_away_the_logs_of_those_that_have_ended_and_no_other) 
     ASSERT_TRUE(ended && living);
     living->run();
     ended->run();
-    while (!ended->dead()) ::usleep(1000);
+    Loop loop;
+    run_until(loop, [&] { return ended->dead(); });
     EXPECT_EQ(::access(log_of('a').c_str(), F_OK), 0) << "its last words may still be asked for";
     auto next = ReceiveProcess::prepare({"true"}, log_of('c'));
     ASSERT_TRUE(next);
@@ -78,13 +85,7 @@ TEST(ReceiveProcess, takes_away_the_logs_of_those_that_have_ended_and_no_other) 
     ::unlink(foreign.c_str());
 }
 
-void run_until(Loop& loop, const std::function<bool()>& done) {
-    const Instant until = loop.now() + std::chrono::seconds{5};
-    while (!done() && loop.now() < until) {
-        loop.at(loop.now() + milliseconds{5}, [&loop] { loop.stop(); });
-        loop.run();
-    }
-}
+
 
 struct Listening {
     Loop& loop;
