@@ -3,6 +3,7 @@
 A cell is VICTIM at MOMENT. Segue (or segue receive) stops itself at the moment, the blow falls, it goes on. Then the
 guest runs, once, whole, within max downtime + 100 ms of the blow and with nobody's help; where the answer to the word
 is lost, after `segue recover`. Killing the QEMU that owns the guest is a guest crash, and no stale copy is run."""
+import collections
 import contextlib
 import os
 import subprocess
@@ -81,7 +82,8 @@ SHORT = {
 }
 LOCKING_OFF = ('blackout', 'word to accepted', 'accepted to running', 'running')
 
-table = {}  # (victim, moment, disk) -> [(verdict, kill to RESUME in ms or None, STOP to RESUME)]
+table = {}  # (victim, moment) -> [Figures]; None: it failed
+Figures = collections.namedtuple('Figures', 'blow_to_resume stop_to_resume recover_to_resume', defaults=(None,) * 3)
 
 
 def cases(long_form):
@@ -116,6 +118,14 @@ def planted(lab):
 
 
 def cell(lab, victim, moment, disk):
+    runs = table.setdefault((victim, moment), [])
+    runs.append(None)
+    text, figures = one(lab, victim, moment, disk)
+    runs[-1] = figures
+    return text
+
+
+def one(lab, victim, moment, disk):
     want = expected(victim, moment)
     point, guest = MOMENTS[moment]
     void = []
@@ -135,8 +145,7 @@ def cell(lab, victim, moment, disk):
                 void.append(move.decisions()[-120:])
                 continue
             text = strike(move, blow, at, want)
-            table.setdefault((victim, moment, disk), []).append((text, *move.figures))
-            return text + (f', {len(void)} run(s) repeated' if void else '')
+            return text + (f', {len(void)} run(s) repeated' if void else ''), move.figures
     raise Failure(f'{point} was not reached in {ATTEMPTS} runs: {void}')
 
 
@@ -194,7 +203,7 @@ class Blow:
 
 
 def strike(move, blow, at, want):
-    move.figures = (None, None)
+    move.figures = Figures()
     blow.fall()
     if state_of(at) == 'T':
         os.kill(at, 18)  # SIGCONT
@@ -251,7 +260,7 @@ def ran_by_itself(move, side):
     gap = longest_gap(beats, move.killed_ns, move.killed_ns + int(limit * 3e6))[0] / 1e6
     require(any(b.mono_ns > move.killed_ns for b in vm.beats()), 'no heartbeat after the blow')
     require(gap <= limit + BEAT_MS + calm, f'heartbeat gap {gap:.1f} ms, limit {limit} + {calm:.1f}')
-    move.figures = (after_kill, stood)
+    move.figures = Figures(after_kill, stood)
     if stood is None:
         return f', it never stopped, gap {gap:.1f} ms'
     return f', RESUME {after_kill:.1f} ms after the blow, {stood:.1f} after STOP, gap {gap:.1f}'
@@ -267,7 +276,9 @@ def recovered(move, side, stands):
     stop = move.at_src.find('STOP')
     resume = (move.at_src if side == 'src' else move.at_dst).wait('RESUME', 3, since=stop.stamp)
     require(resume, f'recover did not bring it up on {side}: {move.recover_said}')
-    return f'; recover: {status}, RESUME {(resume.stamp - move.recover_began) * 1e3:.0f} ms after its start'
+    took = (resume.stamp - move.recover_began) * 1e3
+    move.figures = Figures(recover_to_resume=took)
+    return f'; recover: {status}, RESUME {took:.0f} ms after its start'
 
 
 def crashed(move):
@@ -285,18 +296,32 @@ def crashed(move):
 
 
 def final(_):
-    worst = {}
-    for (victim, _, _), runs in table.items():
-        for _, after_kill, stood in runs:
-            n, most, most_stood = worst.get(victim, (0, 0.0, 0.0))
-            worst[victim] = (n + 1, max(most, after_kill or 0.0), max(most_stood, stood or 0.0))
+    """The table: runs, and the worst time from the blow to RESUME (r: from the start of `segue recover`)."""
+    if not table:
+        return
+    print(''.join(f'{word:>21}' for word in ('', *MOMENTS)))
     for victim in VICTIMS:
-        if victim in worst:
-            n, most, stood = worst[victim]
-            row = ' | '.join(f'{moment}: {shown(victim, moment)}' for moment in MOMENTS)
-            yield (victim, None, f'{row} || n {n}, worst blow to RESUME {most:.0f} ms, STOP to RESUME {stood:.0f} ms')
+        print(''.join(f'{word:>21}' for word in (victim, *(shown(table.get((victim, m), [])) for m in MOMENTS))))
+    for victim in VICTIMS:
+        runs = [run for (who, _), all_ in table.items() if who == victim for run in all_ if run]
+        if runs:
+            by_itself, stood, recover = (worst(runs, field) for field in Figures._fields)
+            yield (victim, None, f'{len(runs)} runs, worst blow to RESUME {by_itself}, STOP to RESUME {stood}, '
+                                 f'start of recover to RESUME {recover}')
 
 
-def shown(victim, moment):
-    runs = [run for disk in (False, True) for run in table.get((victim, moment, disk), [])]
-    return f'{len(runs)} ok' if runs else '-'
+def worst(runs, field):
+    times = [getattr(run, field) for run in runs if getattr(run, field) is not None]
+    return f'{max(times):.0f} ms (n {len(times)})' if times else '-'
+
+
+def shown(runs):
+    if not runs:
+        return '-'
+    if None in runs:
+        return f'FAIL {runs.count(None)} of {len(runs)}'
+    times = []
+    for field, mark in (('blow_to_resume', ''), ('recover_to_resume', 'r')):
+        found = [getattr(run, field) for run in runs if getattr(run, field) is not None]
+        times += [f'{mark}{max(found):.0f}'] if found else []
+    return f'{len(runs)} ok ' + '/'.join(times) + (' ms' if times else '')
