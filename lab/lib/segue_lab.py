@@ -8,6 +8,8 @@ import json
 import os
 import re
 import shutil
+import socket
+import struct
 import subprocess
 
 from lab_arguments import channel_arguments, disk_arguments, incoming_arguments, machine_arguments
@@ -27,6 +29,7 @@ from lab_base import (
 from lab_beats import (
     BEAT_NS,
     Beat,
+    beats_of_two,
     calm_gap,
     longest_gap,
     merge_beats,
@@ -62,6 +65,7 @@ class Lab:
         self.rate = parse_rate(rate if rate is not None else DEFAULT_RATE)
         self._built = False
         self._children = {}  # pid -> Popen of what this object started
+        self._expected = {}  # (host, name) -> recorder, command and start of what expect_vm() promised
 
     def netns(self, host):
         if host not in HOSTS:
@@ -315,16 +319,8 @@ class Lab:
         """Starts a QEMU with the lab guest and returns its Vm once its monitors answer (and, unless
         incoming, the guest is ready). `qemu` is 7.2, 10 or a program's path; `memory` is KiB or '128MiB',
         None: default_memory_kib()."""
-        self.base_rate()
-        self._make_room(host, name)
-        program = qemu if os.path.sep in str(qemu) else self.qemu_path(str(qemu))
-        base = os.path.join(self.host_dir(host), name)
-        _remove(base, '.beats', '.serial.log', '.log')
-        memory_kib = parse_memory_kib(memory or self.default_memory_kib(program))
-        argv = machine_arguments(program, name, memory_kib, cpus, self.tool('guest.elf'), guest)
-        argv += channel_arguments(base) + disk_arguments(disk) + incoming_arguments(incoming, autostart_incoming)
-        argv += list(extra)
-
+        base, argv = self._command(host, name, qemu, memory, cpus, guest)
+        argv += disk_arguments(disk) + incoming_arguments(incoming, autostart_incoming) + list(extra)
         recorder = self._start_recorder(base)
         process = vm = None
         try:
@@ -332,20 +328,10 @@ class Lab:
             begun = now_ns()
             process = self._start_qemu(host, base, argv, env)
             self._children.update({p.pid: p for p in (process, recorder)})
-            record = {
-                'pid': process.pid,
-                'started': start_time(process.pid),
-                'recorder_pid': recorder.pid,
-                'recorder_started': start_time(recorder.pid),
-                'program': program,
-                'argv': argv,
-                'begun_ns': begun,
-                'incoming': bool(incoming or autostart_incoming),
-            }
-            vm = Vm(self, host, name, record)
-            _write_record(base, record)
+            waits = bool(incoming or autostart_incoming)
+            vm = self._record(host, name, process.pid, recorder, argv, begun, waits)
             _wait_monitors(vm, process)
-            if not record['incoming'] and '-S' not in extra:
+            if not waits and '-S' not in extra:
                 self._wait_ready(vm, process)
             return vm
         except BaseException:
@@ -356,6 +342,48 @@ class Lab:
             end_process(recorder.pid, start_time(recorder.pid))
             _remove(base, '.fifo')
             raise
+
+    def expect_vm(self, host, name, qemu='10', memory=None, cpus=1, guest=''):
+        """The command of a QEMU that waits for a guest and that somebody else will start; its heartbeats are recorded
+        from then on. Once it is there: adopt_vm()."""
+        base, argv = self._command(host, name, qemu, memory, cpus, guest)
+        recorder = self._start_recorder(base)
+        _wait_recorder(recorder)
+        self._children[recorder.pid] = recorder
+        self._expected[host, name] = recorder, argv, now_ns()
+        return argv + incoming_arguments(True, False)
+
+    def adopt_vm(self, host, name):
+        """The Vm of a QEMU that was started with the command of expect_vm()."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(os.path.join(self.host_dir(host), name + '-spare.qmp'))
+            pid = struct.unpack('3i', s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        recorder, argv, begun = self._expected.pop((host, name))
+        return self._record(host, name, pid, recorder, argv, begun, True)
+
+    def _command(self, host, name, qemu, memory, cpus, guest):
+        self.base_rate()
+        self._make_room(host, name)
+        program = qemu if os.path.sep in str(qemu) else self.qemu_path(str(qemu))
+        base = os.path.join(self.host_dir(host), name)
+        _remove(base, '.beats', '.serial.log', '.log')
+        memory_kib = parse_memory_kib(memory or self.default_memory_kib(program))
+        argv = machine_arguments(program, name, memory_kib, cpus, self.tool('guest.elf'), guest)
+        return base, argv + channel_arguments(base)
+
+    def _record(self, host, name, pid, recorder, argv, begun, incoming):
+        record = {
+            'pid': pid,
+            'started': start_time(pid),
+            'recorder_pid': recorder.pid,
+            'recorder_started': start_time(recorder.pid),
+            'program': argv[0],
+            'argv': argv,
+            'begun_ns': begun,
+            'incoming': incoming,
+        }
+        _write_record(os.path.join(self.host_dir(host), name), record)
+        return Vm(self, host, name, record)
 
     # A guest that has ended may still have its files there; one that runs is somebody's and stays.
     def _make_room(self, host, name):
