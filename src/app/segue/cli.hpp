@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "app/segue/dst_host.hpp"
+#include "app/segue/jobs.hpp"
 #include "base/result.hpp"
 #include "migration/request.hpp"
 
@@ -55,7 +56,7 @@ struct Migrate {
 struct Help { std::string text; };  ///< For standard output; exit status 0.
 struct Version {};
 struct Receive {};  ///< `segue receive --stdio`.
-using Invocation = std::variant<Migrate, Help, Version, Receive>;
+using Invocation = std::variant<Migrate, Help, Version, Receive, JobsCommand>;
 
 [[nodiscard]] Result<Invocation> parse_command_line(int argc, const char* const* argv);
 
