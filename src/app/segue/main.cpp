@@ -87,6 +87,14 @@ Engine::Where where_of(const Migrate& wanted, const std::string& move_id, Source
     return where;
 }
 
+void remember(ExperienceFile& memory, const std::string& guest, const Summary& end, Output& output) {
+    if (guest.empty()) return;
+    Lesson lesson{end.learned, std::nullopt};
+    if (end.rollback.count() > 0) lesson.rollback = end.rollback;
+    const std::string warning = memory.remember(guest, lesson, wall_time());
+    if (!warning.empty()) output.note(warning);
+}
+
 int migrate(const Migrate& wanted) {
     FdSink out(STDOUT_FILENO);
     FdSink err(STDERR_FILENO);
@@ -149,12 +157,7 @@ int migrate(const Migrate& wanted) {
     loop.run();
     service.reset();
     // The guest runs; now there is time for the disk.
-    Lesson lesson{summary.learned, std::nullopt};
-    if (summary.rollback.count() > 0) lesson.rollback = summary.rollback;
-    if (!guest.empty()) {
-        const std::string warning = memory.remember(guest, lesson, wall_time());
-        if (!warning.empty()) output.note(warning);
-    }
+    remember(memory, guest, summary, output);
     output.close();
     return status;
 }

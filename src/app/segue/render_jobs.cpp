@@ -66,7 +66,8 @@ std::string state_text(const JobSeen& seen) {
 }
 
 std::string place_text(const MovePlace& place) {
-    const std::string text = plain_text(place.host + (place.host.empty() ? "" : " ") + place.monitor);
+    const bool both = !place.host.empty() && !place.monitor.empty();
+    const std::string text = plain_text(place.host + (both ? " " : "") + place.monitor);
     return text.empty() ? "not known yet" : text;
 }
 
