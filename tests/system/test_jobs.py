@@ -24,6 +24,7 @@ def cases(_):
     yield 'status rises and cancel keeps the guest', status_and_cancel
     yield 'cancel while the guest stands is too late', cancel_too_late
     yield 'a second move of the same guest', second_move
+    yield 'a move of another guest beside it', two_guests
     yield 'Ctrl-C asks, a second one cancels', ctrl_c
     yield 'SIGTERM cancels', sigterm
     yield 'history shows what was', history
@@ -129,6 +130,24 @@ def second_move(lab):
         move.require_exit(5)
         move.require_source_runs()
         return line['error']
+
+
+def two_guests(lab):
+    """Neither was given a UUID: that must not make them the same guest."""
+    with Move(lab, guest=GUEST, options=SLOW) as move, contextlib.ExitStack() as stack:
+        src, dst = (lab.start_vm(host, 'h', guest='hot=8 rate=10', incoming=host == 'b') for host in 'ab')
+        stack.callback(src.stop)
+        stack.callback(dst.stop)
+        first = copying(move.start())
+        done = segue(lab, 'migrate', f'qmp:{src.qmp_path}', '--dst-qmp', dst.qmp_path, '--data-address', ADDRESS['b'],
+                     '--no-forecast', '--json', '--max-downtime', '1s')
+        line = json.loads(ok(done).splitlines()[-1])
+        require(line['outcome'] == 'moved' and line['job'] == int(first) + 1, f'{line}')
+        ok(segue(lab, 'cancel', first))
+        move.finish(10)
+        move.require_exit(5)
+        move.require_source_runs()
+        return f'job {line["job"]} moved while job {first} went on'
 
 
 def on_terminal(move):

@@ -104,9 +104,7 @@ int migrate(const Migrate& wanted) {
 
     Loop loop;
     Engine* running = nullptr;
-    bool cancelled = false;
     const auto cancel = [&] {
-        cancelled = true;
         if (running != nullptr) running->cancel();
     };
     // Before the journal has its thread, which would take the signals otherwise, and before the move has a record.
@@ -153,7 +151,6 @@ int migrate(const Migrate& wanted) {
                    }});
     running = &engine;
     engine.start();
-    if (cancelled) engine.cancel();
     loop.run();
     service.reset();
     // The guest runs; now there is time for the disk.

@@ -74,7 +74,7 @@ TEST(JobText, in_detail_has_places_limits_and_the_last_steps) {
 
 TEST(JobText, of_a_closed_move_says_how_it_ended) {
     const std::string text = render_job({closed("timeout", 4, "source", "--timeout came\n"), Liveness::gone, {}, ""});
-    EXPECT_NE(text.find("ended: timeout (exit status 4); the guest runs on the source; it stood for 212 ms"),
+    EXPECT_NE(text.find("ended: timeout (exit status 4); the guest runs on the source; it stood for 0.212 s"),
               std::string::npos) << text;
     EXPECT_NE(text.find("error   --timeout came?"), std::string::npos) << text;
 }
