@@ -212,6 +212,20 @@ void collect_names(const json::value& value, std::set<std::string>& names) {
     }
 }
 
+TEST(JsonLine, has_the_number_of_the_job_where_there_is_one) {
+    JsonContext with_job = context();
+    with_job.job = 42;
+    for (const std::string& line :
+         {report_json(forecast(true, true), with_job), report_json(progress(), with_job),
+          report_json(StageReport{seconds{1}, "copying"}, with_job),
+          report_json(DecisionReport{seconds{1}, "go", "why"}, with_job), result_json(moved(), with_job)}) {
+        EXPECT_EQ(json::parse(line).at("job").as_int64(), 42) << line;
+        EXPECT_EQ(problem_of(line), "");
+    }
+    EXPECT_TRUE(json::parse(result_json(moved(), context())).at("job").is_null());
+    EXPECT_TRUE(json::parse(refusal_json({ErrorKind::invalid, "no VM is given", ""}, {})).at("job").is_null());
+}
+
 TEST(JsonDocument, names_every_field_and_every_word_of_the_schema) {
     const std::string page = read("json-output.md");
     std::set<std::string> names;

@@ -22,6 +22,8 @@ FAST = ['--max-bandwidth', '100MiB/s', '--timeout', '60s', '--max-downtime', '50
 
 def cases(_):
     yield 'status rises and cancel keeps the guest', status_and_cancel
+    yield 'cancel while sampling', cancel_sampling
+    yield 'follow until the end', follow
     yield 'cancel while the guest stands is too late', cancel_too_late
     yield 'a second move of the same guest', second_move
     yield 'a move of another guest beside it', two_guests
@@ -97,6 +99,41 @@ def status_and_cancel(lab):
         return f'sent {[round(s / 2**20) for s in sent]} MiB, cancel took {took:.2f} s, {move.pages} pages'
 
 
+def cancel_sampling(lab):
+    """Nothing was changed yet, and nothing is."""
+    with Move(lab, guest=GUEST, options=SLOW) as move:
+        move.src.wait_beats(80)
+        argv = move.lab.enter('a') + [
+            program('segue'), 'migrate', f'qmp:{move.src.qmp_path}', '--dst-qmp', move.dst.qmp_path, '--data-address',
+            ADDRESS['b'], '--json']
+        with subprocess.Popen(argv, env=lab.env('a'), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True) as migrate:
+            line = {}
+            while line.get('stage') != 'sampling':
+                line = json.loads(migrate.stdout.readline())
+            seen = json.loads(ok(segue(lab, 'status', '--json')))
+            require(seen['stage'] == 'sampling' and seen['sent_bytes'] is None, f'{seen}')
+            text = ok(segue(lab, 'cancel', str(line['job'])))
+            require(migrate.wait(10) == 5, f'exit {migrate.returncode}')
+        require(move.dst.running(), 'the destination was ended')
+        move.require_put_back('dst', move.at_dst)
+        move.require_put_back('src', move.at_src)
+        require(move.at_src.status() == 'running', 'the source does not run')
+        return text
+
+
+def follow(lab):
+    with Move(lab, guest=GUEST, options=FAST) as move:
+        job = copying(move.start())
+        lines = [json.loads(x) for x in ok(segue(lab, 'status', job, '--follow', '--json')).splitlines()]
+        move.finish()
+        move.require_exit(0)
+        require(lines[-1]['state'] == 'closed' and lines[-1]['outcome'] == 'moved', f'{lines[-1]}')
+        require(lines[0]['state'] == 'under-way', f'{lines[0]}')
+        require({x['job'] for x in move.lines} == {int(job)}, 'a line of migrate has another job')
+        return f'{len(lines)} lines: {[x["stage"] for x in lines]}'
+
+
 def cancel_too_late(lab):
     with Move(lab, guest=GUEST, options=FAST) as move:
         job = copying(move.start())
@@ -124,6 +161,7 @@ def second_move(lab):
         line = json.loads(ok(done, 2).splitlines()[-1])
         require(f'job {job} ' in line['error'] and f'segue cancel {job}' in line['error'], line['error'])
         after = (move.at_src.settings(), move.at_dst.settings(), move.at_src.status(), move.at_dst.status())
+        require(line['job'] is None, f'it has a number: {line["job"]}')
         require(before == after, f'something changed: {[(a, b) for a, b in zip(before, after) if a != b]}')
         ok(segue(lab, 'cancel', job))
         move.finish(10)
@@ -215,6 +253,9 @@ def history(lab):
         empty = segue(lab, 'history', *words)
         require(ok(empty) == '' and 'no moves yet' in empty.stderr, f'{empty.stdout}{empty.stderr}')
     with Move(lab, guest=GUEST, options=SLOW, remember=True) as move:
+        dry = ok(segue(lab, 'migrate', f'qmp:{move.src.qmp_path}', '--dst-qmp', move.dst.qmp_path, '--data-address',
+                       ADDRESS['b'], '--no-forecast', '--dry-run', '--json'))
+        require({json.loads(x)['job'] for x in dry.splitlines()} == {None}, f'a dry run has a job: {dry}')
         copying(move.start())
         move.process.send_signal(signal.SIGTERM)
         move.finish(10)

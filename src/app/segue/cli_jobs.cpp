@@ -30,6 +30,7 @@ constexpr std::string_view status_help =
 
   segue status [--json]       every move that has not ended, one line each
   segue status JOB [--json]   one move, with the last steps of its journal
+  segue status JOB --follow   one line a second until it has ended
 
 JOB is the number of a move, as segue history and segue status show it. The
 numbers come from the running segue itself. While the guest stands for the
@@ -67,6 +68,7 @@ std::optional<std::int64_t> whole_number(std::string_view text, std::int64_t max
 struct JobsWords {
     std::optional<std::string> job, last;
     bool json = false;
+    bool follow = false;
     bool help = false;
 };
 
@@ -79,6 +81,8 @@ Result<JobsWords> read_words(std::string_view command, const std::vector<std::st
             words.help = true;
         } else if (word == "--json") {
             words.json = true;
+        } else if (word == "--follow" && command == "status") {
+            words.follow = true;
         } else if (!takes_job && (word == "--last" || word.starts_with("--last="))) {
             if (words.last) return wrong("--last is given twice: give it once");
             const bool joined = word != "--last";
@@ -127,7 +131,10 @@ Result<Invocation> parse_jobs_command(std::string_view command, const std::vecto
     SEGUE_TRY(words, read_words(command, arguments));
     if (words.help) return Help{std::string(jobs_help_text(command))};
     SEGUE_TRY(job, parse_job(words.job));
-    if (command == "status") return JobsCommand{ShowStatus{job, words.json}};
+    if (command == "status") {
+        if (words.follow && !job) return wrong("--follow needs a JOB: segue status shows which there are");
+        return JobsCommand{ShowStatus{job, words.json, words.follow}};
+    }
     if (command == "cancel") {
         if (!job) return wrong("no JOB is given: segue cancel JOB, and segue status shows which there are");
         return JobsCommand{CancelJob{*job, words.json}};

@@ -35,6 +35,8 @@ TEST(JobsWords, are_understood) {
     EXPECT_FALSE(command_of<ShowStatus>("status").json);
     EXPECT_EQ(command_of<ShowStatus>("status 42").job, JobId{42});
     EXPECT_TRUE(command_of<ShowStatus>("status --json 42").json);
+    EXPECT_FALSE(command_of<ShowStatus>("status 42").follow);
+    EXPECT_TRUE(command_of<ShowStatus>("status 42 --follow").follow);
     EXPECT_EQ(command_of<CancelJob>("cancel 42").job, JobId{42});
     EXPECT_TRUE(command_of<CancelJob>("cancel 42 --json").json);
 }
@@ -49,6 +51,7 @@ TEST(JobsWords, that_are_wrong_are_refused_with_what_to_write) {
              Wrong{"history 7", "segue history --help"}, Wrong{"history --last", "for example --last 50"},
              Wrong{"history --last 0", "1 to 10000"}, Wrong{"history --last 10001", "1 to 10000"},
              Wrong{"history --last= ", "1 to 10000"}, Wrong{"history --last 1 --last 2", "twice"},
+             Wrong{"status --follow", "needs a JOB"}, Wrong{"cancel 7 --follow", "segue cancel --help"},
              Wrong{"status --last 2", "segue status --help"}, Wrong{"histori", "did you mean segue history"},
              Wrong{"cancle 7", "did you mean segue cancel"}, Wrong{"cancel a\x1b[2J", "\"a?[2J\""}}) {
         const auto parsed = parse(words);

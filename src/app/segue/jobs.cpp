@@ -118,6 +118,20 @@ int show(const ShowStatus& wanted, Journal& journal, const std::string& state_fo
     return exit_good;
 }
 
+/// One line a second until it has ended, or its process is gone.
+int follow(const ShowStatus& wanted, Journal& journal, const std::string& state_folder) {
+    for (;;) {
+        auto record = journal.load(*wanted.job);
+        if (!record) return refuse(plain_text(to_string(record.error())) + ": segue history shows which there are");
+        const JobSeen seen = look_at(std::move(*record), journal, state_folder);
+        say(wanted.json ? status_json(seen.record, seen.owner, seen.answer) : render_job_line(seen));
+        // A reader who has gone away needs no more lines.
+        if (std::fflush(stdout) != 0 || seen.record.ending || seen.owner == Liveness::gone) return exit_good;
+        const auto ms = std::chrono::ceil<std::chrono::milliseconds>(jobs::follow_every).count();
+        static_cast<void>(::poll(nullptr, 0, static_cast<int>(ms)));
+    }
+}
+
 // ---- cancel ----------------------------------------------------------------------------------------
 
 class Canceller {
@@ -211,7 +225,9 @@ int run_jobs_command(const JobsCommand& command, const std::string& state_folder
     const auto journal = open_for_reading(state_folder);
     if (!journal) return refuse(plain_text(to_string(journal.error())));
     if (const auto* history = std::get_if<ShowHistory>(&command)) return show(*history, **journal);
-    if (const auto* status = std::get_if<ShowStatus>(&command)) return show(*status, **journal, state_folder);
+    if (const auto* status = std::get_if<ShowStatus>(&command)) {
+        return status->follow ? follow(*status, **journal, state_folder) : show(*status, **journal, state_folder);
+    }
     return cancel(std::get<CancelJob>(command), **journal, state_folder);
 }
 

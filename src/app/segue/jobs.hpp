@@ -15,6 +15,7 @@ namespace segue {
 
 namespace jobs {
 inline constexpr std::size_t history_default = 20;
+inline constexpr Duration follow_every = std::chrono::seconds{1};
 /// What a running move has to answer in: longer than its clients' turn, shorter than an operator's patience.
 inline constexpr Duration answer_max = std::chrono::seconds{2};
 /// Undoing takes milliseconds, putting back and closing at most some seconds.
@@ -28,6 +29,7 @@ struct ShowHistory {
 struct ShowStatus {
     std::optional<JobId> job;  ///< None: all that have not ended.
     bool json = false;
+    bool follow = false;  ///< Again and again until the move has ended. Only with `job`.
 };
 struct CancelJob {
     JobId job{};
