@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -13,7 +14,8 @@ import threading
 import time
 
 from harness import Move, program, require
-from segue_lab import ADDRESS, LabError, wait_until
+from segue_lab import ADDRESS, wait_until
+from test_remote import receive_words
 
 GUEST = 'hot=48 rate=50'
 SLOW = ['--max-bandwidth', '12MiB/s', '--timeout', '60s']  # Some ten seconds of copying.
@@ -27,6 +29,7 @@ def cases(_):
     yield 'cancel while the guest stands is too late', cancel_too_late
     yield 'a second move of the same guest', second_move
     yield 'a move of another guest beside it', two_guests
+    yield 'both hosts of a move through segue receive', both_hosts
     yield 'Ctrl-C asks, a second one cancels', ctrl_c
     yield 'SIGTERM cancels', sigterm
     yield 'history shows what was', history
@@ -34,8 +37,8 @@ def cases(_):
     yield 'harmful clients during the switchover', harmful_clients
 
 
-def segue(lab, *words, timeout=45):
-    return subprocess.run(lab.enter('a') + [program('segue'), *words], env=lab.env('a'), stdin=subprocess.DEVNULL,
+def segue(lab, *words, timeout=45, host='a'):
+    return subprocess.run(lab.enter(host) + [program('segue'), *words], env=lab.env(host), stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=timeout)
 
 
@@ -186,6 +189,29 @@ def two_guests(lab):
         move.require_exit(5)
         move.require_source_runs()
         return f'job {line["job"]} moved while job {first} went on'
+
+
+def both_hosts(lab):
+    """The destination's side knows of the move, and sends who would cancel it there to the source."""
+    shutil.rmtree(lab.state_dir('b'), ignore_errors=True)
+    os.makedirs(lab.state_dir('b'))
+    to = ['--to', 'cmd:' + shlex.join(receive_words(lab))]
+    with Move(lab, guest=GUEST, options=SLOW + to) as move:
+        job = copying(move.start())
+        there = json.loads(ok(segue(lab, 'status', '--json', host='b')))
+        require(there['side'] == 'destination' and there['state'] == 'under-way' and not there['answered'], f'{there}')
+        line = ok(segue(lab, 'status', host='b'))
+        require('ask segue status on' in line, line)
+        refused = segue(lab, 'cancel', str(there['job']), host='b')
+        ok(refused, 2)
+        require('cancel it on' in refused.stderr, refused.stderr)
+        require(json.loads(ok(segue(lab, 'status', job, '--json')))['stage'] == 'copying', 'it was disturbed')
+        ok(segue(lab, 'cancel', job))
+        move.finish(10)
+        move.require_exit(5)
+        move.require_source_runs()
+        wait_until(lambda: 'no move' in ok(segue(lab, 'status', host='b')), 5, 'the end on the destination')
+        return line
 
 
 def on_terminal(move):

@@ -14,6 +14,12 @@ constexpr std::size_t steps_shown = 8;
 
 std::int64_t number_of(const MoveRecord& record) { return static_cast<std::int64_t>(record.job); }
 
+/// A destination is not told how the operator named the guest.
+std::string name_of(const NewMove& move) {
+    const std::string& name = !move.vm.empty() ? move.vm : !move.guest.name.empty() ? move.guest.name : move.guest.uuid;
+    return name.empty() ? "(guest not known yet)" : plain_text(name);
+}
+
 std::string last_step(const MoveRecord& record) {
     return std::string(record.steps.empty() ? "begun" : to_string(record.steps.back().kind));
 }
@@ -94,13 +100,13 @@ std::string steps_text(const MoveRecord& record) {
 }  // namespace
 
 std::string render_job_line(const JobSeen& seen) {
-    return fmt::format("job {}  {}  {}", number_of(seen.record), plain_text(seen.record.move.vm), state_text(seen));
+    return fmt::format("job {}  {}  {}", number_of(seen.record), name_of(seen.record.move), state_text(seen));
 }
 
 std::string render_job(const JobSeen& seen) {
     const NewMove& move = seen.record.move;
     std::string text = fmt::format("job {}  {}\n  from    {}\n  to      {}\n  limits  {}\n  state   {}",
-                                   number_of(seen.record), plain_text(move.vm), place_text(move.src),
+                                   number_of(seen.record), name_of(move), place_text(move.src),
                                    place_text(move.dst), limits_text(move.bounds), state_text(seen));
     if (seen.answer && !seen.record.ending) {
         text += fmt::format("\n  guest   {}", seen.answer->stage == "undoing" ? "is being made to run on the source"

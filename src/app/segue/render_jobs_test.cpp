@@ -59,6 +59,17 @@ TEST(JobText, of_a_move_whose_process_is_gone_names_the_command_that_mends_it) {
                   .find("ask segue status on host1"), std::string::npos);
 }
 
+TEST(JobText, names_a_guest_by_what_is_known_of_it) {
+    JobSeen seen{open_at(StepKind::dst_prepared, MoveRole::destination), Liveness::gone, {}, ""};
+    seen.record.move.vm = "";
+    seen.record.move.guest = {"0f1e", "db-1"};
+    EXPECT_TRUE(render_job_line(seen).starts_with("job 7  db-1  "));
+    seen.record.move.guest.name = "";
+    EXPECT_TRUE(render_job_line(seen).starts_with("job 7  0f1e  "));
+    seen.record.move.guest.uuid = "";
+    EXPECT_TRUE(render_job_line(seen).starts_with("job 7  (guest not known yet)  "));
+}
+
 TEST(JobText, in_detail_has_places_limits_and_the_last_steps) {
     JobSeen seen{open_at(StepKind::begun), Liveness::alive, copying(), ""};
     for (int i = 1; i <= 9; ++i) seen.record.steps.push_back(journal_test_step(StepKind::undoing, i));
