@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "app/segue/dst_host.hpp"
+#include "app/segue/jobs.hpp"
 #include "base/result.hpp"
 #include "migration/request.hpp"
 
@@ -62,7 +63,7 @@ struct Recover {
     std::optional<std::string> confirm;
     OutputOptions output;
 };
-using Invocation = std::variant<Migrate, Help, Version, Receive, Recover>;
+using Invocation = std::variant<Migrate, Help, Version, Receive, Recover, JobsCommand>;
 
 [[nodiscard]] Result<Invocation> parse_command_line(int argc, const char* const* argv);
 

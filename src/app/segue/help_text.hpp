@@ -11,7 +11,10 @@ inline constexpr std::string_view help_text =
   segue migrate qmp:PATH --to ssh://HOST --dst-qmp PATH --data-address HOST[:PORT]
                           move one guest from one QEMU to another
   segue recover [JOB]     end a move whose segue died, or which ended with 10
-  segue help migrate      every option, the units and the exit statuses
+  segue status [JOB]      what is under way on this host
+  segue cancel JOB        end a move and keep the guest on its source
+  segue history           the moves that this host took part in
+  segue help COMMAND      every option, the units and the exit statuses
   segue --version
 
 For example, with at most 0.3 s of standstill:

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -14,6 +15,7 @@
 #include "app/segue/engine.hpp"
 #include "app/segue/guard_client.hpp"
 #include "app/segue/host_name.hpp"
+#include "app/segue/job_service.hpp"
 #include "app/segue/output.hpp"
 #include "app/segue/receive_shell.hpp"
 #include "app/segue/recover.hpp"
@@ -50,6 +52,50 @@ NewMove new_move(const Migrate& wanted, const std::string& move_id) {
     return move;
 }
 
+job::Identity identity_of(const Migrate& wanted, const SourceJob& opened) {
+    const Bounds& bounds = wanted.request.bounds;
+    const std::string here = this_host_name();
+    return {static_cast<std::int64_t>(opened.id()), wanted.request.vm, here + " qmp:" + wanted.src_qmp,
+            (wanted.to ? wanted.to->name : here) + (wanted.dst_qmp.empty() ? "" : " qmp:" + wanted.dst_qmp),
+            bounds.max_downtime, bounds.timeout};
+}
+
+/// Writes how it ended, then stops the loop.
+void end_job(Loop& loop, SourceJob* job, const Summary& end, Output& output) {
+    if (job == nullptr) return loop.stop();
+    // A disk that stands still must not hold the operator's prompt for ever.
+    loop.at(loop.now() + close_journal_max, [&loop, &output] {
+        output.note("the journal's disk does not answer: the record of this move stays open");
+        loop.stop();
+    });
+    job->close(end, [&loop, &output](const Result<void>& closed) {
+        if (!closed) output.note("the journal was not closed: " + to_string(closed.error()));
+        loop.stop();
+    });
+}
+
+Engine::Where where_of(const Migrate& wanted, const std::string& move_id, SourceJob* job) {
+    Engine::Where where{wanted.src_qmp, wanted.src_guard_qmp, wanted.dst_qmp, find_guard_program(), {}};
+    if (wanted.to) {
+        where.remote =
+            Engine::Remote{*wanted.to, wanted.dst_command, wanted.port_first, wanted.port_last, SEGUE_VERSION};
+    }
+    where.move_id = move_id;
+    if (job != nullptr) {
+        where.job = Engine::Job{&job->journal(), job->id(), job->owner(),
+                                [job](const GuestFacts& src) { return job->obstacle(src); }};
+    }
+    return where;
+}
+
+void remember(ExperienceFile& memory, const std::string& guest, const Summary& end, Output& output) {
+    if (guest.empty()) return;
+    Lesson lesson{end.learned, std::nullopt};
+    if (end.rollback.count() > 0) lesson.rollback = end.rollback;
+    const std::string warning = memory.remember(guest, lesson, wall_time());
+    if (!warning.empty()) output.note(warning);
+}
+
 int migrate(const Migrate& wanted) {
     FdSink out(STDOUT_FILENO);
     FdSink err(STDERR_FILENO);
@@ -58,8 +104,18 @@ int migrate(const Migrate& wanted) {
     output.begin(wanted);
 
     Loop loop;
+    Engine* running = nullptr;
+    const auto cancel = [&] {
+        if (running != nullptr) running->cancel();
+    };
+    // Before the journal has its thread, which would take the signals otherwise, and before the move has a record.
+    const Signals signals(
+        loop, ::isatty(STDIN_FILENO) == 1,
+        [&] { output.note("still moving; press Ctrl-C once more to cancel, the guest then stays on the source"); },
+        cancel);
     const std::string move_id = draw_hex();
     std::unique_ptr<SourceJob> job;
+    std::optional<JobService> service;
     if (!wanted.request.dry_run) {
         auto opened = SourceJob::open(loop, state_folder(), new_move(wanted, move_id));
         if (!opened) {
@@ -69,6 +125,8 @@ int migrate(const Migrate& wanted) {
         }
         job = std::move(*opened);
         output.know_job(static_cast<std::int64_t>(job->id()));
+        service.emplace(loop, state_folder(), identity_of(wanted, *job),
+                        JobService::Callbacks{cancel, [&](const std::string& line) { output.note(line); }});
     }
     ExperienceFile memory(state_folder());
     std::string guest;
@@ -80,47 +138,24 @@ int migrate(const Migrate& wanted) {
     };
     Summary summary;
     int status = exit_status(Outcome::unknown);
-    Engine::Where where{wanted.src_qmp, wanted.src_guard_qmp, wanted.dst_qmp, find_guard_program(), {}};
-    if (wanted.to) {
-        where.remote =
-            Engine::Remote{*wanted.to, wanted.dst_command, wanted.port_first, wanted.port_last, SEGUE_VERSION};
-    }
-    where.move_id = move_id;
-    if (job) {
-        where.job = Engine::Job{&job->journal(), job->id(), job->owner(),
-                                [&](const GuestFacts& src) { return job->obstacle(src); }};
-    }
-    Engine engine(loop, wanted.request, std::move(where),
-                  {[&](const Report& report) { output.show(report); }, recall,
-                   [&](const std::string& line) { output.note(line); },
+    Engine engine(loop, wanted.request, where_of(wanted, move_id, job.get()),
+                  {[&](const Report& report) {
+                       output.show(report);
+                       if (service) service->note(report);
+                   },
+                   recall, [&](const std::string& line) { output.note(line); },
                    [&](const Summary& end) {
                        output.show(end);
                        summary = end;
                        status = exit_status(end.outcome);
-                       if (!job) return loop.stop();
-                       // A disk that stands still must not hold the operator's prompt for ever.
-                       loop.at(loop.now() + close_journal_max, [&] {
-                           output.note("the journal's disk does not answer: the record of this move stays open");
-                           loop.stop();
-                       });
-                       job->close(end, [&](const Result<void>& closed) {
-                           if (!closed) output.note("the journal was not closed: " + to_string(closed.error()));
-                           loop.stop();
-                       });
+                       end_job(loop, job.get(), end, output);
                    }});
-    const Signals signals(
-        loop, ::isatty(STDIN_FILENO) == 1,
-        [&] { output.note("still moving; press Ctrl-C once more to cancel, the guest then stays on the source"); },
-        [&] { engine.cancel(); });
+    running = &engine;
     engine.start();
     loop.run();
+    service.reset();
     // The guest runs; now there is time for the disk.
-    Lesson lesson{summary.learned, std::nullopt};
-    if (summary.rollback.count() > 0) lesson.rollback = summary.rollback;
-    if (!guest.empty()) {
-        const std::string warning = memory.remember(guest, lesson, wall_time());
-        if (!warning.empty()) output.note(warning);
-    }
+    remember(memory, guest, summary, output);
     output.close();
     return status;
 }
@@ -168,6 +203,7 @@ int run(int argc, char** argv) {
     if (const auto* wanted = std::get_if<Migrate>(&*invocation)) return migrate(*wanted);
     if (const auto* wanted = std::get_if<Recover>(&*invocation)) return recover(*wanted, state_folder(), SEGUE_VERSION);
     if (std::holds_alternative<Receive>(*invocation)) return receive_on_stdio();
+    if (const auto* asked = std::get_if<JobsCommand>(&*invocation)) return run_jobs_command(*asked, state_folder());
     const auto* help = std::get_if<Help>(&*invocation);
     std::fputs(help ? help->text.c_str() : "segue " SEGUE_VERSION "\n", stdout);
     return 0;
