@@ -1,0 +1,161 @@
+"""A guest with a network card behind switches that learn: what a client of its sees of a move, and of a rollback.
+
+The bound: the client hears nothing for at most as long as the guest stood, and 100 ms. Two clients: one to which the
+guest talks every 2 ms, and one that asks and is answered, where the switch must have been told where the guest is.
+"""
+import contextlib
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import time
+
+from harness import Failure, Move, program, require
+from segue_lab import wait_until
+from watching import HERE, Fault, mono_ns_of
+
+GUEST = 'hot=24 rate=60'
+BEYOND_STOP_MS = 100
+BOUND_MS = 500
+AFTER_S = 1.5  # QEMU announces for 1.1 s; what a switch got wrong shows by then.
+ATTEMPTS = 4
+gaps = {}  # What happened -> [(stop to resume, TCP gap beyond it, UDP gap beyond it)]
+
+
+class Client:
+    """tests/system/net_client.py on the switch, from `with` to end()."""
+
+    def __init__(self, lab, mode):
+        argv = [*lab.enter('s'), '/usr/bin/python3', os.path.join(HERE, 'net_client.py'), mode]
+        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                         text=True)
+        line = self._process.stdout.readline()
+        if line != 'ready\n':
+            raise Failure(f'the client does not get through to the guest: {self._process.stderr.read()[-300:]}')
+
+    def end(self):
+        out, errors = self._process.communicate('', 20)
+        require(self._process.returncode == 0, f'the client: {errors[-300:]}')
+        return json.loads(out)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            with contextlib.suppress(OSError):
+                stream.close()
+
+
+def cases(long_form):
+    runs = 10 if long_form else 1
+    for mode in ('talk', 'echo'):
+        for name, function in (('moved', moved), ('rolled back in the blackout', rolled_back),
+                               ('rolled back when loaded', rolled_back_at_loaded)):
+            if mode == 'echo' and function is rolled_back and not long_form:
+                continue
+            for run in range(1, runs + 1):
+                yield (f'{name}, client of kind {mode}' + (f' #{run}' if runs > 1 else ''),
+                       lambda lab, f=function, m=mode: f(lab, m))
+
+
+def remote(lab, **more):
+    lab.bridge_up()
+    words = ['env', f'SEGUE_STATE={lab.state_dir("b")}', *lab.enter('b'), program('segue'), 'receive', '--stdio']
+    options = ['--to', 'cmd:' + shlex.join(words), '--max-downtime', f'{BOUND_MS}ms', '--max-bandwidth', '100MiB/s']
+    return Move(lab, '10', GUEST, options=options + ['--timeout', '30s'], network=True, **more)
+
+
+def longest(arrivals, from_ns):
+    """Longest silence in ms that ends after from_ns."""
+    return max((two[0] - one[0]) / 1e6 for one, two in zip(arrivals, arrivals[1:]) if two[0] > from_ns)
+
+
+def judge(move, seen, what, side):
+    """The client's gaps against QEMU's own STOP and RESUME."""
+    stood = move.stop_to_resume_ms(side)
+    stop = mono_ns_of(move.at_src.find('STOP').stamp)
+    resume = stop + int(stood * 1e6)
+    require(seen['broken'] is None, f'the connection broke: {seen["broken"]}')
+    for kind in ('tcp', 'udp'):
+        after = sum(1 for at, _ in seen[kind] if at > resume)
+        require(after >= 50, f'{kind}: only {after} records after the guest ran again')
+    tcp, udp = (longest(seen[kind], stop) for kind in ('tcp', 'udp'))
+    gaps.setdefault(what, []).append((stood, tcp - stood, udp - stood))
+    told = [f'{(at - resume) / 1e6:+.0f} {host} {kind}' for at, host, kind in seen['moved'] if at > stop]
+    text = f'stood {stood:.1f} ms, gap TCP {tcp:.1f}, UDP {udp:.1f}; announced {", ".join(told) or "by nobody"}'
+    require(tcp <= stood + BEYOND_STOP_MS, text)
+    require(udp <= stood + BEYOND_STOP_MS, text)
+    errors = max(beat.errors for beat in move.beats())
+    require(errors == 0, f'the guest found {errors} wrong pages; {text}')
+    return text
+
+
+def watched(move, mode, act):
+    with Client(move.lab, mode) as client:
+        act()
+        time.sleep(AFTER_S)
+        return client.end()
+
+
+def gone(vm, seconds=3.0):
+    with contextlib.suppress(Exception):
+        wait_until(lambda: not vm.running(), seconds, 'end')
+    return not vm.running()
+
+
+def moved(lab, mode):
+    with remote(lab) as move:
+        seen = watched(move, mode, move.run)
+        move.require_exit(0)
+        text = judge(move, seen, f'moved, {mode}', 'dst')
+        require(move.at_dst.status() == 'running', f'the destination is {move.at_dst.status()}')
+        require(gone(move.src), "the source's QEMU is still there")
+        require(lab.bridge_port() == 'b', f'the switch sends to {lab.bridge_port()}')
+        return text
+
+
+def require_back(lab, move, mode):
+    wait_until(lambda: move.at_src.status() == 'running', 3, 'the source running')
+    require(gone(move.dst), "the destination's QEMU is still there")
+    move.require_no_guardian()
+    require(lab.bridge_port() == 'a', f'the switch sends to {lab.bridge_port()}')
+
+
+def rolled_back(lab, mode):
+    """The link dies in the blackout."""
+    for _ in range(ATTEMPTS):
+        with remote(lab) as move:
+            fault = Fault(lab, 'black hole', move.dst.pid)
+            try:
+                move.on_held(fault.fire, 0.02)
+                seen = watched(move, mode, move.run)
+                if move.exit == 0:
+                    continue  # It was through before the fault bit.
+                move.require_exit(3)
+                text = judge(move, seen, f'rolled back, {mode}', 'src')
+                require_back(lab, move, mode)
+                return text
+            finally:
+                fault.undo()
+    raise Failure(f'the fault never bit in {ATTEMPTS} runs')
+
+
+def rolled_back_at_loaded(lab, mode):
+    """Segue hangs when the destination has the whole guest, and has announced it: the switch must be told again."""
+    with remote(lab, fault_point='segue:loaded') as move:
+        seen = watched(move, mode, move.run)
+        text = judge(move, seen, f'rolled back at loaded, {mode}', 'src')
+        require_back(lab, move, mode)
+        return text
+
+
+def final(_):
+    for what, runs in sorted(gaps.items()):
+        for kind, column in (('TCP', 1), ('UDP', 2)):
+            beyond = [run[column] for run in runs]
+            yield what, None, (f'{len(runs)} runs, {kind} gap beyond the stop: median {statistics.median(beyond):.1f}, '
+                               f'worst {max(beyond):.1f} of {BEYOND_STOP_MS} ms')
