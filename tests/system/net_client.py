@@ -3,9 +3,9 @@
 
 talk: the guest sends numbered records every 2 ms, over TCP and over UDP. echo: we send them, the guest answers and says
 nothing of its own. Says "ready" when both flow, in the end one JSON object: for tcp and udp the arrivals
-[[mono_ns, number], ...] in the order of arrival (of TCP: record after record, which is checked); "broken": what ended the
-TCP connection, or null; "moved": [[mono_ns, host, "rarp" or "arp"], ...], frames with the guest's address by which a
-switch learns where it is: QEMU's announcements, and the guest's own.
+[[mono_ns, number], ...] in the order of arrival (of TCP: record after record, which is checked); "broken": what ended
+the TCP connection, or null; "moved": [[mono_ns, host, "rarp" or "arp"], ...], frames with the guest's address by which
+a switch learns where it is: QEMU's announcements, and the guest's own.
 """
 import ctypes
 import json
