@@ -20,6 +20,7 @@ from lab_bridge import (
     SWITCH,
     TCP_PORT,  # noqa: F401
     UDP_PORT,  # noqa: F401
+    bridge_is_up,
     bridge_port,
     bridge_up,
     network_arguments,
@@ -347,6 +348,8 @@ class Lab:
         _remove(base, '.beats', '.serial.log', '.log')
         memory_kib = parse_memory_kib(memory or self.default_memory_kib(program))
         if network:
+            if not bridge_is_up(self):
+                raise LabError(f"lab '{self.id}' has no network for guests (lab/up --bridge)")
             argv = machine_arguments(program, name, memory_kib, cpus, self.tool('net-kernel/vmlinuz'),
                                      f'{KERNEL_WORDS} {guest}')
             argv += ['-initrd', self.tool('net-initramfs')]

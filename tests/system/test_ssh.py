@@ -9,13 +9,15 @@ import tempfile
 import time
 
 from harness import BIN, Move, require
-from segue_lab import ADDRESS, end_process, start_time, wait_until
-from watching import ROOT
+from segue_lab import ADDRESS, LabError, end_process, run, start_time, wait_until
+from watching import ROOT, pids_naming
 
 PORT = 2222
 GUEST = 'hot=16 rate=20'
+LEASE_S, KILLED_S = 2.0, 0.5  # As in test_remote.
 BANNER = 'Authorized people only.\n'
-SSHD = """Port {port}
+SSHD = """{more}
+Port {port}
 ListenAddress {address}
 HostKey {dir}/host_key
 AuthorizedKeysFile {dir}/authorized_keys
@@ -25,8 +27,7 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PidFile none
 SetEnv PATH={path} SEGUE_STATE={state}
-{more}
-"""
+"""  # Of a word that is given twice sshd takes the first.
 SSH = """Host *
   IdentityFile {dir}/key
   IdentitiesOnly yes
@@ -37,6 +38,7 @@ SSH = """Host *
 
 def cases(_):
     yield '10 moves, with a banner and a known host', moves
+    yield '10 segue killed while copying', segue_killed
     yield 'refusals', refusals
 
 
@@ -68,7 +70,7 @@ class Sshd:
 
     def _keys(self):
         for name in ('host_key', 'key', 'stranger'):
-            subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', self.file(name)], check=True)
+            run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', self.file(name)])
         shutil.copy(self.file('key.pub'), self.file('authorized_keys'))
         self.know(self.file('host_key.pub'))
 
@@ -112,7 +114,35 @@ def moves(lab):
         require(took <= 500, f'STOP to RESUME {took:.1f} ms of 500')
         require('Accepted publickey for root' in sshd.log(), f'nobody came through this sshd: {sshd.log()[-300:]}')
         require(BANNER.strip() in move.stderr, f'the banner is not shown: {move.stderr}')
+        require_nothing_left(lab, sshd)
         return f'STOP to RESUME {took:.1f} ms, {move.pages} pages'
+
+
+def segue_killed(lab):
+    """ssh and sshd still stand when segue is dead: they must not keep the destination alive."""
+    with Sshd(lab) as sshd, Move(lab, '10', GUEST, options=options(), segue_env=sshd.env()) as move:
+        move.start()
+        wait_until(lambda: any(x.get('type') == 'progress' for x in move.lines), 20, 'the first progress')
+        move.process.kill()
+        move.finish(20)
+        move.require_source_runs(seconds=LEASE_S + KILLED_S)
+        require_nothing_left(lab, sshd)
+        return f'the guest runs on, destination gone, {move.pages} pages'
+
+
+def require_nothing_left(lab, sshd):
+    """Neither our ssh nor what it started there."""
+    def left():
+        found = [f'ssh {pid}' for pid in pids_naming(sshd.file('ssh_config'), 'ssh')]
+        for pid in run(['ip', 'netns', 'pids', lab.netns('b')]).split():
+            with contextlib.suppress(OSError):
+                with open(f'/proc/{pid}/comm') as f:
+                    name = f.read().strip()
+                found += [f'{name} {pid}'] if name.startswith('segue') else []
+        return found
+    with contextlib.suppress(LabError):
+        wait_until(lambda: not left(), 3, 'end of ssh')
+    require(not left(), f'left behind: {left()}')
 
 
 def refusals(lab):
@@ -131,11 +161,17 @@ def refusals(lab):
             sshd.know(sshd.file('host_key.pub'))
             sshd.write('authorized_keys', '')
             refused('no key', 'cannot be reached by ssh: .*Permission denied', sshd.env())
+            shutil.copy(sshd.file('key.pub'), sshd.file('authorized_keys'))
+            run(['ssh-keygen', '-q', '-p', '-P', '', '-N', 'secret', '-f', sshd.file('key')])
+            refused('a key with a passphrase', 'cannot be reached by ssh: .*Permission denied', sshd.env())
             refused('nobody listens', 'cannot be reached by ssh: .*Connection refused', sshd.env(), PORT + 1)
             with silent(lab):
                 refused('silence', 'cannot be reached by ssh: .*timed out', sshd.env('-o ConnectTimeout=1'), PORT + 2)
             refused('no ssh', 'needs ssh, and .*could not be started', {'SEGUE_SSH': '/no/such/ssh'})
             refused('no program', 'SEGUE_SSH names no program', {'SEGUE_SSH': '-F x'})
+        with Sshd(lab, more='PasswordAuthentication yes') as sshd:
+            sshd.write('authorized_keys', '')
+            refused('a password', 'cannot be reached by ssh: .*Permission denied .*password', sshd.env())
         with Sshd(lab, path='/usr/bin:/bin') as sshd:
             refused('no segue', 'has no segue where commands are looked for: .*not found', sshd.env())
         with Sshd(lab, bashrc='echo Welcome to host b\n') as sshd:
