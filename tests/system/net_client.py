@@ -5,7 +5,7 @@ talk: the guest sends numbered records every 2 ms, over TCP and over UDP. echo: 
 nothing of its own. Says "ready" when both flow, in the end one JSON object: for tcp and udp the arrivals
 [[mono_ns, number], ...] in the order of arrival (of TCP: record after record, which is checked); "broken": what ended
 the TCP connection, or null; "moved": [[mono_ns, host, "rarp" or "arp"], ...], frames with the guest's address by which
-a switch learns where it is: QEMU's announcements, and the guest's own.
+a switch learns where it is: QEMU's announcements, and the guest's own; "until": mono_ns of the end.
 """
 import ctypes
 import json
@@ -122,7 +122,8 @@ def main(mode):
         for one in select.select([*waits, sys.stdin], [], [], pause)[0]:
             if one is sys.stdin:
                 moved = sorted(frame for port in ports for frame in port.seen)
-                print(json.dumps({'tcp': tcp.arrivals, 'udp': udp.arrivals, 'broken': tcp.broken, 'moved': moved}))
+                print(json.dumps({'tcp': tcp.arrivals, 'udp': udp.arrivals, 'until': now_ns(), 'broken': tcp.broken,
+                                  'moved': moved}))
                 return
             waits[one].receive()
             if tcp.broken:

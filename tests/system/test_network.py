@@ -5,6 +5,9 @@ guest talks every 2 ms, and one that asks and is answered, where the switch must
 the second asks while the guest stands is lost with the source's QEMU when the guest moves, and its own TCP asks again
 when that TCP's timer says so, 0.2, 0.6, 1.4 s after the last answer: there the bound holds for UDP, and TCP must go on
 with the next such attempt.
+
+Under emulation a guest that has moved is translated anew, tens of ms and more on a busy machine. Its heartbeat, which
+needs no network, shows how long that took; a run that misses the bound for it is repeated.
 """
 import contextlib
 import json
@@ -16,7 +19,7 @@ import subprocess
 import time
 
 from harness import Failure, Move, program, require
-from segue_lab import wait_until
+from segue_lab import sequence_faults, wait_until
 from watching import HERE, Fault, mono_ns_of, state_of
 
 GUEST = 'hot=24 rate=60'
@@ -25,7 +28,12 @@ BOUND_MS = 500
 AFTER_S = 1.5  # QEMU announces for 1.1 s; what a switch got wrong shows by then.
 ATTEMPTS = 4
 RETRANSMISSIONS_MS = (200, 600, 1400, 3000)  # Linux: 200 ms, then doubled.
+SLOW_START_MS = 80
 gaps = {}  # What happened -> [(stop to resume, TCP gap beyond it, UDP gap beyond it)]
+
+
+class Void(Exception):
+    """A run that shows nothing; the text says why."""
 
 
 class Client:
@@ -64,7 +72,17 @@ def cases(long_form):
                 continue
             for run in range(1, runs + 1):
                 yield (f'{name}, client of kind {mode}' + (f' #{run}' if runs > 1 else ''),
-                       lambda lab, f=function, m=mode: f(lab, m))
+                       lambda lab, f=function, m=mode: repeated(lab, f, m))
+
+
+def repeated(lab, function, mode):
+    void = []
+    for _ in range(ATTEMPTS):
+        try:
+            return function(lab, mode) + (f'; {len(void)} run(s) repeated: {void}' if void else '')
+        except Void as why:
+            void.append(str(why))
+    raise Failure(f'{ATTEMPTS} runs showed nothing: {void}')
 
 
 def remote(lab, **more):
@@ -72,16 +90,17 @@ def remote(lab, **more):
     words = ['env', f'SEGUE_STATE={lab.state_dir("b")}', *lab.enter('b'), program('segue'), 'receive', '--stdio']
     options = ['--to', 'cmd:' + shlex.join(words), '--max-downtime', f'{BOUND_MS}ms', '--max-bandwidth', '100MiB/s']
     move = Move(lab, '10', GUEST, options=options + ['--timeout', '30s'], network=True, **more)
-    # Under emulation a guest that has moved is translated anew: tens of ms, and the more the less CPU it gets.
-    for vm in (move.src, move.dst):
+    for vm in (move.src, move.dst):  # What is measured is not how busy the machine is.
         for thread in os.listdir(f'/proc/{vm.pid}/task'):
-            os.setpriority(os.PRIO_PROCESS, int(thread), -15)
+            with contextlib.suppress(ProcessLookupError):
+                os.setpriority(os.PRIO_PROCESS, int(thread), -15)
     return move
 
 
-def longest(arrivals, from_ns):
+def longest(arrivals, from_ns, to_ns):
     """Longest silence in ms that ends after from_ns."""
-    return max((two[0] - one[0]) / 1e6 for one, two in zip(arrivals, arrivals[1:]) if two[0] > from_ns)
+    stamps = [at for at, _ in arrivals] + [to_ns]
+    return max((two - one) / 1e6 for one, two in zip(stamps, stamps[1:]) if two > from_ns)
 
 
 def tcp_allowed(what, stood):
@@ -100,13 +119,15 @@ def judge(move, seen, what, side):
     for kind in ('tcp', 'udp'):
         after = sum(1 for at, _ in seen[kind] if at > resume)
         require(after >= 50, f'{kind}: only {after} records after the guest ran again')
-    tcp, udp = (longest(seen[kind], stop) for kind in ('tcp', 'udp'))
-    gaps.setdefault(what, []).append((stood, tcp - stood, udp - stood))
+    tcp, udp = (longest(seen[kind], stop, seen['until']) for kind in ('tcp', 'udp'))
     told = [f'{(at - resume) / 1e6:+.0f} {host} {kind}' for at, host, kind in seen['moved'] if at > stop]
     vm = move.src if side == 'src' else move.dst
     beat = next((b.mono_ns - resume) / 1e6 for b in vm.beats() if b.mono_ns > resume)
     text = (f'stood {stood:.1f} ms, gap TCP {tcp:.1f}, UDP {udp:.1f}; first heartbeat {beat:.1f} ms after RESUME; '
             f'announced {", ".join(told) or "by nobody"}')
+    if beat > SLOW_START_MS and max(tcp, udp) > stood + BEYOND_STOP_MS:
+        raise Void(text)
+    gaps.setdefault(what, []).append((stood, tcp - stood, udp - stood))
     require(tcp <= tcp_allowed(what, stood), text)
     require(udp <= stood + BEYOND_STOP_MS, text)
     host = 'a' if side == 'src' else 'b'
@@ -114,7 +135,9 @@ def judge(move, seen, what, side):
                 for at, where, kind in seen['moved']), f'the switch was not told; {text}')
     others = [where for at, where, _ in seen['moved'] if at > stop and where != host]
     require(not others, f'the side that does not have the guest announced it; {text}')
-    errors = max(beat.errors for beat in move.beats())
+    beats = move.beats()
+    require(not sequence_faults(beats), f'heartbeats out of order: {sequence_faults(beats)[:3]}')
+    errors = max(b.errors for b in beats)
     require(errors == 0, f'the guest found {errors} wrong pages; {text}')
     return text
 
@@ -139,11 +162,12 @@ def moved(lab, mode):
         text = judge(move, seen, f'moved, {mode}', 'dst')
         require(move.at_dst.status() == 'running', f'the destination is {move.at_dst.status()}')
         require(gone(move.src), "the source's QEMU is still there")
+        move.require_no_guardian()
         require(lab.bridge_port() == 'b', f'the switch sends to {lab.bridge_port()}')
         return text
 
 
-def require_back(lab, move, mode):
+def require_back(lab, move):
     wait_until(lambda: move.at_src.status() == 'running', 3, 'the source running')
     require(gone(move.dst), "the destination's QEMU is still there")
     move.require_no_guardian()
@@ -152,21 +176,19 @@ def require_back(lab, move, mode):
 
 def rolled_back(lab, mode):
     """The link dies in the blackout."""
-    for _ in range(ATTEMPTS):
-        with remote(lab) as move:
-            fault = Fault(lab, 'black hole', move.dst.pid)
-            try:
-                move.on_held(fault.fire, 0.02)
-                seen = watched(move, mode, move.run)
-                if move.exit == 0:
-                    continue  # It was through before the fault bit.
-                move.require_exit(3)
-                text = judge(move, seen, f'rolled back, {mode}', 'src')
-                require_back(lab, move, mode)
-                return text
-            finally:
-                fault.undo()
-    raise Failure(f'the fault never bit in {ATTEMPTS} runs')
+    with remote(lab) as move:
+        fault = Fault(lab, 'black hole', move.dst.pid)
+        try:
+            move.on_held(fault.fire, 0.02)
+            seen = watched(move, mode, move.run)
+            if move.exit == 0:
+                raise Void('it was through before the link died')
+            move.require_exit(3)
+            text = judge(move, seen, f'rolled back, {mode}', 'src')
+            require_back(lab, move)
+            return text
+        finally:
+            fault.undo()
 
 
 def rolled_back_at_loaded(lab, mode):
@@ -174,7 +196,9 @@ def rolled_back_at_loaded(lab, mode):
     with remote(lab, fault_point='segue:loaded') as move:
         def act():
             move.start()
-            wait_until(lambda: state_of(move.process.pid) == 'T', 20, 'segue at loaded', interval=0.001)
+            wait_until(lambda: state_of(move.process.pid) in ('T', 'Z'), 20, 'segue at loaded', interval=0.001)
+            if state_of(move.process.pid) == 'Z':
+                raise Void(f'undone before it was loaded: {move.finish().decisions()[-160:]}')
             require(move.at_src.wait('RESUME', 3) is not None, 'the guardian did not bring the guest back')
             time.sleep(1)  # Segue hangs on: only the guardian is there to tell the switch.
             port.append(lab.bridge_port())
@@ -186,7 +210,7 @@ def rolled_back_at_loaded(lab, mode):
         move.require_exit(3)
         text = judge(move, seen, f'rolled back at loaded, {mode}', 'src')
         require(port == ['a'], f'a second after the rollback the switch sent to {port}')
-        require_back(lab, move, mode)
+        require_back(lab, move)
         return text
 
 

@@ -58,6 +58,8 @@ class Sshd:
             self.write('sshd_config', SSHD.format(port=PORT, address=ADDRESS['b'], dir=self.dir, path=path,
                                                   state=lab.state_dir('b'), more=more.format(dir=self.dir)))
             self.write('ssh_config', SSH.format(dir=self.dir))
+            self.write('ask', f'#!/bin/sh\necho "$*" >> {self.file("asked")}\nsleep 100\n')
+            os.chmod(self.file('ask'), 0o755)
             log = self._stack.enter_context(open(self.file('log'), 'w'))
             process = lab.popen('b', [os.path.join(ROOT, 'lab', 'sshd'), 'run', self.dir], stdin=subprocess.DEVNULL,
                                 stdout=log, stderr=log)
@@ -90,13 +92,23 @@ class Sshd:
             return f.read()
 
     def env(self, more=''):
-        return {'SEGUE_SSH': f'ssh -F {self.file("ssh_config")} {more}'.strip()}
+        return {'SEGUE_SSH': f'ssh -F {self.file("ssh_config")} {more}'.strip(), 'SSH_ASKPASS': self.file('ask'),
+                'SSH_ASKPASS_REQUIRE': 'force'}
+
+    def asked(self):
+        """What ssh wanted to know of the person whom it must not ask."""
+        with contextlib.suppress(FileNotFoundError):
+            with open(self.file('asked')) as f:
+                return f.read()
+        return ''
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        asked = self.asked()
         self._stack.close()
+        require(kind or not asked, f'ssh asked: {asked}')
 
 
 def options(port=PORT):
