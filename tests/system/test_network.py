@@ -1,7 +1,7 @@
 """A guest with a network card behind switches that learn: what a client of its sees of a move, and of a rollback.
 
 The bound: the client hears nothing for at most as long as the guest stood, and 100 ms. Two clients: one to which the
-guest talks every 2 ms, and one that asks and is answered, where the switch must have been told where the guest is. What
+guest talks every 2 ms, and one that asks every 10 ms, where the switch must have been told where the guest is. What
 the second asks while the guest stands is lost with the source's QEMU when the guest moves, and its own TCP asks again
 when that TCP's timer says so, 0.2, 0.6, 1.4 s after the last answer: there the bound holds for UDP, and TCP must go on
 with the next such attempt.
@@ -93,7 +93,7 @@ def remote(lab, **more):
     for vm in (move.src, move.dst):  # What is measured is not how busy the machine is.
         for thread in os.listdir(f'/proc/{vm.pid}/task'):
             with contextlib.suppress(ProcessLookupError):
-                os.setpriority(os.PRIO_PROCESS, int(thread), -15)
+                os.sched_setscheduler(int(thread), os.SCHED_RR, os.sched_param(1))
     return move
 
 
