@@ -15,6 +15,18 @@ import subprocess
 from lab_arguments import channel_arguments, disk_arguments, incoming_arguments, machine_arguments
 
 # A test needs to know this module alone: the parts are offered here too.
+from lab_bridge import (
+    CLIENT_ADDRESS,  # noqa: F401
+    GUEST_ADDRESS,  # noqa: F401
+    KERNEL_WORDS,
+    SWITCH,
+    TCP_PORT,  # noqa: F401
+    UDP_PORT,  # noqa: F401
+    bridge_is_up,
+    bridge_port,
+    bridge_up,
+    network_arguments,
+)
 from lab_base import (
     LabError,
     end_process,
@@ -48,6 +60,7 @@ DEFAULT_RATE = '100MiB/s'
 MEMORY_KIB = 128 * 1024
 ODD_MEMORY_KIB = MEMORY_KIB + 8  # no multiple of 256 KiB: see README.md, traps
 ETHERNET_MTU = 1500
+BOOT_MAX_S = 60  # Debian's kernel: 4 s alone, 15 s beside six compilers; the tiny guest: 0.1 s.
 
 
 class Lab:
@@ -63,12 +76,12 @@ class Lab:
         self.root = root or os.environ.get('SEGUE_LAB') or '/var/tmp/segue-lab'
         self.dir = os.path.join(self.root, f'run-{self.id}')
         self.rate = parse_rate(rate if rate is not None else DEFAULT_RATE)
-        self._built = False
+        self._built = set()
         self._children = {}  # pid -> Popen of what this object started
         self._expected = {}  # (host, name) -> recorder, command and start of what expect_vm() promised
 
     def netns(self, host):
-        if host not in HOSTS:
+        if host not in (*HOSTS, SWITCH):
             raise LabError(f"no host '{host}': a or b")
         return f'segue-lab-{self.id}-{host}'
 
@@ -79,10 +92,11 @@ class Lab:
         return os.path.join(self.dir, host, 'state')
 
     def tool(self, name):
-        """Path of a program of lab/build, built when it is missing or out of date."""
-        if not self._built:
-            run([os.path.join(HERE, 'build'), os.path.join(self.root, 'bin')])
-            self._built = True
+        """Path of a program of lab/build (net-*: of lab/netguest/build), built when it is missing or out of date."""
+        build = os.path.join(HERE, 'netguest' if name.startswith('net-') else '', 'build')
+        if build not in self._built:
+            run([build, os.path.join(self.root, 'bin')])
+            self._built.add(build)
         return os.path.join(self.root, 'bin', name)
 
     # Not `ip netns exec`: it mounts a fresh /sys and the cgroups are gone from it.
@@ -157,7 +171,7 @@ class Lab:
         """Ends the guests and whatever else runs on the hosts, and removes the hosts. No error if there are none."""
         for vm in self.vms():
             vm.stop()
-        for h in HOSTS:
+        for h in (*HOSTS, SWITCH):
             if os.path.exists(f'/run/netns/{self.netns(h)}'):
                 for pid in map(int, run(['ip', 'netns', 'pids', self.netns(h)]).split()):
                     end_process(pid, start_time(pid))
@@ -169,6 +183,17 @@ class Lab:
 
     def __exit__(self, *_):
         self.down()
+
+    # -- the guests' network (lab_bridge.py)
+
+    def bridge_up(self):
+        """A network for guests that are started with network=True. No error when it is there already."""
+        self.base_rate()
+        bridge_up(self, HOSTS)
+
+    def bridge_port(self):
+        """'a' or 'b': where the switch has learnt that the guest is; None: it has not."""
+        return bridge_port(self)
 
     # -- the link. Each call returns the time (ns) when it had taken effect.
 
@@ -315,11 +340,12 @@ class Lab:
         disk=None,
         extra=(),
         env=None,
+        network=False,
     ):
         """Starts a QEMU with the lab guest and returns its Vm once its monitors answer (and, unless
         incoming, the guest is ready). `qemu` is 7.2, 10 or a program's path; `memory` is KiB or '128MiB',
-        None: default_memory_kib()."""
-        base, argv = self._command(host, name, qemu, memory, cpus, guest)
+        None: default_memory_kib(). `network`: the network guest (netguest/README.md), after bridge_up()."""
+        base, argv = self._command(host, name, qemu, memory, cpus, guest, network)
         argv += disk_arguments(disk) + incoming_arguments(incoming, autostart_incoming) + list(extra)
         recorder = self._start_recorder(base)
         process = vm = None
@@ -361,14 +387,22 @@ class Lab:
         recorder, argv, begun = self._expected.pop((host, name))
         return self._record(host, name, pid, recorder, argv, begun, True)
 
-    def _command(self, host, name, qemu, memory, cpus, guest):
+    def _command(self, host, name, qemu, memory, cpus, guest, network=False):
         self.base_rate()
         self._make_room(host, name)
         program = qemu if os.path.sep in str(qemu) else self.qemu_path(str(qemu))
         base = os.path.join(self.host_dir(host), name)
         _remove(base, '.beats', '.serial.log', '.log')
         memory_kib = parse_memory_kib(memory or self.default_memory_kib(program))
-        argv = machine_arguments(program, name, memory_kib, cpus, self.tool('guest.elf'), guest)
+        if not network:
+            argv = machine_arguments(program, name, memory_kib, cpus, self.tool('guest.elf'), guest)
+            return base, argv + channel_arguments(base)
+        if not bridge_is_up(self):
+            raise LabError(f"lab '{self.id}' has no network for guests (lab/up --bridge)")
+        argv = machine_arguments(program, name, memory_kib, cpus, self.tool('net-kernel/vmlinuz'),
+                                 f'{KERNEL_WORDS} {guest}')
+        argv += ['-initrd', self.tool('net-initramfs')]
+        argv += network_arguments(os.path.join(HERE, 'netguest', 'ifup'))
         return base, argv + channel_arguments(base)
 
     def _record(self, host, name, pid, recorder, argv, begun, incoming):
@@ -423,15 +457,15 @@ class Lab:
             with contextlib.suppress(FileNotFoundError):
                 with open(vm.serial_log_path, errors='replace') as f:
                     said = f.read()
-                if '\n' in said and said.startswith('error: '):
-                    raise LabError(f'guest {vm.name}: {said.splitlines()[0][7:]}')
+                if fault := re.search(r'^error: (.*)\n', said, re.MULTILINE):
+                    raise LabError(f'guest {vm.name}: {fault.group(1)}')
                 if 'ready ' in said and said.endswith('\n'):
                     return True
             if process.poll() is not None:
                 raise LabError(f'QEMU ended: {_tail(vm.log_path)}')
             return False
 
-        wait_until(ready, 20, f'boot of {vm.name}')
+        wait_until(ready, BOOT_MAX_S, f'boot of {vm.name}')
 
 
 def _remove(base, *endings):

@@ -86,6 +86,32 @@ class Lifecycle(unittest.TestCase):
             self.assertTrue(again.verify().ok)
         self.assertEqual(self.traces(), [])
 
+    def test_the_network_guest_is_reached_through_the_switch(self):
+        self.assertIn('lab/up --bridge', self.failing_network_start())
+        self.command('up', '--bridge')
+        self.command('up', '--bridge')
+        self.command('vm', 'start', 'a', 'n', '--network', '--guest', 'hot=8')
+        self.command('vm', 'start', 'b', 'n', '--network', '--guest', 'hot=8', '--incoming')
+        ask = (
+            'import socket\n'
+            f's = socket.create_connection(("{segue_lab.GUEST_ADDRESS}", {segue_lab.TCP_PORT}), 5)\n'
+            's.sendall(b"Ehello")\n'
+            'print(s.recv(100).decode())'
+        )
+        self.assertEqual(self.command('in', 's', '/usr/bin/python3', '-c', ask), 'hello\n')
+        self.assertEqual(self.lab.bridge_port(), 'a')
+        beats = self.lab.vm('a', 'n').wait_beats(100)
+        self.assertEqual([b.seq for b in beats], list(range(len(beats))))
+        self.assertEqual({b.errors for b in beats}, {0})
+        self.command('down')
+        self.assertEqual(self.traces(), [])
+
+    def failing_network_start(self):
+        self.command('up')
+        said = self.command('vm', 'start', 'a', 'n', '--network', expect=1)
+        self.command('down')
+        return said
+
     def test_two_labs_side_by_side(self):
         other = segue_lab.Lab(own_id('other'))
         self.addCleanup(other.down)
@@ -106,7 +132,7 @@ class Lifecycle(unittest.TestCase):
         self.command('qemu', 'install', '9', expect=1)
 
     def test_help(self):
-        for name in ('up', 'down', 'in', 'link', 'vm', 'qemu', 'build', 'guest/build'):
+        for name in ('up', 'down', 'in', 'link', 'vm', 'qemu', 'sshd', 'build', 'guest/build', 'netguest/build'):
             self.assertIn('usage: lab/', self.command(name, '--help'))
 
 

@@ -31,7 +31,9 @@ inline constexpr std::string_view migrate_help_text =
 From where to where
   qmp:PATH                QMP socket of the guest's QEMU (or --src-qmp PATH)
   --to HOST               the other host: ssh://[USER@]HOST[:PORT], or
-                          cmd:COMMAND that ends in segue receive --stdio there
+                          cmd:COMMAND that ends in segue receive --stdio there;
+                          $SEGUE_SSH: what to start instead of ssh, such as
+                          SEGUE_SSH='ssh -F /etc/segue/ssh_config'
   --dst-qmp PATH          QMP socket of the QEMU that waits with -incoming defer
                           on that host; without --to, on this one
   --dst-command WORDS     or how segue receive starts it there; also as JSON
