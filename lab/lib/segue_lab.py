@@ -34,7 +34,6 @@ from lab_base import (
     parse_memory_kib,
     parse_rate,
     run,
-    run_together,
     start_time,  # noqa: F401
     wait_until,
 )
@@ -49,13 +48,13 @@ from lab_beats import (
     sequence_faults,  # noqa: F401
     work_between,
 )
+from lab_link import HOSTS, Link
 from lab_meter import PacketMeter, total_bytes, worst_window  # noqa: F401
 from lab_qmp import Qmp, QmpError  # noqa: F401
 from lab_vm import Verdict, Vm  # noqa: F401
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ADDRESS = {'a': '10.77.0.1', 'b': '10.77.0.2'}
-HOSTS = ('a', 'b')
 DEFAULT_RATE = '100MiB/s'
 MEMORY_KIB = 128 * 1024
 ODD_MEMORY_KIB = MEMORY_KIB + 8  # no multiple of 256 KiB: see README.md, traps
@@ -63,7 +62,7 @@ ETHERNET_MTU = 1500
 BOOT_MAX_S = 60  # Debian's kernel: 4 s alone, 15 s beside six compilers; the tiny guest: 0.1 s.
 
 
-class Lab:
+class Lab(Link):
     """Two hosts a and b. `with Lab('t1', '100MiB/s') as lab:` brings them up and takes them down.
 
     lab_id None: $SEGUE_LAB_ID, else "0". rate None: 100 MiB/s; 'none': not shaped.
@@ -194,111 +193,6 @@ class Lab:
     def bridge_port(self):
         """'a' or 'b': where the switch has learnt that the guest is; None: it has not."""
         return bridge_port(self)
-
-    # -- the link. Each call returns the time (ns) when it had taken effect.
-
-    def _rate_file(self):
-        return os.path.join(self.dir, 'rate')
-
-    def _write_rate(self, rate):
-        with open(self._rate_file() + '.new', 'w') as f:
-            f.write(f'{rate}\n')
-        os.rename(self._rate_file() + '.new', self._rate_file())
-
-    def base_rate(self):
-        """The rate set by up or link_rate, in bytes per second of frames; 0: not shaped."""
-        try:
-            with open(self._rate_file()) as f:
-                return int(f.read())
-        except FileNotFoundError:
-            raise LabError(f"lab '{self.id}' is not up") from None
-
-    def _shape(self, rate, verb):
-        commands = []
-        for h in HOSTS:
-            tc = ['tc', '-n', self.netns(h), 'qdisc']
-            if rate:
-                burst = max(rate // 500, 2 * 1514)  # 2 ms of the rate
-                limit = rate // 40 + burst  # a queue of 25 ms
-                commands.append(
-                    tc
-                    + [
-                        verb,
-                        'dev',
-                        'eth0',
-                        'root',
-                        'tbf',
-                        'rate',
-                        f'{rate * 8}bit',
-                        'burst',
-                        f'{burst}b',
-                        'limit',
-                        f'{max(limit, 10 * 1514)}b',
-                    ]
-                )
-            else:
-                commands.append(tc + ['replace', 'dev', 'eth0', 'root', 'noqueue'])
-        run_together(*commands)
-
-    # Dropped where it arrives, so that no error reaches a socket. handle 1: the same filter is
-    # replaced when it is there already.
-    def _drop(self, hosts):
-        run_together(
-            *(
-                [
-                    'tc',
-                    '-n',
-                    self.netns(h),
-                    'filter',
-                    'replace',
-                    'dev',
-                    'eth0',
-                    'ingress',
-                    'pref',
-                    '1',
-                    'protocol',
-                    'all',
-                    'handle',
-                    '1',
-                    'bpf',
-                    'direct-action',
-                    'bytecode',
-                    '1,6 0 0 2',
-                ]
-                for h in hosts
-            )
-        )
-        return now_ns()
-
-    def link_rate(self, rate):
-        rate = parse_rate(rate)
-        self._shape(rate, 'replace')
-        self._write_rate(rate)
-        return now_ns()
-
-    def link_collapse(self, divisor=100):
-        """To 1/100 of the rate set, both directions. What waits in the queue stays in it."""
-        base = self.base_rate()
-        if not base:
-            raise LabError('the link is not shaped: set a rate first')
-        self._shape(max(base // divisor, 1000), 'change')
-        return now_ns()
-
-    def link_blackhole(self):
-        self.base_rate()
-        return self._drop(HOSTS)
-
-    def link_return_lost(self):
-        self.base_rate()
-        run_together(['tc', '-n', self.netns('b'), 'filter', 'del', 'dev', 'eth0', 'ingress'])
-        return self._drop('a')
-
-    def link_restore(self, rate=None):
-        rate = self.base_rate() if rate is None else rate
-        run_together(*(['tc', '-n', self.netns(h), 'filter', 'del', 'dev', 'eth0', 'ingress'] for h in HOSTS))
-        self._shape(rate, 'replace')
-        self._write_rate(rate)
-        return now_ns()
 
     # -- guests
 
