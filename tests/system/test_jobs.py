@@ -34,6 +34,7 @@ def cases(_):
     yield 'SIGTERM cancels', sigterm
     yield 'history shows what was', history
     yield 'a segue that was killed', killed
+    yield 'a segue that stands still', stands_still
     yield 'harmful clients during the switchover', harmful_clients
 
 
@@ -310,6 +311,28 @@ def killed(lab):
         ok(done, 2)
         require(f'segue recover {job}' in done.stderr, done.stderr)
         return done.stderr.strip()
+
+
+def stands_still(lab):
+    """Nobody hangs on it: status says so in 2 s; cancel waits, and is heard when it wakes up."""
+    with Move(lab, guest=GUEST, options=SLOW) as move:
+        job = copying(move.start())
+        move.process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        line = ok(segue(lab, 'status'))
+        took = time.monotonic() - began
+        require('gives no figures' in line and took < 4, f'{took:.1f} s: {line}')
+        answers = []
+        caller = threading.Thread(target=lambda: answers.append(segue(lab, 'cancel', job)))
+        caller.start()
+        time.sleep(1)
+        move.process.send_signal(signal.SIGCONT)
+        caller.join(40)
+        text = ok(answers[0])
+        move.finish(10)
+        move.require_exit(5)
+        move.require_source_runs()
+        return f'status after {took:.1f} s; {text}'
 
 
 class Harmful:

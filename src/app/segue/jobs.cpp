@@ -160,35 +160,36 @@ public:
 
 private:
     CancelEnd ask_and_wait() {
-        const Instant deadline = now_on_this_host() + jobs::cancel_max;
-        bool heard = false;
-        std::string trouble;
-        while (now_on_this_host() < deadline) {
-            if (!heard) {
-                auto reply = ask_job(socket_path_, job::CancelRequest{}, jobs::answer_max);
-                heard = reply && !std::holds_alternative<job::Failed>(*reply);
-                if (!reply) trouble = to_string(reply.error());
-                if (const auto* refused = heard ? std::get_if<job::Refused>(&*reply) : nullptr) {
-                    remark(fmt::format("job {}: {}", number(), plain_text(refused->reason)));
-                }
-                // Only a move whose guest stands is worth asking again: it listens to nobody then.
-                if (!reply && reply.error().kind != ErrorKind::timed_out) break;
-            }
+        const Instant began = now_on_this_host();
+        // One connection: while the guest stands it waits its turn, and when the move ends it is closed.
+        const auto reply = ask_job(socket_path_, job::CancelRequest{}, jobs::cancel_max);
+        if (const auto* refused = reply ? std::get_if<job::Refused>(&*reply) : nullptr) {
+            remark(fmt::format("job {}: {}", number(), plain_text(refused->reason)));
+        }
+        const bool heard = reply && !std::holds_alternative<job::Failed>(*reply);
+        // Who was not heard may have met the end of the move; it is about to close its record.
+        const Instant deadline = heard ? began + jobs::cancel_max : now_on_this_host() + jobs::answer_max;
+        do {
             const bool was_gone = gone();
             if (reload() && record_->ending) return cancel_end(*record_, false);
             if (was_gone) return ended_open();
             static_cast<void>(::poll(nullptr, 0, look_again_ms));
-        }
-        if (reload() && record_->ending) return cancel_end(*record_, false);
-        if (gone()) return ended_open();
-        if (heard) {
-            return {exit_not_done, fmt::format("job {} is still at it after {} s (process {}): segue status {}",
-                                               number(), to_seconds(jobs::cancel_max), record_->move.owner.pid,
-                                               number())};
-        }
-        return {exit_not_done,
-                fmt::format("job {} cannot be reached ({}); SIGTERM to process {} cancels it as well", number(),
-                            plain_text(trouble), record_->move.owner.pid)};
+        } while (now_on_this_host() < deadline);
+        return {exit_not_done, heard ? still_at_it() : not_reached(reply)};
+    }
+
+    std::string still_at_it() const {
+        return fmt::format("job {} is still at it after {} s (process {}): segue status {}", number(),
+                           to_seconds(jobs::cancel_max), record_->move.owner.pid, number());
+    }
+
+    std::string not_reached(const Result<job::Reply>& reply) const {
+        const auto* failed = reply ? std::get_if<job::Failed>(&*reply) : nullptr;
+        const std::string why = failed ? failed->message : reply ? "" : to_string(reply.error());
+        const bool asked = !reply && reply.error().kind == ErrorKind::timed_out;
+        return fmt::format("job {} cannot be reached ({}){}; SIGTERM to process {} cancels it as well", number(),
+                           plain_text(why), asked ? ", and is cancelled should it hear of it later" : "",
+                           record_->move.owner.pid);
     }
 
     CancelEnd ended_open() const {
