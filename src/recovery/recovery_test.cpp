@@ -237,6 +237,7 @@ TEST_F(RecoveryTable, AsksAgainWhileTheDestinationDecides) {
     world.undecided_reads = 7;
     recover(at_word);
     expect_moved();
+    EXPECT_EQ(world.kills, 0);
 }
 
 TEST_F(RecoveryTable, FinishesWhenTheWordIsAcceptedJustBeforeTheAbort) {
