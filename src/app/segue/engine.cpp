@@ -60,8 +60,7 @@ struct Engine::Impl {
     std::optional<Loop::TimerId> timer;
     std::optional<Result<void>> src_ready;
     std::optional<std::expected<void, Finding>> dst_ready;
-    bool cancel_wanted = false;
-    bool cancelled_early = false;
+    bool ended_early = false;  ///< Refused or cancelled before the migration began.
     bool journal_trouble = false;  ///< Told once.
 
     Impl(Loop& l, Request r, Where w, Callbacks c)
@@ -118,7 +117,7 @@ struct Engine::Impl {
     }
 
     void opened() {
-        if (!src_ready || !dst_ready || migration || cancelled_early) return;
+        if (!src_ready || !dst_ready || migration || ended_early) return;
         std::vector<Finding> findings;
         if (!*src_ready) {
             findings.push_back(
@@ -143,6 +142,7 @@ struct Engine::Impl {
     }
 
     void refuse(std::vector<Finding> findings) {
+        if (std::exchange(ended_early, true)) return;
         Summary summary;
         summary.outcome = Outcome::refused;
         summary.findings = std::move(findings);
@@ -171,9 +171,9 @@ struct Engine::Impl {
         callbacks.on_note("the journal could not be written: " + to_string(done.error()));
     }
 
-    /// The way to another host can take a minute to fail; nothing was asked of anybody yet.
+    /// The way to another host, or a monitor that hangs, can take long to fail; nothing was changed yet.
     void cancel_opening() {
-        if (std::exchange(cancelled_early, true)) return;
+        if (std::exchange(ended_early, true)) return;
         Summary summary;
         summary.outcome = Outcome::cancelled;
         summary.error = "cancelled before anything was changed; the guest runs on the source";
@@ -181,9 +181,9 @@ struct Engine::Impl {
     }
 
     void begin() {
+        if (ended_early) return;
         migration.emplace(request, make_patient_policy());
         perform(migration->start(loop.now()));
-        if (cancel_wanted) feed(CancelRequested{});
         arm();
     }
 
@@ -337,9 +337,8 @@ void Engine::start() {
 }
 
 void Engine::cancel() {
-    impl_->cancel_wanted = true;
     if (impl_->migration) return impl_->feed(CancelRequested{});
-    if (!impl_->dst_ready) impl_->cancel_opening();
+    impl_->cancel_opening();
 }
 
 }  // namespace segue

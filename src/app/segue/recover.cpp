@@ -8,6 +8,7 @@
 #include <memory>
 #include <utility>
 
+#include "app/segue/job_socket.hpp"
 #include "app/segue/output.hpp"
 #include "app/segue/recover_ports.hpp"
 #include "app/segue/signals.hpp"
@@ -265,6 +266,8 @@ int recover(const Recover& wanted, const std::string& state_folder, const std::s
     if (auto taken = (*journal)->take_over(record.job, record.move.owner, *self); !taken) {
         return refuse(output, taken.error());
     }
+    // The dead process could not take its socket away.
+    ::unlink(job_socket_path(state_folder, static_cast<std::int64_t>(record.job)).c_str());
     return run(wanted, record, *self, version, std::move(*journal), out, err);
 }
 
