@@ -101,6 +101,9 @@ private:
     void judge_near(const DstTruth& truth);
     void on_near_facts(const Result<AnswerValue>& answer);
     void no_destination(const std::string& why);
+    void last_look();
+    void on_last_look(const Result<AnswerValue>& answer);
+    void nobody_knows();
     void read_again(const std::string& why);
     void end_destination();
     void on_ended(const Result<AnswerValue>& answer);

@@ -343,6 +343,15 @@ TEST_F(RecoveryTable, StartsNothingWhenADestinationOfThisHostIsGoneThatMayHaveRu
     EXPECT_EQ(world.summary.guest_on, GuestOn::nowhere);
 }
 
+TEST_F(RecoveryTable, WaitsForTheGuardianThatHasEndedTheDestinationAndBringsTheSourceBack) {
+    world.remote = false;
+    world.alive = false;
+    world.runs_by_itself_after = 4;
+    recover(at_word);
+    expect_on_source();
+    EXPECT_EQ(world.source_runs, 0);
+}
+
 TEST_F(RecoveryTable, TakesTheOperatorsWordWhereADestinationOfThisHostIsGone) {
     world.remote = false;
     world.alive = false;

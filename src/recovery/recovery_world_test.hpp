@@ -23,6 +23,7 @@ struct RecoveryWorld {
     RunState src_state = RunState::postmigrate;
     MigrationStatus src_status = MigrationStatus::completed;
     std::string src_uuid = "guest-1";
+    int runs_by_itself_after = -1;  ///< So many more readings of its state: the guardian brings it back.
     int runs_refused = 0;  ///< So many `cont` fail first: image locks.
     bool ended = false;    ///< By SrcEnd.
     std::string put_back;  ///< The script that was used.
@@ -163,7 +164,10 @@ private:
             facts.migration = src_status;
             return AnswerValue(GuestAnswer(facts));
         }
-        if (std::holds_alternative<SrcReadRunState>(command)) return AnswerValue(GuestAnswer(src_state));
+        if (std::holds_alternative<SrcReadRunState>(command)) {
+            if (runs_by_itself_after-- == 0) src_state = RunState::running;
+            return AnswerValue(GuestAnswer(src_state));
+        }
         if (std::holds_alternative<SrcReadProgress>(command)) {
             SrcProgress progress;
             progress.status = src_status;

@@ -28,7 +28,9 @@ def once():
     yield 'segue and its guardian killed while the last bytes are stuck', last_bytes_stuck
     yield 'segue recover killed before it continues the source', recover_killed
     yield 'segue recover interrupted while the destination is silent', interrupted
-    yield 'segue killed at loaded, its guardian lives', guardian_lives
+    for own in (True, False):
+        name = f'segue killed at loaded, its guardian lives, monitor {"of its own" if own else "queued"}'
+        yield name, lambda lab, o=own: guardian_lives(lab, o)
     yield 'segue killed as the word leaves it, one host', word_on_its_way
     yield 'segue killed after the word, one host', word_on_one_host
     yield 'segue killed after the word, through receive', word_through_receive
@@ -244,9 +246,10 @@ def interrupted(lab):
         return f'exit 5, then 0, {move.pages} pages'
 
 
-def guardian_lives(lab):
-    for move in stopped_at(lab, 'loaded', local, own_monitor=False):
-        kill(move)
+def guardian_lives(lab, own):
+    """Both bring the guest back at the same time."""
+    for move in stopped_at(lab, 'loaded', local, own_monitor=own):
+        move.process.kill()  # No wait: the two shall meet.
         result = require_recovered(move, 1)
         require_on_source(move)
         return f'exit 1 after {result["total_seconds"]:.2f} s, {move.pages} pages'
