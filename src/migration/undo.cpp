@@ -247,7 +247,7 @@ void Migration::next_closing_step() {
                 if (dst_dead_ || !dst_changed_ || (!moved && dst_listens_)) continue;
                 return ask(DstCommand{DstPutBack{}});
             case 3:
-                if (!moved || source_dead_) continue;
+                if (!moved || source_dead_ || !moved_recorded_) continue;
                 return ask(SrcCommand{SrcEnd{}});  // Its copy is stale from now on.
             case 4:
                 if (moved || !stopped_by_us_ || source_lost_) continue;
@@ -285,8 +285,13 @@ void Migration::on_closing_step(const Result<AnswerValue>& answer) {
             "the switches could not be told that the guest is still here",
             "the source's migration was not seen to be cleaned up",
             "the source's settings could not be put back"};
-        if (closing_step_ == 3) summary_.unfinished = true;
+        if (closing_step_ == 0 || closing_step_ == 3) summary_.unfinished = true;
         left_undone_.push_back(fmt::format("{}: {}", what[closing_step_], to_string(answer.error())));
+        if (closing_step_ == 0) {
+            left_undone_.emplace_back("so the source's QEMU, whose copy is stale now, was left standing: segue recover ends it");
+        }
+    } else if (closing_step_ == 0) {
+        moved_recorded_ = true;
     } else if (closing_step_ == 1) {
         dst_dead_ = true;
     }
