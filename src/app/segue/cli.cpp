@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "app/segue/cli_recover.hpp"
 #include "app/segue/help_text.hpp"
 #include "app/segue/plain_text.hpp"
 #include "app/segue/receive_cli.hpp"
@@ -363,11 +364,13 @@ Result<Invocation> parse_migrate(const Words& arguments) {
 }
 
 Result<Invocation> parse_command(const std::string& command, const Words& arguments) {
-    static const Words commands = {"migrate", "receive", "help", "version"};
+    static const Words commands = {"migrate", "recover", "receive", "help", "version"};
     if (command == "migrate") return parse_migrate(arguments);
+    if (command == "recover") return parse_recover(arguments);
     if (command == "receive") return parse_receive(arguments);
     if (command == "--version" || command == "-V" || command == "version") return Version{};
     if (command == "--help" || command == "-h" || command == "help") {
+        if (!arguments.empty() && arguments[0] == "recover") return Help{std::string(recover_help_text)};
         if (!arguments.empty() && arguments[0] == "receive") return Help{std::string(receive_help_text)};
         const bool about_migrate = !arguments.empty() && arguments[0] == "migrate";
         return Help{std::string(about_migrate ? migrate_help_text : help_text)};
@@ -382,7 +385,7 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
     }
     const std::string_view near = nearest_word(command, commands);
     if (!near.empty()) return wrong(fmt::format("\"{}\" is not a command: did you mean segue {}?", shown, near));
-    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, receive, help and version", shown));
+    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, recover, receive, help and version", shown));
 }
 
 /// Edits (a letter more, less or other, or two neighbours swapped) from one word to the other.

@@ -55,7 +55,14 @@ struct Migrate {
 struct Help { std::string text; };  ///< For standard output; exit status 0.
 struct Version {};
 struct Receive {};  ///< `segue receive --stdio`.
-using Invocation = std::variant<Migrate, Help, Version, Receive>;
+/// `segue recover`. Both of `fenced` and `confirm`, or neither.
+struct Recover {
+    std::optional<std::int64_t> job;  ///< None: the only unfinished move.
+    std::optional<std::string> fenced;
+    std::optional<std::string> confirm;
+    OutputOptions output;
+};
+using Invocation = std::variant<Migrate, Help, Version, Receive, Recover>;
 
 [[nodiscard]] Result<Invocation> parse_command_line(int argc, const char* const* argv);
 

@@ -259,6 +259,7 @@ struct Engine::Impl {
             answer(id, value ? Result<AnswerValue>(AnswerValue(std::move(*value)))
                              : std::unexpected(std::move(value).error()));
         });
+        if (std::holds_alternative<DstRun>(command)) SEGUE_FAULT_POINT("segue:word");
     }
 
     void perform(const Submit& submit, const StreamCommand& command) {

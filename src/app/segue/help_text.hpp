@@ -10,6 +10,7 @@ inline constexpr std::string_view help_text =
 
   segue migrate qmp:PATH --to ssh://HOST --dst-qmp PATH --data-address HOST[:PORT]
                           move one guest from one QEMU to another
+  segue recover [JOB]     end a move whose segue died, or which ended with 10
   segue help migrate      every option, the units and the exit statuses
   segue --version
 
@@ -59,7 +60,7 @@ Units   TIME: us ms s min h d.  RATE: kB/s MB/s GB/s, KiB/s MiB/s GiB/s, or
         --max-suspend-time, MiB/s for --max-bandwidth, an error elsewhere.
 Exit    0 moved   1 failed, guest on the source   2 refused, nothing changed
         3 downtime bound would break   4 timeout   5 cancelled
-        9 guest crashed   10 state unknown: look before you start anything
+        9 guest crashed   10 state unknown: segue recover
 
 Example
   segue migrate qmp:/run/a.qmp --to ssh://root@host2 --dst-qmp /run/b.qmp \

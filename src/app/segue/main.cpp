@@ -16,6 +16,7 @@
 #include "app/segue/host_name.hpp"
 #include "app/segue/output.hpp"
 #include "app/segue/receive_shell.hpp"
+#include "app/segue/recover.hpp"
 #include "app/segue/remote_dst.hpp"
 #include "app/segue/signals.hpp"
 #include "app/segue/sink.hpp"
@@ -165,6 +166,7 @@ int run(int argc, char** argv) {
         return exit_status(Outcome::refused);
     }
     if (const auto* wanted = std::get_if<Migrate>(&*invocation)) return migrate(*wanted);
+    if (const auto* wanted = std::get_if<Recover>(&*invocation)) return recover(*wanted, state_folder(), SEGUE_VERSION);
     if (std::holds_alternative<Receive>(*invocation)) return receive_on_stdio();
     const auto* help = std::get_if<Help>(&*invocation);
     std::fputs(help ? help->text.c_str() : "segue " SEGUE_VERSION "\n", stdout);
