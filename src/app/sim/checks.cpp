@@ -150,7 +150,7 @@ private:
     void check_end() {
         const int running = (truth_.src_runs ? 1 : 0) + (truth_.dst_runs ? 1 : 0);
         const bool owner_died = (!truth_.src_alive && src_lost()) || (word() && !truth_.dst_alive && dst_lost());
-        if (running != 1 && !owner_died) say(fmt::format("in the end {} copies run", running));
+        if (running != 1 && !owner_died && !(running == 0 && nobody_knows())) say(fmt::format("in the end {} copies run", running));
         if (truth_.dst_runs && !truth_.dst_has_latest) say("what runs in the end is not the latest memory");
         if (truth_.dst_runs && truth_.src_alive) say("the source's QEMU was left standing after the move");
         if (truth_.dst_runs && !word()) say("it runs on the destination without a word");
@@ -161,10 +161,17 @@ private:
             if (truth_.src_changed) say("after recover the source's settings are not put back");
             if (truth_.src_migration_open) say("after recover the source still has a migration under way");
         }
-        // Killed before it was told, or after it ran: nothing is left that could say which.
-        const bool nobody_knows = word() && !e_.scenario.plan.remote.used && !truth_.dst_alive;
-        if ((!e_.src_record || !e_.src_record->ended) && !nobody_knows) say("the journal's record was not closed");
-        if (e_.recovered && e_.recovered->unfinished && !nobody_knows) say("recover did not bring it to an end");
+        if ((!e_.src_record || !e_.src_record->ended) && !nobody_knows()) say("the journal's record was not closed");
+        if (e_.recovered && e_.recovered->unfinished && !nobody_knows()) say("recover did not bring it to an end");
+    }
+
+    /// With no `segue receive` there is no second journal: a destination QEMU that is gone was killed before it was told
+    /// to run or after it ran, and nothing is left that could say which. Only the operator's word ends this.
+    [[nodiscard]] bool nobody_knows() const {
+        if (e_.scenario.plan.remote.used || truth_.dst_alive || !e_.src_record) return false;
+        return std::ranges::any_of(e_.src_record->steps,
+                                   [](const MoveStep& step) { return step.kind == StepKind::word_may_be_sent; }) &&
+               !e_.src_record->ended;
     }
 
     /// One that only waited, and that nobody told to listen, is its operator's.

@@ -7,8 +7,10 @@
 #include <chrono>
 #include <csignal>
 #include <map>
+#include <optional>
 #include <string>
 #include <unistd.h>
+#include <vector>
 
 #include "app/sim/runner.hpp"
 #include "units/text.hpp"
@@ -45,9 +47,14 @@ void print_head(const Scenario& s) {
                bounds.switchover_bandwidth ? to_text(*bounds.switchover_bandwidth) : "none", to_text(s.plan.link.rate),
                to_text(s.plan.link.round_trip), to_text(s.plan.guest.memory), to_text(s.plan.guest.rate),
                to_text(s.plan.guest.working_set));
+    const auto& remote = s.plan.remote;
     fmt::print("  {} switchover bandwidth, guardian {}, destination's control {}\n",
                s.plan.qemu.native_switchover_bandwidth ? "native" : "emulated",
-               s.plan.guard.own_monitor ? "with its own monitor" : "queued", s.plan.far ? "over the link" : "local");
+               s.plan.guard.own_monitor ? "with its own monitor" : "queued",
+               remote.used ? "segue receive" : s.plan.far ? "over the link" : "local");
+    if (!remote.used) return;
+    fmt::print("  control {} each way, its clock {} off and {} ppm fast, its QEMU {}\n", to_text(remote.delay),
+               to_text(remote.clock_offset), remote.clock_ppm, remote.by_command ? "started" : "attached");
 }
 
 void print_violations(const RunResult& result) {
@@ -72,64 +79,108 @@ int run_one(std::uint64_t seed, bool verbose) {
     return result.violations.empty() ? 0 : 1;
 }
 
-struct Cell {
+struct Tally {
     int runs = 0;
     std::map<std::string, int> outcomes;
 };
-using Table = std::map<std::pair<Fault, Moment>, Cell>;
+using Table = std::map<Cell, Tally>;
 
 void print_table(const Table& table) {
-    fmt::print("{:<17} {:<13} {:>5}  outcomes\n", "fault", "struck in", "runs");
-    for (const auto& [key, cell] : table) {
+    fmt::print("{:<24} {:<24} {:>5}  outcomes\n", "fault", "struck in", "runs");
+    for (const auto& [cell, tally] : table) {
         std::string outcomes;
-        for (const auto& [word, count] : cell.outcomes) {
+        for (const auto& [word, count] : tally.outcomes) {
             outcomes += fmt::format("{}{} {}", outcomes.empty() ? "" : ", ", word, count);
         }
-        const auto where = key.second == Moment::any_time ? std::string_view("-") : to_string(key.second);
-        fmt::print("{:<17} {:<13} {:>5}  {}\n", to_string(key.first), where, cell.runs, outcomes);
+        fmt::print("{:<24} {:<24} {:>5}  {}\n", to_string(cell.fault), to_string(cell.moment), tally.runs, outcomes);
     }
 }
 
-int check(std::uint64_t first, std::uint64_t last, bool quiet, bool keep_going) {
-    Table table;
+struct Range {
+    std::uint64_t first = 0;
+    std::uint64_t last = 0;
+};
+
+struct Checked {
+    Table table;  ///< By what was drawn, of runs in which it struck; the rest under `none`.
     std::uint64_t passed = 0;
     std::uint64_t failed = 0;
-    const auto began = std::chrono::steady_clock::now();
-    for (std::uint64_t seed = first; seed <= last; ++seed) {
+};
+
+Checked run_all(Range seeds, bool keep_going) {
+    Checked out;
+    for (std::uint64_t seed = seeds.first; seed <= seeds.last; ++seed) {
         current_seed = static_cast<int>(seed);
         const Scenario scenario = scenario_from(seed);
         const RunResult result = run_scenario(scenario);
-        const Fault fault = result.struck ? scenario.fault : Fault::none;
-        Cell& cell = table[{fault, result.struck ? result.struck_in : Moment::any_time}];
-        ++cell.runs;
-        ++cell.outcomes[outcome_word(result)];
+        Tally& tally = out.table[result.struck ? Cell{scenario.fault, scenario.moment} : Cell{}];
+        ++tally.runs;
+        ++tally.outcomes[outcome_word(result)];
         if (result.violations.empty()) {
-            ++passed;
+            ++out.passed;
             continue;
         }
-        ++failed;
-        fmt::print("seed {} ({} in {}): {}\n", seed, to_string(fault), to_string(result.struck_in),
+        ++out.failed;
+        fmt::print("seed {} ({} in {}): {}\n", seed, to_string(scenario.fault), to_string(scenario.moment),
                    fmt::join(result.violations, "; "));
         if (keep_going) continue;
         fmt::print("replay: segue-sim run --seed {}\n", seed);
         break;
     }
-    if (!quiet) print_table(table);
+    return out;
+}
+
+int check(Range seeds, bool quiet, bool keep_going) {
+    const auto began = std::chrono::steady_clock::now();
+    const Checked checked = run_all(seeds, keep_going);
+    if (!quiet) print_table(checked.table);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
     if (!quiet) fmt::print("{:.1f} s\n", took.count());
-    fmt::print("{} passed, {} failed\n", passed, failed);
+    fmt::print("{} passed, {} failed\n", checked.passed, checked.failed);
+    return checked.failed == 0 ? 0 : 1;
+}
+
+/// The table of stage and fault: how often each fault struck there; "." where there is nothing to strike.
+int coverage(Range seeds) {
+    const Checked checked = run_all(seeds, true);
+    fmt::print("| fault |");
+    for (std::size_t m = 0; m < moment_count; ++m) fmt::print(" {} |", to_string(static_cast<Moment>(m)));
+    fmt::print("\n|---|");
+    for (std::size_t m = 0; m < moment_count; ++m) fmt::print("---|");
+    fmt::print("\n");
+    const auto& cells = reachable_cells();
+    std::size_t struck = 0;
+    std::vector<Cell> empty;
+    for (std::size_t f = 0; f < fault_count; ++f) {
+        fmt::print("| {} |", to_string(static_cast<Fault>(f)));
+        for (std::size_t m = 0; m < moment_count; ++m) {
+            const Cell cell{static_cast<Fault>(f), static_cast<Moment>(m)};
+            const auto found = checked.table.find(cell);
+            const int runs = found == checked.table.end() ? 0 : found->second.runs;
+            const bool reachable = std::ranges::find(cells, cell) != cells.end();
+            fmt::print(" {} |", reachable || runs > 0 ? fmt::format("{}", runs) : ".");
+            struck += reachable && runs > 0 ? 1U : 0U;
+            if (reachable && runs == 0 && cell.fault != Fault::none) empty.push_back(cell);
+        }
+        fmt::print("\n");
+    }
+    for (const auto& cell : empty) fmt::print("never struck: {} in {}\n", to_string(cell.fault), to_string(cell.moment));
+    const std::uint64_t failed = checked.failed + empty.size();
+    fmt::print("{} passed, {} failed\n", struck, failed);
     return failed == 0 ? 0 : 1;
 }
 
-bool parse_range(const std::string& text, std::uint64_t& first, std::uint64_t& last) {
+std::optional<Range> parse_range(const std::string& text) {
+    Range range;
     const char* const end = text.data() + text.size();
-    const auto [middle, error] = std::from_chars(text.data(), end, first);
-    if (error != std::errc{}) return false;
-    last = first;
-    if (middle == end) return true;
-    if (*middle != '-') return false;
-    const auto [stop, second] = std::from_chars(middle + 1, end, last);
-    return second == std::errc{} && stop == end && first <= last;
+    const auto [middle, error] = std::from_chars(text.data(), end, range.first);
+    if (error != std::errc{}) return std::nullopt;
+    range.last = range.first;
+    if (middle == end) return range;
+    if (*middle != '-') return std::nullopt;
+    const auto [stop, second] = std::from_chars(middle + 1, end, range.last);
+    const bool good = second == std::errc{} && stop == end && range.first <= range.last;
+    return good ? std::optional(range) : std::nullopt;
 }
 
 }  // namespace
@@ -149,14 +200,16 @@ int main(int argc, char** argv) {
     many->add_option("--seeds", seeds, "FIRST-LAST")->required();
     many->add_flag("--quiet", quiet, "the verdict only");
     many->add_flag("--keep-going", keep_going, "do not stop at the first");
+    auto* table = app.add_subcommand("coverage", "which fault struck in which stage, as a table; fails where one never did");
+    table->add_option("--seeds", seeds, "FIRST-LAST")->required();
     CLI11_PARSE(app, argc, argv);
     say_seed_on_abort();
     if (*run) return run_one(seed, verbose);
-    std::uint64_t first = 0;
-    std::uint64_t last = 0;
-    if (!parse_range(seeds, first, last)) {
+    const auto range = parse_range(seeds);
+    if (!range) {
         fmt::print(stderr, "segue-sim: --seeds takes FIRST-LAST, for example 1-500\n");
         return 2;
     }
-    return check(first, last, quiet, keep_going);
+    if (*table) return coverage(*range);
+    return check(*range, quiet, keep_going);
 }

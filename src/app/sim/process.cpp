@@ -252,7 +252,8 @@ void Process::append(const JournalStep& step, std::function<void(Result<void>)> 
         const MoveStep record{step.step, stamp_at(now(), job_.owner.boot_id), encode_detail(step.detail)};
         *result = journal.append(job_.id, job_.owner, record, step.durability);
         // The last net held, and nothing should have fallen into it.
-        if (!*result && result->error().kind == ErrorKind::conflict && alive_) {
+        const bool conflict = !*result && result->error().kind == ErrorKind::conflict;
+        if (conflict && alive_ && !disk_.ever_failed()) {
             callbacks_.violation("the source's journal refused: " + to_string(result->error()));
         }
     };
