@@ -265,7 +265,14 @@ void Migration::next_closing_step() {
     // With the source's monitor lost only the guardian can put its settings back: not released, it does so
     // as soon as this process ends.
     const bool guardian_must_put_back = source_lost_ && !source_dead_ && !moved && src_changed_;
-    if (guardian_must_put_back) left_undone_.emplace_back("the guardian puts the source's settings back");
+    // After a claimed word it has left, even if that word was refused.
+    const bool guardian_is_there = !word_refused_;
+    if (guardian_must_put_back && guardian_is_there) {
+        left_undone_.emplace_back("the guardian puts the source's settings back");
+    } else if (guardian_must_put_back) {
+        left_undone_.emplace_back("the source's settings could not be put back, its monitor is lost: segue recover does it");
+        summary_.unfinished = true;
+    }
     if (guard_started_ && !guardian_must_put_back) tell(GuardCommand{GuardRelease{}});
     if (!moved && !crashed_) summary_.error = undo_sentence();
     if (crashed_)

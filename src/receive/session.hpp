@@ -106,6 +106,7 @@ private:
     // ---- the end (session_end.cpp)
     void on(const Abort& m);
     void end(std::string why);
+    [[nodiscard]] bool record_first() const;
     void kill();
     void on_killed(const Result<GuestAnswer>& answer);
     void qemu_died();

@@ -6,8 +6,66 @@
 namespace segue::sim {
 namespace {
 
-bool reachable(Fault fault, Moment moment) {
-    if (fault == Fault::none || fault == Fault::timeout_short) return moment == Moment::any_time;
+bool before_the_stop(Moment m) {
+    return m <= Moment::copying || m == Moment::any_time || m == Moment::step_guarding || m == Moment::step_preparing ||
+           m == Moment::step_migrate || m == Moment::step_dst_prepared || m == Moment::step_dst_listening;
+}
+
+bool before_the_word(Moment m) {
+    return before_the_stop(m) || m == Moment::stopping || m == Moment::held || m == Moment::continued ||
+           m == Moment::loaded || m == Moment::step_held || m == Moment::step_continued || m == Moment::step_word;
+}
+
+bool guardian_stands(Moment m) {
+    // Not yet; and released.
+    const bool not_yet = m == Moment::inspecting || m == Moment::sampling || m == Moment::step_dst_prepared;
+    return !not_yet && m != Moment::step_closed;
+}
+
+bool dst_guardian_stands(Moment m) {
+    // It comes after its record; and it leaves when its QEMU is dead, which is what a word is refused on.
+    return m != Moment::step_dst_prepared && m != Moment::step_answered_refused && m != Moment::step_closed;
+}
+
+bool reachable(Fault fault, Moment m) {
+    switch (fault) {
+        case Fault::none:
+        case Fault::timeout_short: return m == Moment::any_time;  // Not an event.
+        case Fault::slow_flush: return before_the_stop(m);        // There is one flush, at the stop.
+        case Fault::word_late: return before_the_word(m);
+        case Fault::return_path_lost: return before_the_word(m) && m != Moment::loaded;  // It is used once.
+        case Fault::cont_refused:
+            return before_the_word(m) || m == Moment::handing_over || m == Moment::step_dst_accepted;
+        case Fault::lost_answer:
+        case Fault::late_answer: return m != Moment::step_closed;  // Nothing is asked any more.
+        case Fault::user_cancel: return m != Moment::step_closed;  // It has said how it ended.
+        case Fault::guardian_killed:
+        case Fault::segue_and_guardian_killed: return guardian_stands(m);
+        case Fault::dst_guardian_killed:
+        case Fault::receive_and_guardian_killed: return dst_guardian_stands(m);
+        case Fault::link_collapse:
+        case Fault::black_hole:
+        case Fault::dst_frozen:
+        case Fault::dst_dies:
+        case Fault::src_dies:
+        case Fault::src_monitor_lost:
+        case Fault::segue_killed:
+        case Fault::segue_stalled:
+        case Fault::src_host_lost:
+        case Fault::src_fsync_slow:
+        case Fault::src_journal_fails:
+        case Fault::receive_killed:
+        case Fault::receive_stalled:
+        case Fault::both_segues_killed:
+        case Fault::control_cut:
+        case Fault::control_deaf_dst:
+        case Fault::control_deaf_src:
+        case Fault::control_black_hole:
+        case Fault::dst_host_lost:
+        case Fault::duplicate_answer:
+        case Fault::dst_fsync_slow:
+        case Fault::dst_journal_fails: return true;
+    }
     return true;
 }
 

@@ -123,7 +123,7 @@ private:
         // Without the source's monitor nobody could know; what is told is then an upper bound. A death after the end
         // is nobody's news.
         const bool blind = fault_is(Fault::src_monitor_lost) && !stood;
-        const bool later = stood && truth_.standings.front().from > e_.finished_at;
+        const bool later = stood && truth_.standings.front().from >= e_.finished_at;
         if (summary.guest_stopped != stood && !blind && !later) {
             say(stood ? "it stood, and was told never to have stopped" : "told to have stopped, and it never did");
         }

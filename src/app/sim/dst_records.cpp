@@ -157,8 +157,13 @@ void DstReceive::write(const receive::Write& effect) {
         const bool fresh = lease != leases_.end() && host_.world_.agenda().now() - lease->second < milliseconds{301};
         if (!fresh) host_.callbacks_.violation("a word on an old lease was accepted");
     }
+    // A tombstone after `accepted` is `refused`: see bury.
+    if (kind == StepKind::dst_tombstone && host_.world_.truth().accepted) kind = StepKind::dst_refused;
     host_.callbacks_.log("receive", fmt::format("writes {}", to_string(kind)));
-    const auto work = [self = shared_from_this(), record = effect.record, step = step(kind), result](Journal& journal) {
+    host_.callbacks_.on_step(kind);
+    if (!alive_) return;
+    const auto work = [self = shared_from_this(), record = effect.record,
+                       step = step(kind == StepKind::dst_refused ? StepKind::dst_tombstone : kind), result](Journal& journal) {
         if (record == Record::begun) *result = self->begin(journal, step, self->monitor_);
         else if (record == Record::tombstone) *result = self->bury(journal, step);
         else if (!self->job_) *result = fail(ErrorKind::conflict, "this move has no record here");
@@ -174,7 +179,6 @@ void DstReceive::write(const receive::Write& effect) {
     const auto cost = effect.record == Record::ran ? JournalWriter::Cost::soon : JournalWriter::Cost::durable;
     writer_.ask(cost, work, answer);
     if (told_early) later(microseconds{10}, receive::Written{effect.record, {}});
-    host_.callbacks_.on_step(kind);
 }
 
 /// As the disk has it: what the checks go by.

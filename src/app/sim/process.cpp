@@ -263,6 +263,7 @@ void Process::append(const JournalStep& step, std::function<void(Result<void>)> 
 }
 
 void Process::perform(const JournalStep& step, CommandId id, Duration late) {
+    callbacks_.on_step(step.step);
     const bool durable = step.durability == Durability::durable;
     const auto told = [this, durable, next = answerer<Journaled>(id, late)](const Result<void>& done) {
         if (!done) callbacks_.log("segue", "the journal could not be written: " + to_string(done.error()));
@@ -276,7 +277,6 @@ void Process::perform(const JournalStep& step, CommandId id, Duration late) {
     } else {
         append(step, told);
     }
-    callbacks_.on_step(step.step);
 }
 
 // ---- What must never be ----------------------------------------------------------------------------

@@ -23,7 +23,8 @@ void Run::strike() {
         log("fault", "nothing was there to hurt");
         return;
     }
-    result_.struck = true;
+    // Of these only the command that they hurt counts.
+    result_.struck = !harm_armed_;
     result_.struck_in = is_step(scenario_.moment) || scenario_.moment == Moment::stopping ? scenario_.moment : stage;
     struck_at_ = now();
     if (scenario_.cancel_on_top) {
@@ -187,6 +188,7 @@ Harm Run::harm_of(const Command& command) {
     if (!harm_armed_) return {};
     if (harm_in_++ < scenario_.which) return {};
     harm_armed_ = false;
+    result_.struck = true;
     if (scenario_.fault == Fault::late_answer) {
         log("fault", fmt::format("the answer to {} comes late", name_of(command)));
         return {true, false, std::min<Duration>(scenario_.length, seconds{20})};

@@ -62,9 +62,9 @@ Duration draw_length(Fault fault, Rng& rng) {
 
 Duration draw_offset(Moment moment, Rng& rng) {
     switch (moment) {
-        case Moment::copying: return milliseconds{rng.between(0, 2500)};
+        case Moment::copying: return milliseconds{rng.between(0, rng.between(20, 2500))};
         case Moment::sampling: return milliseconds{rng.between(0, 3000)};
-        case Moment::any_time: return milliseconds{rng.between(0, 6000)};
+        case Moment::any_time: return milliseconds{rng.between(0, rng.between(100, 6000))};
         case Moment::inspecting:
         case Moment::guarding:
         case Moment::preparing: return rng.between(microseconds{0}, milliseconds{15});
@@ -91,13 +91,16 @@ Duration draw_offset(Moment moment, Rng& rng) {
 void lead_to(Scenario& s, Rng& rng) {
     const Moment m = s.moment;
     s.hurts_undo = m == Moment::undoing || m == Moment::step_undoing || m == Moment::step_rolled_back ||
-                   m == Moment::step_dst_tombstone || (m == Moment::closing && rng.chance(0.5));
+                   m == Moment::step_dst_tombstone ||
+                   ((m == Moment::closing || m == Moment::step_closed) && rng.chance(0.5));
     s.refuses_word = m == Moment::step_answered_refused || m == Moment::step_dst_refused;
     if (m == Moment::sampling) s.request.forecast = true;
     const bool blackout = m >= Moment::stopping && m <= Moment::handing_over;
     const bool late_step = m >= Moment::step_held && m <= Moment::step_answered_refused;
     const bool whole_move = m == Moment::step_moved || m == Moment::step_dst_accepted || m == Moment::step_dst_running ||
                             m == Moment::step_dst_refused;
+    // An undo that comes too late would hurt nothing.
+    if (s.hurts_undo) s.plan.guest.rate = std::max(s.plan.guest.rate, mebibytes_per_second(40));
     if (blackout || late_step || whole_move) {
         s.plan.guest.rate = std::min(s.plan.guest.rate, mebibytes_per_second(rng.between(1, 20)));
         s.request.bounds.timeout.reset();
@@ -108,8 +111,8 @@ void draw_fault(Scenario& s, Cell cell, Rng rng) {
     s.fault = cell.fault;
     s.moment = cell.moment;
     lead_to(s, rng);
-    s.cancel_first = milliseconds{rng.between(50, 2500)};
-    s.which = static_cast<int>(rng.between(0, 2));
+    s.cancel_first = milliseconds{rng.between(10, rng.between(50, 2500))};
+    s.which = static_cast<int>(rng.between(0, rng.between(0, 2)));
     s.effect_happens = rng.chance(0.5);
     s.offset = draw_offset(s.moment, rng);
     s.length = draw_length(s.fault, rng);
