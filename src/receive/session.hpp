@@ -157,6 +157,7 @@ private:
     bool word_spent_ = false;
     bool guest_claimed_ = false;
     bool accepted_ = false;  ///< Durable, now or in an earlier session.
+    bool recorded_accepted_ = false;  ///< Whoever comes after us may find it: durable, or nobody knows.
     ContAnswer cont_ = ContAnswer::not_sent;
     bool monitor_lost_ = false;
     bool guardian_gone_ = false;

@@ -56,7 +56,9 @@ void Session::end(std::string why) {
 
 /// An accepted guest is killed only once it is on the disk that it never ran: whoever finds `accepted` and no QEMU
 /// must take the guest for one that ran and died, and the source's whole copy would be lost for it.
-bool Session::record_first() const { return taking_back_ && !dead_ && tombstone_ != Tombstone::durable; }
+bool Session::record_first() const {
+    return taking_back_ && recorded_accepted_ && !dead_ && tombstone_ != Tombstone::durable;
+}
 
 void Session::kill() {
     if (dead_ || killing_ || ready_waits_) return;

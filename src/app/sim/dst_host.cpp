@@ -34,7 +34,7 @@ void DstHost::connect(std::shared_ptr<ControlLink> link) {
 
 void DstHost::on_qemu(const GuestNotice& notice) {
     for (const auto& receive : all_) {
-        if (receive->alive()) receive->feed(notice);
+        if (receive->attached()) receive->feed(notice);
     }
     if (!std::holds_alternative<DstDied>(notice)) return;
     for (const auto& guardian : guardians_) guardian->look();

@@ -16,6 +16,8 @@ public:
     void start();
     void feed(receive::SessionEvent event);
     [[nodiscard]] bool alive() const { return alive_; }
+    /// It has QEMU's monitor and pidfd: only then is there news.
+    [[nodiscard]] bool attached() const { return alive_ && qemu_known_; }
     [[nodiscard]] bool listens() const { return listens_; }
     [[nodiscard]] const std::shared_ptr<DstGuardian>& guardian() const { return guardian_; }
     [[nodiscard]] const MoveOwner& self() const { return self_; }
