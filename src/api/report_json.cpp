@@ -213,7 +213,7 @@ std::string result_json(const Summary& summary, const JsonContext& context) {
     line["error"] = error_value(summary);
     line["findings"] = findings_array(summary.findings);
     line["downtime_seconds"] = summary.guest_stopped ? seconds(summary.downtime) : none;
-    line["downtime_parts"] = parts_value(summary, moved);
+    line["downtime_parts"] = parts_value(summary, moved && summary.guest_stopped);
     line["max_downtime_kept"] = kept_value(summary, context.bounds);
     line["total_seconds"] = seconds(summary.total);
     line["sent_bytes"] = summary.sent.count;

@@ -61,7 +61,7 @@ void Recovery::judge_far(const DstTruth& truth) {
         case Purpose::clear: return bound ? destination_has_it() : end_destination();
         case Purpose::word:
             if (what_.fenced) {
-                return refuse(fmt::format("--fenced {}: it answers, so it is not powered off", what_.record.move.dst.host));
+                return refuse("--fenced " + what_.record.move.dst.host + ": it answers, so it is not powered off");
             }
             if (!bound) return end_destination();
             if (!truth.alive) return destination_lost_it();
@@ -93,7 +93,7 @@ void Recovery::on_near_facts(const Result<AnswerValue>& answer) {
         case Purpose::clear: return runs ? destination_has_it() : end_destination();
         case Purpose::word:
             if (what_.fenced) {
-                return refuse(fmt::format("--fenced {}: the destination's QEMU answers", what_.record.move.dst.host));
+                return refuse("--fenced " + what_.record.move.dst.host + ": the destination's QEMU answers");
             }
             return runs ? owned_there() : end_destination();
     }
@@ -103,18 +103,23 @@ void Recovery::on_near_facts(const Result<AnswerValue>& answer) {
 void Recovery::no_destination(const std::string& why) {
     if (purpose_ != Purpose::word) return destination_settled(false, why);
     dst_trouble_ = why;
-    if (what_.fenced) return fence();
+    // A QEMU of this host that lives is not fenced by words.
+    if (what_.fenced && (what_.remote || dst_gone_)) return fence();
     // A source that never came to `completed` was dealt with before; here only the destination knows.
-    const std::string what = fmt::format("the destination ({}) may have been told to run the guest, and {}; nothing was "
-                                         "started", destination_words(), why);
+    const std::string what = "the destination (" + destination_words() +
+                             ") may have been told to run the guest, and " + why + "; nothing was started";
     if (dst_gone_) {
         return finish_unknown(GuestOn::nowhere, what,
-                              fmt::format("if you know that it did not run there, {}; else end the source's QEMU, whose "
-                                          "copy is stale, and start the guest again", fence_words()));
+                              "if you know that it did not run there, " + fence_words() +
+                                  "; else end the source's QEMU, whose copy is stale, and start the guest again");
+    }
+    if (!what_.remote) {
+        return finish_unknown(GuestOn::unknown, what, "free its monitor, or end that QEMU if its guest stands, then " +
+                                                          recover_words());
     }
     finish_unknown(GuestOn::unknown, what,
-                   fmt::format("{} again when it answers; or, once that host is surely powered off, {}", recover_words(),
-                               fence_words()));
+                   recover_words() + " again when it answers; or, once that host is surely powered off, " +
+                       fence_words());
 }
 
 void Recovery::destination_settled(bool gone, const std::string& why) {
@@ -128,10 +133,11 @@ void Recovery::destination_settled(bool gone, const std::string& why) {
 void Recovery::destination_has_it() {
     dst_ = Destination::settled;
     const bool here = source_here() && src_ && src_->run_state == RunState::running;
-    const std::string_view journal = purpose_ == Purpose::look ? "that the guest ran there" : "that no word counts";
+    const bool ran = purpose_ == Purpose::look;
+    const std::string_view there = ran ? "that it never accepted the guest" : "that the guest is its own";
+    const std::string_view journal = ran ? "that the guest ran there" : "that no word counts";
     finish_unknown(GuestOn::unknown,
-                   fmt::format("the destination ({}) says {}, and this host's journal {}{}", destination_words(),
-                               purpose_ == Purpose::look ? "that it never accepted the guest" : "that the guest is its own",
+                   fmt::format("the destination ({}) says {}, and this host's journal {}{}", destination_words(), there,
                                journal, here ? "; the guest runs on the source" : ""),
                    "ask both monitors (query-status), stop all but one copy, then " + recover_words());
 }
@@ -184,9 +190,8 @@ void Recovery::owned_there() {
 
 void Recovery::destination_lost_it() {
     dst_ = Destination::settled;
-    finish_crashed(fmt::format("the destination ({}) accepted the guest, and its QEMU there ended; the source's copy is "
-                               "stale and was left standing",
-                               destination_words()));
+    finish_crashed("the destination (" + destination_words() +
+                   ") accepted the guest, and its QEMU there ended; the source's copy is stale and was left standing");
 }
 
 // ---- The operator's word ---------------------------------------------------------------------------

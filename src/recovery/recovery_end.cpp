@@ -17,7 +17,8 @@ std::string Recovery::recover_words() const {
 }
 
 std::string Recovery::fence_words() const {
-    return fmt::format("{} --fenced {} --confirm {}", recover_words(), what_.record.move.dst.host, what_.record.move.vm);
+    const NewMove& move = what_.record.move;
+    return fmt::format("{} --fenced {} --confirm {}", recover_words(), move.dst.host, move.vm);
 }
 
 std::string Recovery::destination_words() const {
@@ -84,7 +85,8 @@ void Recovery::finish_rolled_back() {
         text = "the move had ended before anything was changed; the guest is on the source, untouched";
     } else {
         text = "the move was undone; the guest ";
-        text += stays_stopped_ ? "is on the source, where something else than this move stopped it" : "runs on the source";
+        text += stays_stopped_ ? "is on the source, where something else than this move stopped it"
+                               : "runs on the source";
     }
     if (row_ == RecoveryRow::fenced) {
         text += ", the destination is fenced: before its host comes back, see that it starts no guest by itself";

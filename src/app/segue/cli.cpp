@@ -385,7 +385,8 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
     }
     const std::string_view near = nearest_word(command, commands);
     if (!near.empty()) return wrong(fmt::format("\"{}\" is not a command: did you mean segue {}?", shown, near));
-    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, recover, receive, help and version", shown));
+    return wrong(
+        fmt::format("\"{}\" is not a command: segue knows migrate, recover, receive, help and version", shown));
 }
 
 /// Edits (a letter more, less or other, or two neighbours swapped) from one word to the other.

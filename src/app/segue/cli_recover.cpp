@@ -84,7 +84,7 @@ Result<Invocation> parse_recover(const Words& arguments) {
         if (!taken) return std::unexpected(taken.error());
     }
     if (recover.fenced && !recover.confirm) {
-        return wrong("--fenced needs --confirm VM beside it: the source's copy of the guest will run, so name the guest");
+        return wrong("--fenced needs --confirm VM beside it: the source's copy of that guest will run");
     }
     if (recover.confirm && !recover.fenced) {
         return wrong("--confirm belongs to --fenced HOST: without that there is nothing to confirm");

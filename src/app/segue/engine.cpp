@@ -255,11 +255,13 @@ struct Engine::Impl {
     }
 
     void perform(const Submit& submit, const DstCommand& command) {
-        dst->submit(command, submit.timeout, [this, id = submit.id](Result<GuestAnswer> value) {
+        const bool word = std::holds_alternative<DstRun>(command);
+        dst->submit(command, submit.timeout, [this, id = submit.id, word](Result<GuestAnswer> value) {
+            if (word) SEGUE_FAULT_POINT("segue:answered");
             answer(id, value ? Result<AnswerValue>(AnswerValue(std::move(*value)))
                              : std::unexpected(std::move(value).error()));
         });
-        if (std::holds_alternative<DstRun>(command)) SEGUE_FAULT_POINT("segue:word");
+        if (word) SEGUE_FAULT_POINT("segue:word");
     }
 
     void perform(const Submit& submit, const StreamCommand& command) {

@@ -61,8 +61,9 @@ public:
         summary.outcome = Outcome::cancelled;
         summary.guest_on = GuestOn::unknown;
         summary.unfinished = true;
-        summary.error = fmt::format("cancelled before anything was decided; {} stays unfinished. Next: segue recover {}",
-                                    name_of(what_.record.job), static_cast<std::int64_t>(what_.record.job));
+        const auto number = static_cast<std::int64_t>(what_.record.job);
+        summary.error = fmt::format(
+            "cancelled before anything was decided; job {} stays unfinished. Next: segue recover {}", number, number);
         finish(summary);
     }
 

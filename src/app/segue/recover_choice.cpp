@@ -19,13 +19,13 @@ Result<void> check_owner(const MoveRecord& record) {
     switch (look_for(owner)) {
         case Liveness::gone: return {};
         case Liveness::alive:
-            return fail(ErrorKind::conflict,
-                        fmt::format("job {} is not left alone: process {} works on it (wait for it, or segue cancel {})",
-                                    number_of(record), owner.pid, number_of(record)));
+            return fail(ErrorKind::conflict, fmt::format("process {} works on job {} (wait for it, or segue cancel {})",
+                                                         owner.pid, number_of(record), number_of(record)));
         case Liveness::unknown: break;
     }
-    return fail(ErrorKind::conflict, fmt::format("whether process {}, which works on job {}, still lives cannot be seen "
-                                                 "(run segue recover as root)", owner.pid, number_of(record)));
+    return fail(ErrorKind::conflict,
+                fmt::format("whether process {}, which works on job {}, still lives cannot be seen (run it as root)",
+                            owner.pid, number_of(record)));
 }
 
 Result<std::optional<MoveRecord>> the_only_one(Journal& journal) {
@@ -43,8 +43,8 @@ Result<std::optional<MoveRecord>> the_only_one(Journal& journal) {
     for (const MoveRecord& record : left) {
         list += fmt::format("{}{} ({})", list.empty() ? "" : ", ", number_of(record), plain_text(record.move.vm));
     }
-    return wrong(fmt::format("{} moves are unfinished: {} (give the JOB of one, for example segue recover {})", left.size(),
-                             list, number_of(left.front())));
+    return wrong(fmt::format("{} moves are unfinished: {} (give the JOB of one, for example segue recover {})",
+                             left.size(), list, number_of(left.front())));
 }
 
 }  // namespace
