@@ -39,6 +39,7 @@ private:
     void finished(const Summary& summary);
     void segue_gone();
     void heal();
+    [[nodiscard]] bool dst_unreachable() const;
     [[nodiscard]] RunResult conclude();
 
     // ---- faults (run_faults.cpp)
@@ -81,6 +82,7 @@ private:
     MigrationStage stage_ = MigrationStage::inspecting;
     std::string_view who_ = "segue";
     Instant until_{std::chrono::seconds{1000} + over_after};
+    bool healed_ = false;
     bool killed_by_guardian_ = false;
     bool moment_seen_ = false;
     bool harm_armed_ = false;

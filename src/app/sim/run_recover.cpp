@@ -16,6 +16,8 @@ constexpr Duration settle = seconds{4};
 /// The guardian has had its time.
 constexpr Duration guardian_max = seconds{20};
 constexpr int recovers_max = 6;
+/// A destination that does not answer is waited for for more than a minute.
+constexpr Duration recover_max = seconds{300};
 
 }  // namespace
 
@@ -32,7 +34,7 @@ bool Run::recover_needed() {
 void Run::after_segue() {
     until_ = now() + seconds{20} + settle;
     agenda().after(settle, [this] {
-        heal();
+        if (!scenario_.recover_early) heal();
         recover_when_quiet(now());
     });
 }
@@ -47,8 +49,8 @@ void Run::recover_when_quiet(Instant since) {
     if (!finished_at_) {
         for (auto& what : check_without_segue(scenario_, world_, result_.struck)) violation(std::move(what));
     }
-    if (!recover_needed()) return;
-    recover();
+    if (recover_needed()) return recover();
+    heal();
 }
 
 void Run::recover() {
@@ -59,8 +61,9 @@ void Run::recover() {
     const auto record = src_record();
     const MoveOwner self{static_cast<std::int64_t>(recovers_.size()) + 2, 2, boot_id_};
     const auto taken = src_disk_.journal().take_over(job_, record->move.owner, self);
+    if (!taken && !healed_) return recover_again(seconds{3});
     if (!taken) violation("recover could not take the move over: " + to_string(taken.error()));
-    until_ = now() + seconds{120};
+    until_ = now() + recover_max;
     who_ = "recover";
     log("segue", "begins");
     RecoveryCase what;
@@ -90,6 +93,7 @@ void Run::recover() {
 void Run::recover_again(Duration pause) {
     until_ = now() + pause + settle;
     agenda().after(pause, [this] {
+        heal();
         if (recover_needed()) recover();
     });
 }

@@ -138,7 +138,11 @@ std::unique_ptr<RemoteClient> Run::connect(bool recovering) {
     }
     control_ = std::make_shared<ControlLink>(agenda(), remote.delay,
                                              rng_.stream(recovering ? "control-recover" : "control"));
-    dst_host_->connect(control_);
+    if (recovering && dst_unreachable()) {
+        for (const Way way : {Way::to_dst, Way::to_src}) control_->lose(way);
+    } else {
+        dst_host_->connect(control_);
+    }
     receive::ClientPlan plan{{receive::version_min, receive::version_max, "0.1.0", "host1", {}, move_id},
                              {}, token, 0, 0, recovering};
     if (remote.by_command) plan.prepare.command = {"/usr/bin/qemu", "-S", "-incoming", "defer"};
@@ -197,7 +201,17 @@ void Run::segue_gone() {
     after_segue();
 }
 
+/// For a new connection, while the fault lasts.
+bool Run::dst_unreachable() const {
+    const Fault fault = scenario_.fault;
+    return result_.struck && !healed_ &&
+           (fault == Fault::control_deaf_dst || fault == Fault::control_deaf_src || fault == Fault::dst_host_lost ||
+            fault == Fault::control_black_hole || fault == Fault::control_cut ||
+            (fault == Fault::black_hole && scenario_.effect_happens));
+}
+
 void Run::heal() {
+    healed_ = true;
     world_.link_factor(1);
     world_.freeze_dst(false);
     src_disk_.fail_writes(false);

@@ -120,6 +120,7 @@ void draw_fault(Scenario& s, Cell cell, Rng rng) {
     if (rng.chance(0.1)) s.cancel_on_top = milliseconds{rng.between(0, 1000)};
     s.notice_src = rng.chance(0.7) ? milliseconds{rng.between(0, 5)} : milliseconds{rng.between(0, 5000)};
     s.notice_dst = rng.chance(0.7) ? milliseconds{rng.between(0, 5)} : milliseconds{rng.between(0, 5000)};
+    s.recover_early = rng.chance(0.3);
     if (rng.chance(0.3)) s.recover_killed = rng.between(microseconds{0}, milliseconds{rng.between(1, 800)});
 }
 
