@@ -17,9 +17,9 @@ bool before_the_word(Moment m) {
 }
 
 bool guardian_stands(Moment m) {
-    // Not yet; and released.
+    // Not yet; it leaves when a word is claimed; and it is released.
     const bool not_yet = m == Moment::inspecting || m == Moment::sampling || m == Moment::step_dst_prepared;
-    return !not_yet && m != Moment::step_closed;
+    return !not_yet && m != Moment::step_answered_refused && m != Moment::step_closed;
 }
 
 bool dst_guardian_stands(Moment m) {

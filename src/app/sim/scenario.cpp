@@ -62,9 +62,9 @@ Duration draw_length(Fault fault, Rng& rng) {
 
 Duration draw_offset(Moment moment, Rng& rng) {
     switch (moment) {
-        case Moment::copying: return milliseconds{rng.between(0, rng.between(20, 2500))};
+        case Moment::copying: return milliseconds{rng.between(0, rng.between(20, 1500))};
         case Moment::sampling: return milliseconds{rng.between(0, 3000)};
-        case Moment::any_time: return milliseconds{rng.between(0, rng.between(100, 6000))};
+        case Moment::any_time: return milliseconds{rng.between(0, rng.between(100, 3000))};
         case Moment::inspecting:
         case Moment::guarding:
         case Moment::preparing: return rng.between(microseconds{0}, milliseconds{15});
@@ -84,7 +84,8 @@ Duration draw_offset(Moment moment, Rng& rng) {
         case Moment::step_dst_refused: case Moment::step_dst_tombstone: break;
     }
     // Before, while and after it is written.
-    return rng.chance(0.3) ? Duration{0} : rng.between(microseconds{0}, milliseconds{rng.between(0, 6)});
+    if (rng.chance(0.4)) return Duration{0};
+    return rng.between(microseconds{0}, milliseconds{rng.chance(0.5) ? 1 : 6});
 }
 
 /// A stage or step that a move need not pass through is made to happen.
@@ -111,7 +112,7 @@ void draw_fault(Scenario& s, Cell cell, Rng rng) {
     s.fault = cell.fault;
     s.moment = cell.moment;
     lead_to(s, rng);
-    s.cancel_first = milliseconds{rng.between(10, rng.between(50, 2500))};
+    s.cancel_first = milliseconds{rng.between(2, rng.between(20, 500))};
     s.which = static_cast<int>(rng.between(0, rng.between(0, 2)));
     s.effect_happens = rng.chance(0.5);
     s.offset = draw_offset(s.moment, rng);
