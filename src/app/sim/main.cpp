@@ -140,34 +140,73 @@ int check(Range seeds, bool quiet, bool keep_going) {
     return checked.failed == 0 ? 0 : 1;
 }
 
-/// The table of stage and fault: how often each fault struck there; "." where there is nothing to strike.
-int coverage(Range seeds) {
+/// Stages and steps of one part of a move, for a table that fits a page.
+struct Part {
+    std::string_view name;
+    std::vector<Moment> moments;
+};
+
+const std::vector<Part>& parts() {
+    using enum Moment;
+    static const std::vector<Part> all = {
+        {"setup", {inspecting, sampling, guarding, preparing, step_guarding, step_preparing, step_dst_prepared,
+                   step_dst_listening}},
+        {"pre-copy", {copying, any_time, step_migrate}},
+        {"stop", {stopping, held, step_held}},
+        {"blackout", {continued, loaded, step_continued, step_word}},
+        {"word", {handing_over, step_dst_accepted, step_dst_running, step_answered_running, step_answered_refused,
+                  step_dst_refused}},
+        {"undo", {undoing, step_undoing, step_rolled_back, step_dst_tombstone}},
+        {"close", {closing, step_moved, step_closed}},
+    };
+    return all;
+}
+
+int runs_in(const Table& table, Cell cell) {
+    const auto found = table.find(cell);
+    return found == table.end() ? 0 : found->second.runs;
+}
+
+/// How often a fault struck in a part, and in how many of its cells; "." where there is nothing to strike.
+std::string entry(const Table& table, Fault fault, const Part& part) {
+    const auto& reachable = reachable_cells();
+    int runs = 0;
+    int struck = 0;
+    int cells = 0;
+    for (const Moment moment : part.moments) {
+        const Cell cell{fault, moment};
+        if (std::ranges::find(reachable, cell) == reachable.end()) continue;
+        ++cells;
+        runs += runs_in(table, cell);
+        struck += runs_in(table, cell) > 0 ? 1 : 0;
+    }
+    return cells == 0 ? "." : fmt::format("{} ({}/{})", runs, struck, cells);
+}
+
+/// Runs the seeds, prints what struck where, and fails where a fault that can strike never did.
+int coverage(Range seeds, bool each_cell) {
     const Checked checked = run_all(seeds, true);
     fmt::print("| fault |");
-    for (std::size_t m = 0; m < moment_count; ++m) fmt::print(" {} |", to_string(static_cast<Moment>(m)));
-    fmt::print("\n|---|");
-    for (std::size_t m = 0; m < moment_count; ++m) fmt::print("---|");
-    fmt::print("\n");
-    const auto& cells = reachable_cells();
-    std::size_t struck = 0;
-    std::vector<Cell> empty;
-    for (std::size_t f = 0; f < fault_count; ++f) {
+    for (const auto& part : parts()) fmt::print(" {} |", part.name);
+    fmt::print("\n|---|---|---|---|---|---|---|---|\n");
+    for (std::size_t f = 1; f < fault_count; ++f) {
         fmt::print("| {} |", to_string(static_cast<Fault>(f)));
-        for (std::size_t m = 0; m < moment_count; ++m) {
-            const Cell cell{static_cast<Fault>(f), static_cast<Moment>(m)};
-            const auto found = checked.table.find(cell);
-            const int runs = found == checked.table.end() ? 0 : found->second.runs;
-            const bool reachable = std::ranges::find(cells, cell) != cells.end();
-            fmt::print(" {} |", reachable || runs > 0 ? fmt::format("{}", runs) : ".");
-            struck += reachable && runs > 0 ? 1U : 0U;
-            if (reachable && runs == 0 && cell.fault != Fault::none) empty.push_back(cell);
-        }
+        for (const auto& part : parts()) fmt::print(" {} |", entry(checked.table, static_cast<Fault>(f), part));
         fmt::print("\n");
     }
-    for (const auto& cell : empty) fmt::print("never struck: {} in {}\n", to_string(cell.fault), to_string(cell.moment));
-    const std::uint64_t failed = checked.failed + empty.size();
-    fmt::print("{} passed, {} failed\n", struck, failed);
-    return failed == 0 ? 0 : 1;
+    std::size_t struck = 0;
+    std::size_t never = 0;
+    for (const Cell& cell : reachable_cells()) {
+        if (cell.fault == Fault::none) continue;
+        const int runs = runs_in(checked.table, cell);
+        if (each_cell) fmt::print("{} in {}: {}\n", to_string(cell.fault), to_string(cell.moment), runs);
+        if (runs == 0) fmt::print("never struck: {} in {}\n", to_string(cell.fault), to_string(cell.moment));
+        ++(runs > 0 ? struck : never);
+    }
+    fmt::print("{} seeds, {} of them broke a promise; {} of {} cells were struck\n", seeds.last - seeds.first + 1,
+               checked.failed, struck, struck + never);
+    fmt::print("{} passed, {} failed\n", checked.passed, checked.failed + never);
+    return checked.failed + never == 0 ? 0 : 1;
 }
 
 std::optional<Range> parse_range(const std::string& text) {
@@ -202,6 +241,8 @@ int main(int argc, char** argv) {
     many->add_flag("--keep-going", keep_going, "do not stop at the first");
     auto* table = app.add_subcommand("coverage", "which fault struck in which stage, as a table; fails where one never did");
     table->add_option("--seeds", seeds, "FIRST-LAST")->required();
+    bool each_cell = false;
+    table->add_flag("--cells", each_cell, "every cell as well");
     CLI11_PARSE(app, argc, argv);
     say_seed_on_abort();
     if (*run) return run_one(seed, verbose);
@@ -210,6 +251,6 @@ int main(int argc, char** argv) {
         fmt::print(stderr, "segue-sim: --seeds takes FIRST-LAST, for example 1-500\n");
         return 2;
     }
-    if (*table) return coverage(*range);
+    if (*table) return coverage(*range, each_cell);
     return check(*range, quiet, keep_going);
 }

@@ -183,6 +183,83 @@ TEST(Directed, a_guest_that_never_converges_is_given_up_at_the_timeout) {
     EXPECT_LE(result.virtual_time, milliseconds{8200});
 }
 
+// ---- the destination behind segue receive
+
+Scenario behind_receive(Fault fault, Moment moment, Duration offset = Duration{0}) {
+    Scenario s = with(fault, moment, offset);
+    s.request.bounds.max_downtime = milliseconds{500};
+    s.request.remote = true;
+    s.request.control_round_trip = milliseconds{25};
+    s.plan.guard.dst_killable = false;
+    s.plan.remote = {.used = true, .by_command = true, .delay = milliseconds{10},
+                     .clock_offset = -seconds{700}, .clock_ppm = 200};
+    return s;
+}
+
+bool says(const RunResult& result, std::string_view what) { return all_of(result).find(what) != std::string::npos; }
+
+TEST(Remote, moves_when_nothing_is_wrong_with_clocks_that_differ) {
+    for (const int ppm : {-200, 0, 200}) {
+        for (const bool by_command : {true, false}) {
+            Scenario s = behind_receive(Fault::none, Moment::any_time);
+            s.plan.remote.clock_ppm = ppm;
+            s.plan.remote.by_command = by_command;
+            const auto result = run_scenario(s);
+            EXPECT_TRUE(result.violations.empty()) << all_of(result);
+            EXPECT_EQ(outcome_word(result), "moved") << all_of(result);
+            EXPECT_LT(*result.stood, s.request.bounds.max_downtime);
+        }
+    }
+}
+
+TEST(Remote, a_late_word_is_refused_and_the_guest_goes_on_at_the_source) {
+    Scenario s = behind_receive(Fault::word_late, Moment::held);
+    s.length = milliseconds{600};
+    const auto result = run_scenario(s);
+    EXPECT_TRUE(result.violations.empty()) << all_of(result);
+    EXPECT_EQ(outcome_word(result), "failed") << all_of(result);
+    EXPECT_EQ(result.summary->guest_on, GuestOn::source);
+}
+
+TEST(Remote, receive_that_dies_once_it_has_accepted_is_finished_by_recover) {
+    Scenario s = behind_receive(Fault::receive_killed, Moment::step_dst_accepted);
+    s.plan.dst_disk.fsync_min = s.plan.dst_disk.fsync_max = milliseconds{1};
+    s.offset = microseconds{1001};
+    const auto result = run_scenario(s);
+    EXPECT_TRUE(result.violations.empty()) << all_of(result);
+    EXPECT_EQ(outcome_word(result), "unknown+moved") << all_of(result);
+}
+
+TEST(Remote, a_destination_host_that_loses_power_before_the_word_leaves_the_guest_at_the_source) {
+    const auto result = run_scenario(behind_receive(Fault::dst_host_lost, Moment::continued));
+    EXPECT_TRUE(result.violations.empty()) << all_of(result);
+    EXPECT_EQ(result.summary->guest_on, GuestOn::source) << all_of(result);
+}
+
+TEST(Remote, a_refused_cont_whose_receive_dies_comes_back_to_the_source_by_recover) {
+    Scenario s = behind_receive(Fault::receive_killed, Moment::step_dst_refused);
+    s.refuses_word = true;
+    const auto result = run_scenario(s);
+    EXPECT_TRUE(result.violations.empty()) << all_of(result);
+    EXPECT_EQ(outcome_word(result), "unknown+failed") << all_of(result);
+}
+
+TEST(Recover, ends_the_source_that_was_left_because_moved_could_not_be_written) {
+    const auto result = run_scenario(with(Fault::src_journal_fails, Moment::step_moved));
+    EXPECT_TRUE(result.violations.empty()) << all_of(result);
+    EXPECT_EQ(outcome_word(result), "moved+moved") << all_of(result);
+    EXPECT_TRUE(says(result, "was left standing: segue recover ends it"));
+}
+
+TEST(Recover, puts_back_what_a_refused_word_left_behind_a_lost_monitor) {
+    Scenario s = with(Fault::src_monitor_lost, Moment::step_rolled_back);
+    s.refuses_word = true;
+    const auto result = run_scenario(s);
+    EXPECT_TRUE(result.violations.empty()) << all_of(result);
+    EXPECT_EQ(outcome_word(result), "failed+failed") << all_of(result);
+    EXPECT_TRUE(says(result, "its monitor is lost: segue recover does it"));
+}
+
 // ---- planted bugs: each must be seen
 
 /// Every one is found by some seed, with the fault that it draws.
