@@ -106,6 +106,7 @@ private:
     // ---- the end (session_end.cpp)
     void on(const Abort& m);
     void end(std::string why);
+    [[nodiscard]] bool record_first() const;
     void kill();
     void on_killed(const Result<GuestAnswer>& answer);
     void qemu_died();
@@ -158,6 +159,7 @@ private:
     bool word_spent_ = false;
     bool guest_claimed_ = false;
     bool accepted_ = false;  ///< Durable, now or in an earlier session.
+    bool recorded_accepted_ = false;  ///< Whoever comes after us may find it: durable, or nobody knows.
     ContAnswer cont_ = ContAnswer::not_sent;
     bool monitor_lost_ = false;
     bool guardian_gone_ = false;

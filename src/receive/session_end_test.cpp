@@ -135,6 +135,34 @@ TEST_F(ReceiveSession, AWordThatCannotBeRecordedEndsTheDestination) {
     EXPECT_EQ(last<Aborted>()->request, RequestId{7});
 }
 
+TEST_F(ReceiveSession, ThatARefusedContNeverRanIsOnTheDiskBeforeItsQemuIsKilled) {
+    connect();
+    world.faults.cont_refused = true;
+    world.faults.fsync_max = 50 * ms;
+    world.say(Word{RequestId{5}, newest()});
+    ASSERT_TRUE(world.run_until([&] { return !world.qemu.alive; }, seconds{1}));
+    EXPECT_TRUE(world.journal.known.tombstone);
+    pass(10 * ms);
+    EXPECT_TRUE(last<Refused>()->dead);
+}
+
+TEST_F(ReceiveSession, ARefusedContThatCannotBeRecordedKeepsItsQemuUntilItCan) {
+    connect();
+    world.faults.cont_refused = true;
+    world.faults.fsync_max = 5 * ms;
+    world.say(Word{RequestId{5}, newest()});
+    ASSERT_TRUE(world.run_until([&] { return world.journal.known.accepted; }, seconds{1}));
+    world.faults.fsync_fails = 1;
+    pass(seconds{2});
+    EXPECT_TRUE(world.qemu.alive);
+    EXPECT_FALSE(last<Refused>());
+    world.faults.fsync_fails = 0;
+    pass(seconds{1});
+    EXPECT_TRUE(last<Refused>()->dead);
+    EXPECT_FALSE(world.qemu.alive);
+    EXPECT_TRUE(world.journal.known.tombstone);
+}
+
 TEST_F(ReceiveSession, AGuardianThatKilledFirstMakesTheWordTooLate) {
     connect();
     world.qemu.alive = false;  // Unseen as yet: no notice.

@@ -72,6 +72,7 @@ void Session::on(const Claimed& event) {
 
 void Session::on_accepted_written(const Result<void>& durable) {
     if (stage_ != Stage::accepting) return;
+    recorded_accepted_ = durable.has_value() || outcome_unknown(durable.error().kind);
     if (!durable) return take_back("the word could not be recorded: " + to_string(durable.error()));
     accepted_ = true;
     stage_ = Stage::accepted;
