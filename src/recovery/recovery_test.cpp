@@ -465,6 +465,15 @@ TEST_F(RecoveryTable, PutsTheSettingsBackAfterARollback) {
     EXPECT_EQ(world.put_back, "script");
 }
 
+TEST_F(RecoveryTable, SaysThatItDoesNotKnowTheSettingsThatTheJournalHadNoRoomFor) {
+    source_at(RunState::running, MigrationStatus::cancelled);
+    world.prepared_with = "{}";
+    recover(at_copying);
+    expect_on_source();
+    EXPECT_EQ(world.put_back, "");
+    EXPECT_NE(world.summary.error.find("settings"), std::string::npos) << world.summary.error;
+}
+
 // ---- others
 
 TEST_F(RecoveryTable, StopsAtOnceWhenAnotherProcessTookTheMoveOver) {
