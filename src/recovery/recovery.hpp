@@ -130,7 +130,7 @@ private:
     void put_back();
     void next_put_back();
     void on_put_back(const Result<AnswerValue>& answer);
-    [[nodiscard]] std::string put_back_script() const;
+    [[nodiscard]] std::optional<std::string> put_back_script() const;
 
     // ---- the ends (recovery_end.cpp)
     void moved();

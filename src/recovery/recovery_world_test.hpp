@@ -48,6 +48,7 @@ struct RecoveryWorld {
     Duration slowest{0};    ///< Answers take up to this.
     std::mt19937_64 chance{1};
     std::optional<Error> journal_breaks;
+    std::string prepared_with = R"({"put_back":"script"})";  ///< The detail of `preparing`.
     int steal_after = -1;   ///< Another process takes the move over before this step.
 
     MemoryJournal journal;
@@ -76,8 +77,8 @@ struct RecoveryWorld {
         move.dst = {"host2", "qmp:/run/b.qmp"};
         if (remote) move.transport = "ssh://root@host2";
         move.owner = self;
-        const auto step = [](StepKind kind) {
-            return MoveStep{kind, {{}, "boot", {}}, kind == StepKind::preparing ? R"({"put_back":"script"})" : "{}"};
+        const auto step = [this](StepKind kind) {
+            return MoveStep{kind, {{}, "boot", {}}, kind == StepKind::preparing ? prepared_with : "{}"};
         };
         job = *journal.create(move, step(StepKind::begun));
         for (const StepKind kind : steps) {

@@ -24,7 +24,10 @@ def cases(long_form):
 
 def once():
     for point in ('pass-1', 'held', 'blackout', 'loaded'):
-        yield f'segue and its guardian killed at {point}', lambda lab, p=point: both_killed(lab, p)
+        yield f'segue and its guardian killed at {point}', lambda lab, p=point: both_killed(lab, p, local)
+    for point in ('pass-1', 'held', 'loaded'):
+        name = f'segue and its guardian killed at {point}, through receive'
+        yield name, lambda lab, p=point: both_killed(lab, p, remote)
     yield 'segue and its guardian killed while the last bytes are stuck', last_bytes_stuck
     yield 'segue recover killed before it continues the source', recover_killed
     yield 'segue recover interrupted while the destination is silent', interrupted
@@ -168,8 +171,8 @@ def kill(move):
 
 # -- cases
 
-def both_killed(lab, point):
-    for move in stopped_at(lab, point, local):
+def both_killed(lab, point, make):
+    for move in stopped_at(lab, point, make):
         for pid in move.guardians():
             os.kill(pid, 9)
         move.require_no_guardian()
