@@ -63,6 +63,8 @@ def before_the_word(victim, moment):
             return Cell({0: 'dst'})  # The destination holds a whole copy, and there is nothing left to send.
         if victim == 'src guardian':
             return Cell({0: 'dst', 1: 'src', 3: 'src'})  # The word may be claimed already.
+        if victim in ('receive', 'control cut'):
+            return Cell({UNKNOWN: 'src', 1: 'src'}, stands=True)  # It may be on its way into nothing.
     if victim == 'src QEMU':
         return Cell({CRASHED: None})
     if victim == 'control hole' and switching:
