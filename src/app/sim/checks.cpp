@@ -82,7 +82,8 @@ private:
     void check_place(const Summary& summary) {
         const auto& truth = e_.at_finish;
         // The news of a death takes a moment.
-        if ((src_lost() || dst_lost()) && e_.finished_at - e_.struck_at < milliseconds{1}) return;
+        const Duration news = milliseconds{1} + e_.scenario.plan.remote.delay * 2;
+        if ((src_lost() || dst_lost()) && e_.finished_at - e_.struck_at < news) return;
         switch (summary.guest_on) {
             case GuestOn::source:
                 if (!truth.src_runs) say("told to be on the source, where it does not run");
