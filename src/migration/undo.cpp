@@ -270,7 +270,8 @@ void Migration::next_closing_step() {
     if (guardian_must_put_back && guardian_is_there) {
         left_undone_.emplace_back("the guardian puts the source's settings back");
     } else if (guardian_must_put_back) {
-        left_undone_.emplace_back("the source's settings could not be put back, its monitor is lost: segue recover does it");
+        left_undone_.emplace_back(
+            "the source's settings could not be put back, its monitor is lost: segue recover does it");
         summary_.unfinished = true;
     }
     if (guard_started_ && !guardian_must_put_back) tell(GuardCommand{GuardRelease{}});
@@ -295,7 +296,8 @@ void Migration::on_closing_step(const Result<AnswerValue>& answer) {
         if (closing_step_ == 0 || closing_step_ == 3) summary_.unfinished = true;
         left_undone_.push_back(fmt::format("{}: {}", what[closing_step_], to_string(answer.error())));
         if (closing_step_ == 0) {
-            left_undone_.emplace_back("so the source's QEMU, whose copy is stale now, was left standing: segue recover ends it");
+            left_undone_.emplace_back(
+                "so the source's QEMU, whose copy is stale now, was left standing: segue recover ends it");
         }
     } else if (closing_step_ == 0) {
         moved_recorded_ = true;

@@ -36,6 +36,7 @@ public:
         const auto& guardian = e_.world.guardian();
         if (guardian.started() && guardian.alive() && !guardian.left()) say("the guardian is still there");
         if (e_.dst_guardian_there) say("the destination's guardian is still there");
+        if (e_.dst_receive_there) say("segue receive is still there");
         return std::move(out_);
     }
 
@@ -81,7 +82,8 @@ private:
     void check_place(const Summary& summary) {
         const auto& truth = e_.at_finish;
         // The news of a death takes a moment.
-        if ((src_lost() || dst_lost()) && e_.finished_at - e_.struck_at < milliseconds{1}) return;
+        const Duration news = milliseconds{1} + e_.scenario.plan.remote.delay * 2;
+        if ((src_lost() || dst_lost()) && e_.finished_at - e_.struck_at < news) return;
         switch (summary.guest_on) {
             case GuestOn::source:
                 if (!truth.src_runs) say("told to be on the source, where it does not run");
@@ -92,7 +94,7 @@ private:
                 if (!truth.dst_runs && !(fault_is(Fault::dst_host_lost) && truth.dst_ever_ran)) {
                     say("told to be on the destination, where it does not run");
                 }
-                if (!truth_.dst_runs && !dst_lost()) say("told to be on the destination, and then it did not run there");
+                if (!truth_.dst_runs && !dst_lost()) say("told to be on the destination, and then did not run there");
                 if (!truth_.dst_has_latest) say("the destination's memory is not the latest");
                 break;
             case GuestOn::nowhere:
@@ -150,7 +152,9 @@ private:
     void check_end() {
         const int running = (truth_.src_runs ? 1 : 0) + (truth_.dst_runs ? 1 : 0);
         const bool owner_died = (!truth_.src_alive && src_lost()) || (word() && !truth_.dst_alive && dst_lost());
-        if (running != 1 && !owner_died && !(running == 0 && nobody_knows())) say(fmt::format("in the end {} copies run", running));
+        const bool excused = owner_died || (running == 0 && nobody_knows());
+        if (running != 1 && !excused) say(fmt::format("in the end {} copies run", running));
+        if (truth_.fenced && !truth_.src_runs) say("the destination was fenced, and the source does not run");
         if (truth_.dst_runs && !truth_.dst_has_latest) say("what runs in the end is not the latest memory");
         if (truth_.dst_runs && truth_.src_alive) say("the source's QEMU was left standing after the move");
         if (truth_.dst_runs && !word()) say("it runs on the destination without a word");
@@ -165,8 +169,8 @@ private:
         if (e_.recovered && e_.recovered->unfinished && !nobody_knows()) say("recover did not bring it to an end");
     }
 
-    /// With no `segue receive` there is no second journal: a destination QEMU that is gone was killed before it was told
-    /// to run or after it ran, and nothing is left that could say which. Only the operator's word ends this.
+    /// With no `segue receive` there is no second journal: a destination QEMU that is gone was killed before it was
+    /// told to run or after it ran, and nothing is left that could say which. Only the operator's word ends this.
     [[nodiscard]] bool nobody_knows() const {
         if (e_.scenario.plan.remote.used || truth_.dst_alive || !e_.src_record) return false;
         return std::ranges::any_of(e_.src_record->steps,

@@ -24,6 +24,7 @@ struct Evidence {
     Instant now;
     std::optional<MoveRecord> src_record;
     bool dst_guardian_there = false;
+    bool dst_receive_there = false;
     std::vector<Instant> src_fsyncs;
     std::vector<Instant> dst_fsyncs;
 };

@@ -276,7 +276,8 @@ void DstReceive::check_continue() {
 void DstReceive::check_lease(Instant alive_at) {
     const Instant due = host_.clock_.when(alive_at) + receive::ping_silence_max + lease_slack;
     // After a standstill of the process itself it may be long over: then the kill is on its way.
-    host_.world_.agenda().at(std::max(due, host_.world_.agenda().now() + lease_slack), [self = shared_from_this(), alive_at] {
+    const Instant look_at = std::max(due, host_.world_.agenda().now() + lease_slack);
+    host_.world_.agenda().at(look_at, [self = shared_from_this(), alive_at] {
         const auto& guardian = *self->guardian_;
         auto& board = self->guardian_->board();
         const bool waits = board.armed.load() != 0 && board.claim.load() != 1 && board.released.load() == 0 &&

@@ -57,7 +57,8 @@ void DstReceive::perform(const receive::Recall& effect) {
 
 /// A session that is told to stop ends what it may end first.
 void DstReceive::end_older_session(std::function<void()> then) {
-    const auto older = std::ranges::find_if(host_.all_, [this](const auto& r) { return r.get() != this && r->alive(); });
+    const auto is_other = [this](const auto& receive) { return receive.get() != this && receive->alive(); };
+    const auto older = std::ranges::find_if(host_.all_, is_other);
     if (older == host_.all_.end()) return then();
     (*older)->feed(receive::StopRequested{});
     const Instant kill_at = host_.world_.agenda().now() + older_session_stop;
@@ -162,8 +163,9 @@ void DstReceive::write(const receive::Write& effect) {
     host_.callbacks_.log("receive", fmt::format("writes {}", to_string(kind)));
     host_.callbacks_.on_step(kind);
     if (!alive_) return;
-    const auto work = [self = shared_from_this(), record = effect.record,
-                       step = step(kind == StepKind::dst_refused ? StepKind::dst_tombstone : kind), result](Journal& journal) {
+    const StepKind asked = kind == StepKind::dst_refused ? StepKind::dst_tombstone : kind;
+    const auto work = [self = shared_from_this(), record = effect.record, step = step(asked),
+                       result](Journal& journal) {
         if (record == Record::begun) *result = self->begin(journal, step, self->monitor_);
         else if (record == Record::tombstone) *result = self->bury(journal, step);
         else if (!self->job_) *result = fail(ErrorKind::conflict, "this move has no record here");

@@ -239,7 +239,7 @@ int main(int argc, char** argv) {
     many->add_option("--seeds", seeds, "FIRST-LAST")->required();
     many->add_flag("--quiet", quiet, "the verdict only");
     many->add_flag("--keep-going", keep_going, "do not stop at the first");
-    auto* table = app.add_subcommand("coverage", "which fault struck in which stage, as a table; fails where one never did");
+    auto* table = app.add_subcommand("coverage", "which fault struck where, as a table; fails where one never did");
     table->add_option("--seeds", seeds, "FIRST-LAST")->required();
     bool each_cell = false;
     table->add_flag("--cells", each_cell, "every cell as well");

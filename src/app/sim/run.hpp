@@ -1,6 +1,6 @@
 #pragma once
-/// \file  One run: Segue in a simulated world, one fault, the world healed, `segue recover` if there is something left to
-///        do, and every promise checked. Flow in runner.cpp, faults in run_faults.cpp, recover in run_recover.cpp.
+/// \file  One run: Segue in a simulated world, one fault, the world healed, `segue recover` if there is something left
+///        to do, and every promise checked. Flow in runner.cpp, faults in run_faults.cpp, recover in run_recover.cpp.
 
 #include <functional>
 #include <memory>

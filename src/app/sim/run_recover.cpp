@@ -1,9 +1,10 @@
-// What an operator does when Segue is gone and the journal is not closed: `segue recover`, again and again if it must be.
+// What an operator does when Segue is gone and the journal is not closed: `segue recover`, again if it must be.
 #include <fmt/format.h>
 
 #include <utility>
 
 #include "app/sim/run.hpp"
+#include "receive/limits.hpp"
 
 namespace segue::sim {
 namespace {
@@ -16,6 +17,8 @@ constexpr Duration settle = seconds{4};
 /// The guardian has had its time.
 constexpr Duration guardian_max = seconds{20};
 constexpr int recovers_max = 6;
+/// A `segue receive` that hears nothing leaves after a minute.
+constexpr Duration peer_silence_max = receive::peer_silence_max + settle;
 /// A destination that does not answer is waited for for more than a minute.
 constexpr Duration recover_max = seconds{300};
 
@@ -32,7 +35,7 @@ bool Run::recover_needed() {
 }
 
 void Run::after_segue() {
-    until_ = now() + seconds{20} + settle;
+    until_ = now() + seconds{20} + settle + peer_silence_max;
     agenda().after(settle, [this] {
         if (!scenario_.recover_early) heal();
         recover_when_quiet(now());
@@ -69,6 +72,9 @@ void Run::recover() {
     RecoveryCase what;
     what.record = *src_record();
     what.remote = scenario_.plan.remote.used;
+    // Only when it was asked and did not answer.
+    what.fenced = scenario_.lost_for_good && result_.struck && recovered_ && recovered_->outcome == Outcome::unknown;
+    if (what.fenced) world_.note_fenced();
     what.source = world_.truth().src_alive ? RecoveryCase::Source::reachable : RecoveryCase::Source::gone;
     recoveries_.push_back(std::make_unique<Recovery>(std::move(what)));
     Recovery* recovery = recoveries_.back().get();
@@ -100,7 +106,7 @@ void Run::recover_again(Duration pause) {
 
 void Run::recovered(const Summary& summary) {
     recovered_ = summary;
-    until_ = now() + settle;
+    until_ = now() + settle + peer_silence_max;
     log("segue", fmt::format("{}, guest on {}: {}", to_string(summary.outcome), to_string(summary.guest_on),
                              summary.error));
 }

@@ -204,6 +204,7 @@ void Run::segue_gone() {
 /// For a new connection, while the fault lasts.
 bool Run::dst_unreachable() const {
     const Fault fault = scenario_.fault;
+    if (result_.struck && scenario_.lost_for_good) return true;
     return result_.struck && !healed_ &&
            (fault == Fault::control_deaf_dst || fault == Fault::control_deaf_src || fault == Fault::dst_host_lost ||
             fault == Fault::control_black_hole || fault == Fault::control_cut ||
@@ -212,7 +213,7 @@ bool Run::dst_unreachable() const {
 
 void Run::heal() {
     healed_ = true;
-    world_.link_factor(1);
+    if (!(scenario_.lost_for_good && result_.struck)) world_.link_factor(1);
     world_.freeze_dst(false);
     src_disk_.fail_writes(false);
     if (!dst_host_) return;
@@ -224,7 +225,7 @@ void Run::heal() {
 RunResult Run::conclude() {
     Evidence evidence{scenario_, world_, summary_, recovered_, at_finish_, result_.struck,
                       struck_at_.value_or(Instant{}), finished_at_.value_or(now()), now(), src_record(),
-                      dst_host_ && dst_host_->guardian_alive(), src_disk_.fsyncs(),
+                      dst_host_ && dst_host_->guardian_alive(), dst_host_ && dst_host_->receive_alive(), src_disk_.fsyncs(),
                       dst_host_ ? dst_host_->disk().fsyncs() : std::vector<Instant>{}};
     for (auto& what : check_promises(evidence)) violation(std::move(what));
     result_.summary = summary_;

@@ -183,6 +183,18 @@ TEST(Directed, a_guest_that_never_converges_is_given_up_at_the_timeout) {
     EXPECT_LE(result.virtual_time, milliseconds{8200});
 }
 
+TEST(Directed, a_cancel_that_is_lost_does_not_cost_the_bound) {
+    for (int cancel_ms = 0; cancel_ms < 1500; cancel_ms += 10) {
+        Scenario s = with(Fault::lost_answer, Moment::undoing);
+        s.hurts_undo = true;
+        s.cancel_first = milliseconds{cancel_ms};
+        s.effect_happens = false;
+        s.plan.guard.own_monitor = false;
+        const auto result = run_scenario(s);
+        ASSERT_TRUE(result.violations.empty()) << all_of(result);
+    }
+}
+
 // ---- the destination behind segue receive
 
 Scenario behind_receive(Fault fault, Moment moment, Duration offset = Duration{0}) {

@@ -98,8 +98,8 @@ void lead_to(Scenario& s, Rng& rng) {
     if (m == Moment::sampling) s.request.forecast = true;
     const bool blackout = m >= Moment::stopping && m <= Moment::handing_over;
     const bool late_step = m >= Moment::step_held && m <= Moment::step_answered_refused;
-    const bool whole_move = m == Moment::step_moved || m == Moment::step_dst_accepted || m == Moment::step_dst_running ||
-                            m == Moment::step_dst_refused;
+    const bool whole_move = m == Moment::step_moved || m == Moment::step_dst_accepted ||
+                            m == Moment::step_dst_running || m == Moment::step_dst_refused;
     // An undo that comes too late would hurt nothing.
     if (s.hurts_undo) s.plan.guest.rate = std::max(s.plan.guest.rate, mebibytes_per_second(40));
     if (blackout || late_step || whole_move) {
@@ -122,6 +122,7 @@ void draw_fault(Scenario& s, Cell cell, Rng rng) {
     s.notice_src = rng.chance(0.7) ? milliseconds{rng.between(0, 5)} : milliseconds{rng.between(0, 5000)};
     s.notice_dst = rng.chance(0.7) ? milliseconds{rng.between(0, 5)} : milliseconds{rng.between(0, 5000)};
     s.recover_early = rng.chance(0.3);
+    s.lost_for_good = s.fault == Fault::dst_host_lost && rng.chance(0.3);
     if (rng.chance(0.3)) s.recover_killed = rng.between(microseconds{0}, milliseconds{rng.between(1, 800)});
 }
 

@@ -68,6 +68,7 @@ struct Scenario {
     std::optional<Duration> cancel_on_top{};  ///< The user cancels so long after the fault.
     Duration notice_src{0};      ///< How long each side's kernel takes to notice a cut.
     Duration notice_dst{0};
+    bool lost_for_good = false;  ///< The destination's host never comes back, and the operator says so.
     bool recover_early = false;  ///< The first recover is run before the world is healed.
     std::optional<Duration> recover_killed{};  ///< The first recover is killed so long after its start.
 };

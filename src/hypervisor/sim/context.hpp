@@ -32,6 +32,7 @@ struct Truth {
     bool src_migration_open = false;  ///< A migration is under way or not yet cleaned up.
     bool dst_has_latest = false;    ///< At the moment it was first run: every chunk at its latest generation.
     bool dst_ever_ran = false;      ///< Then the source's copy is stale for ever.
+    bool fenced = false;            ///< The operator said so: what he starts stale is his.
     bool accepted = false;          ///< Durably, by the destination's host.
     bool tombstone = false;         ///< Durably, by the destination's host.
     std::vector<Standing> standings;

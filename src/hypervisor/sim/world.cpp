@@ -58,7 +58,8 @@ void World::submit(const StreamCommand& command, OnStream on_answer) {
             const Duration delay = w.link_.round_trip() * 3 / 2;
             w.context_.agenda.after(delay, [w = &w, on_answer = on_answer, cap = c.cap] {
                 if (w->link_.black()) return;
-                const bool taken = w->context_.hooks.take_stream ? w->context_.hooks.take_stream() : w->dst_.listening();
+                const auto& hooks = w->context_.hooks;
+                const bool taken = hooks.take_stream ? hooks.take_stream() : w->dst_.listening();
                 if (!taken) {
                     on_answer(fail(ErrorKind::unavailable, "connection refused"));
                     return;

@@ -44,6 +44,7 @@ public:
     /// The destination's journal has it on its disk.
     void note_accepted() { context_.truth.accepted = true; }
     void note_tombstone() { context_.truth.tombstone = true; }
+    void note_fenced() { context_.truth.fenced = true; }
 
     // Faults.
     void link_factor(double factor);  ///< Of its rate; 0 is black.
