@@ -92,6 +92,7 @@ private:
     // ---- the word (session_word.cpp)
     void on(const Word& m);
     void on(const Finish& m);
+    void on_finish_state(const Result<GuestAnswer>& answer);
     void refuse_word(std::string reason);
     [[nodiscard]] std::optional<std::string> lease_fault(std::uint64_t n) const;
     void on_word_state(const Result<GuestAnswer>& answer);

@@ -119,6 +119,25 @@ TEST_F(ReceiveSession, AnAcceptedGuestIsFinishedByTheNextSession) {
     EXPECT_EQ(world.qemu.state, RunState::running);
 }
 
+TEST_F(ReceiveSession, AnAcceptedGuestThatMayHaveRunIsNeitherContinuedNorEnded) {
+    connect();
+    world.faults.fsync_max = 50 * ms;
+    world.say(Word{RequestId{5}, newest()});
+    ASSERT_TRUE(world.run_until([&] { return world.journal.known.accepted; }, seconds{1}));
+    world.kill_session();
+    pass(seconds{1});
+    // It ran, and the session did not live to record it; then the guest failed.
+    world.journal.known.ran = false;
+    world.qemu.state = RunState::other;
+    greet();
+    world.say(Finish{RequestId{7}});
+    pass(500 * ms);
+    EXPECT_EQ(last<Failed>()->request, RequestId{7});
+    EXPECT_EQ(status().stage, Stage::accepted);
+    EXPECT_TRUE(world.qemu.alive);
+    EXPECT_FALSE(world.journal.tombstone_asked);
+}
+
 TEST_F(ReceiveSession, AWordThatCannotBeRecordedEndsTheDestination) {
     connect();
     world.faults.fsync_fails = 1;
