@@ -2,6 +2,7 @@
 /// \file  One run: Segue in a simulated world, one fault, the world healed, `segue recover` if there is something left
 ///        to do, and every promise checked. Flow in runner.cpp, faults in run_faults.cpp, recover in run_recover.cpp.
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -44,11 +45,14 @@ private:
 
     // ---- faults (run_faults.cpp)
     void strike();
-    [[nodiscard]] bool hurt();
-    [[nodiscard]] bool hurt_link();
-    [[nodiscard]] bool hurt_qemu();
-    [[nodiscard]] bool hurt_source();
-    [[nodiscard]] bool hurt_remote();
+    /// False: there was nothing to hurt.
+    [[nodiscard]] bool hurt(Fault fault);
+    [[nodiscard]] bool hurt_at_all(Fault fault);
+    [[nodiscard]] bool hurt_link(Fault fault);
+    [[nodiscard]] bool hurt_qemu(Fault fault);
+    [[nodiscard]] bool hurt_source(Fault fault);
+    [[nodiscard]] bool hurt_remote(Fault fault);
+    [[nodiscard]] bool struck_with(Fault fault) const { return std::ranges::find(struck_with_, fault) != struck_with_.end(); }
     void end_segue(const std::string& how);
     void lose_src_host();
     void lasts(std::function<void()> undo) { agenda().after(scenario_.length, std::move(undo)); }
@@ -88,6 +92,7 @@ private:
     bool harm_armed_ = false;
     int harm_in_ = 0;
     std::optional<Instant> struck_at_;
+    std::vector<Fault> struck_with_;
     std::optional<Instant> finished_at_;
     std::optional<Instant> gone_at_;
     std::optional<Summary> summary_;

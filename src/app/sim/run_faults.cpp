@@ -18,8 +18,7 @@ constexpr Duration slow_fsync = seconds{1};
 void Run::strike() {
     if (scenario_.fault == Fault::none || !segue_->alive()) return;
     const auto stage = moment_of(stage_);
-    log("fault", std::string(to_string(scenario_.fault)));
-    if (!hurt()) {
+    if (!hurt(scenario_.fault)) {
         log("fault", "nothing was there to hurt");
         return;
     }
@@ -30,11 +29,22 @@ void Run::strike() {
     if (scenario_.cancel_on_top) {
         agenda().after(*scenario_.cancel_on_top, [this] { cancel("the user cancels on top"); });
     }
+    if (!scenario_.second) return;
+    agenda().after(scenario_.second_after, [this] {
+        if (!healed_) static_cast<void>(hurt(*scenario_.second));
+    });
 }
 
-bool Run::hurt() {
-    const Fault fault = scenario_.fault;
-    if (needs_remote(fault)) return dst_host_ && hurt_remote();
+bool Run::hurt(Fault fault) {
+    log("fault", std::string(to_string(fault)));
+    struck_with_.push_back(fault);
+    if (hurt_at_all(fault)) return true;
+    struck_with_.pop_back();
+    return false;
+}
+
+bool Run::hurt_at_all(Fault fault) {
+    if (needs_remote(fault)) return dst_host_ && hurt_remote(fault);
     if (fault == Fault::timeout_short || fault == Fault::cont_refused || fault == Fault::slow_flush) {
         if (fault == Fault::cont_refused) world_.refuse_dst_cont();
         if (fault == Fault::slow_flush) world_.slow_flush(scenario_.length);
@@ -55,11 +65,10 @@ bool Run::hurt() {
         lasts([this] { src_disk_.fail_writes(false); });
     }
     if (fault == Fault::src_fsync_slow || fault == Fault::src_journal_fails) return true;
-    return hurt_link() || hurt_qemu() || hurt_source();
+    return hurt_link(fault) || hurt_qemu(fault) || hurt_source(fault);
 }
 
-bool Run::hurt_link() {
-    const Fault fault = scenario_.fault;
+bool Run::hurt_link(Fault fault) {
     const auto hold_control = [this](bool held) {
         if (!control_) return;
         for (const Way way : {Way::to_dst, Way::to_src}) control_->hold(way, held);
@@ -78,8 +87,7 @@ bool Run::hurt_link() {
     return fault == Fault::return_path_lost || fault == Fault::link_collapse || fault == Fault::black_hole;
 }
 
-bool Run::hurt_qemu() {
-    const Fault fault = scenario_.fault;
+bool Run::hurt_qemu(Fault fault) {
     const auto& truth = world_.truth();
     if (fault == Fault::dst_frozen && truth.dst_alive) {
         world_.freeze_dst(true);
@@ -101,8 +109,7 @@ bool Run::hurt_qemu() {
     return false;
 }
 
-bool Run::hurt_source() {
-    const Fault fault = scenario_.fault;
+bool Run::hurt_source(Fault fault) {
     const auto& guardian = world_.guardian();
     const bool guarded = guardian.started() && guardian.alive() && !guardian.left();
     if (fault == Fault::guardian_killed || fault == Fault::segue_and_guardian_killed) {
@@ -117,8 +124,7 @@ bool Run::hurt_source() {
     return fault == Fault::segue_killed || fault == Fault::segue_stalled || fault == Fault::src_host_lost;
 }
 
-bool Run::hurt_remote() {
-    const Fault fault = scenario_.fault;
+bool Run::hurt_remote(Fault fault) {
     const auto hold = [this](bool held) {
         for (const Way way : {Way::to_dst, Way::to_src}) control_->hold(way, held);
     };
@@ -173,6 +179,7 @@ void Run::lose_src_host() {
         for (const Way way : {Way::to_dst, Way::to_src}) control_->lose(way);
     }
     segue_->vanish();
+    if (!recovers_.empty()) recovers_.back()->vanish();
     world_.lose_src_power();
     if (!dst_host_) world_.kill_dst();
     src_disk_.lose_power();
@@ -189,7 +196,7 @@ Harm Run::harm_of(const Command& command) {
     if (harm_in_++ < scenario_.which) return {};
     harm_armed_ = false;
     result_.struck = true;
-    if (scenario_.fault == Fault::late_answer) {
+    if (struck_with(Fault::late_answer)) {
         log("fault", fmt::format("the answer to {} comes late", name_of(command)));
         return {true, false, std::min<Duration>(scenario_.length, seconds{20})};
     }

@@ -49,7 +49,7 @@ void Run::recover_when_quiet(Instant since) {
         agenda().after(milliseconds{100}, [this, since] { recover_when_quiet(since); });
         return;
     }
-    if (!finished_at_) {
+    if (!finished_at_ && struck_with_.size() <= 1) {
         for (auto& what : check_without_segue(scenario_, world_, result_.struck)) violation(std::move(what));
     }
     if (recover_needed()) return recover();
