@@ -52,10 +52,15 @@ private:
     [[nodiscard]] bool hurt_qemu(Fault fault);
     [[nodiscard]] bool hurt_source(Fault fault);
     [[nodiscard]] bool hurt_remote(Fault fault);
-    [[nodiscard]] bool struck_with(Fault fault) const { return std::ranges::find(struck_with_, fault) != struck_with_.end(); }
+    [[nodiscard]] bool struck_with(Fault fault) const {
+        return std::ranges::find(struck_with_, fault) != struck_with_.end();
+    }
     void end_segue(const std::string& how);
     void lose_src_host();
-    void lasts(std::function<void()> undo) { agenda().after(scenario_.length, std::move(undo)); }
+    [[nodiscard]] Duration length_of(Fault fault) const {
+        return fault == scenario_.fault ? scenario_.length : scenario_.second_length;
+    }
+    void lasts(Fault fault, std::function<void()> undo) { agenda().after(length_of(fault), std::move(undo)); }
     [[nodiscard]] Harm harm_of(const Command& command);
 
     // ---- recover (run_recover.cpp)
@@ -86,6 +91,7 @@ private:
     MigrationStage stage_ = MigrationStage::inspecting;
     std::string_view who_ = "segue";
     Instant until_{std::chrono::seconds{1000} + over_after};
+    bool over_ = false;  ///< Segue has ended, by itself or not.
     bool healed_ = false;
     bool killed_by_guardian_ = false;
     bool moment_seen_ = false;

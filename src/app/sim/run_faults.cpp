@@ -47,7 +47,7 @@ bool Run::hurt_at_all(Fault fault) {
     if (needs_remote(fault)) return dst_host_ && hurt_remote(fault);
     if (fault == Fault::timeout_short || fault == Fault::cont_refused || fault == Fault::slow_flush) {
         if (fault == Fault::cont_refused) world_.refuse_dst_cont();
-        if (fault == Fault::slow_flush) world_.slow_flush(scenario_.length);
+        if (fault == Fault::slow_flush) world_.slow_flush(length_of(fault));
         return true;
     }
     if (fault == Fault::lost_answer || fault == Fault::late_answer) {
@@ -62,7 +62,7 @@ bool Run::hurt_at_all(Fault fault) {
     if (fault == Fault::src_fsync_slow) src_disk_.slow_down(slow_fsync);
     if (fault == Fault::src_journal_fails) {
         src_disk_.fail_writes(true);
-        lasts([this] { src_disk_.fail_writes(false); });
+        lasts(fault, [this] { src_disk_.fail_writes(false); });
     }
     if (fault == Fault::src_fsync_slow || fault == Fault::src_journal_fails) return true;
     return hurt_link(fault) || hurt_qemu(fault) || hurt_source(fault);
@@ -79,7 +79,7 @@ bool Run::hurt_link(Fault fault) {
         // The control connection may use the same wire.
         const bool both = fault == Fault::black_hole && scenario_.effect_happens;
         if (both) hold_control(true);
-        lasts([this, both, hold_control] {
+        lasts(fault, [this, both, hold_control] {
             world_.link_factor(1);
             if (both) hold_control(false);
         });
@@ -91,7 +91,7 @@ bool Run::hurt_qemu(Fault fault) {
     const auto& truth = world_.truth();
     if (fault == Fault::dst_frozen && truth.dst_alive) {
         world_.freeze_dst(true);
-        lasts([this] { world_.freeze_dst(false); });
+        lasts(fault, [this] { world_.freeze_dst(false); });
         return true;
     }
     if (fault == Fault::dst_dies && truth.dst_alive) {
@@ -119,7 +119,7 @@ bool Run::hurt_source(Fault fault) {
         return true;
     }
     if (fault == Fault::segue_killed) end_segue("SIGKILL");
-    if (fault == Fault::segue_stalled) segue_->stall(scenario_.length);
+    if (fault == Fault::segue_stalled) segue_->stall(length_of(fault));
     if (fault == Fault::src_host_lost) lose_src_host();
     return fault == Fault::segue_killed || fault == Fault::segue_stalled || fault == Fault::src_host_lost;
 }
@@ -133,7 +133,7 @@ bool Run::hurt_remote(Fault fault) {
     // The guardian first, or it would end the QEMU in between.
     if (fault == Fault::receive_and_guardian_killed) return dst_host_->kill_guardian() && dst_host_->kill_receive();
     if (fault == Fault::receive_stalled) {
-        lasts([this] { dst_host_->freeze_receive(false); });
+        lasts(fault, [this] { dst_host_->freeze_receive(false); });
         return dst_host_->freeze_receive(true);
     }
     if (fault == Fault::both_segues_killed) {
@@ -145,7 +145,7 @@ bool Run::hurt_remote(Fault fault) {
     if (fault == Fault::control_deaf_src) control_->lose(Way::to_src);
     if (fault == Fault::control_black_hole) {
         hold(true);
-        lasts([hold] { hold(false); });
+        lasts(fault, [hold] { hold(false); });
     }
     if (fault == Fault::dst_host_lost) {
         world_.link_factor(0);
@@ -155,12 +155,12 @@ bool Run::hurt_remote(Fault fault) {
     if (fault == Fault::dst_fsync_slow) dst_host_->disk().slow_down(slow_fsync);
     if (fault == Fault::dst_journal_fails) {
         dst_host_->disk().fail_writes(true);
-        lasts([this] { dst_host_->disk().fail_writes(false); });
+        lasts(fault, [this] { dst_host_->disk().fail_writes(false); });
     }
     auto* client = segue_->remote();
-    if (client != nullptr && fault == Fault::word_late) client->delay_word(scenario_.length);
-    if (client != nullptr && fault == Fault::duplicate_answer) client->repeat_answer(scenario_.which, scenario_.length);
-    return client != nullptr;
+    if (client != nullptr && fault == Fault::word_late) client->delay_word(length_of(fault));
+    if (client != nullptr && fault == Fault::duplicate_answer) client->repeat_answer(scenario_.which, length_of(fault));
+    return client != nullptr || (fault != Fault::word_late && fault != Fault::duplicate_answer);
 }
 
 void Run::end_segue(const std::string& how) {

@@ -35,6 +35,7 @@ bool Run::recover_needed() {
 }
 
 void Run::after_segue() {
+    if (std::exchange(over_, true)) return;
     until_ = now() + seconds{20} + settle + peer_silence_max;
     agenda().after(settle, [this] {
         if (!scenario_.recover_early) heal();
@@ -57,6 +58,8 @@ void Run::recover_when_quiet(Instant since) {
 }
 
 void Run::recover() {
+    // An owner that lives is left alone.
+    if (!recovers_.empty() && recovers_.back()->alive()) return;
     if (recovers_.size() >= recovers_max) {
         until_ = now() + settle;
         return;

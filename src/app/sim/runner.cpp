@@ -224,7 +224,8 @@ void Run::heal() {
 RunResult Run::conclude() {
     Evidence evidence{scenario_, world_, summary_, recovered_, at_finish_, result_.struck, struck_with_,
                       struck_at_.value_or(Instant{}), finished_at_.value_or(now()), now(), src_record(),
-                      dst_host_ && dst_host_->guardian_alive(), dst_host_ && dst_host_->receive_alive(), src_disk_.fsyncs(),
+                      dst_host_ && dst_host_->guardian_alive(), dst_host_ && dst_host_->receive_alive(),
+                      src_disk_.fsyncs(),
                       dst_host_ ? dst_host_->disk().fsyncs() : std::vector<Instant>{}};
     for (auto& what : check_promises(evidence)) violation(std::move(what));
     result_.summary = summary_;

@@ -67,6 +67,7 @@ struct Scenario {
     bool refuses_word = false;   ///< The destination's QEMU refuses `cont` all along, for the same reason.
     std::optional<Fault> second{};  ///< Strikes `second_after` the first: then only safety and the end are promised.
     Duration second_after{0};
+    Duration second_length{0};
     std::optional<Duration> cancel_on_top{};  ///< The user cancels so long after the fault.
     Duration notice_src{0};      ///< How long each side's kernel takes to notice a cut.
     Duration notice_dst{0};
