@@ -160,7 +160,7 @@ private:
         const bool owner_died = (!truth_.src_alive && src_lost()) || (word() && !truth_.dst_alive && dst_lost());
         const bool excused = owner_died || (running == 0 && nobody_knows());
         if (running != 1 && !excused) say(fmt::format("in the end {} copies run", running));
-        if (truth_.fenced && !truth_.src_runs) say("the destination was fenced, and the source does not run");
+        if (truth_.fenced && truth_.src_alive && !truth_.src_runs) say("the destination was fenced, and the source does not run");
         if (truth_.dst_runs && !truth_.dst_has_latest) say("what runs in the end is not the latest memory");
         if (truth_.dst_runs && truth_.src_alive) say("the source's QEMU was left standing after the move");
         if (truth_.dst_runs && !word()) say("it runs on the destination without a word");
@@ -192,7 +192,9 @@ private:
                                summary->error.find("end its QEMU if it waits there") != std::string::npos);
         };
         // Nobody on that host is left who knows of it, and it never runs.
+        const bool receive_dead = fault_is(Fault::receive_killed) || fault_is(Fault::both_segues_killed);
         if (fault_is(Fault::receive_and_guardian_killed)) return true;
+        if (receive_dead && fault_is(Fault::dst_guardian_killed)) return true;
         return !e_.scenario.plan.remote.used && (tells(e_.summary) || tells(e_.recovered));
     }
 

@@ -131,7 +131,9 @@ bool Run::hurt_remote(Fault fault) {
     if (fault == Fault::receive_killed) return dst_host_->kill_receive();
     if (fault == Fault::dst_guardian_killed) return dst_host_->kill_guardian();
     // The guardian first, or it would end the QEMU in between.
-    if (fault == Fault::receive_and_guardian_killed) return dst_host_->kill_guardian() && dst_host_->kill_receive();
+    if (fault == Fault::receive_and_guardian_killed) {
+        return dst_host_->receive_alive() && dst_host_->kill_guardian() && dst_host_->kill_receive();
+    }
     if (fault == Fault::receive_stalled) {
         lasts(fault, [this] { dst_host_->freeze_receive(false); });
         return dst_host_->freeze_receive(true);
