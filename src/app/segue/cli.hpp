@@ -12,21 +12,16 @@
 #include <vector>
 
 #include "app/segue/dst_host.hpp"
+#include "base/nearest_word.hpp"
 #include "base/result.hpp"
 #include "migration/request.hpp"
+#include "units/bound_ranges.hpp"
 
 namespace segue {
 
-/// What the options accept, ends included. max-downtime: 2000 s is QEMU's own largest downtime-limit, and
-/// below 10 ms no switchover with its rollback reserve fits. Rates: at 1 MiB/s the default downtime still
-/// leaves 300 KiB for the blackout; below that there is nothing to switch with.
+/// What the options accept, ends included.
 namespace cli_range {
-inline constexpr Duration max_downtime_min = std::chrono::milliseconds{10};
-inline constexpr Duration max_downtime_max = std::chrono::seconds{2000};
-inline constexpr Duration timeout_min = std::chrono::seconds{1};
-inline constexpr Duration timeout_max = std::chrono::hours{24 * 30};
-inline constexpr ByteRate rate_min = mebibytes_per_second(1);
-inline constexpr ByteRate rate_max{1'000'000'000'000};
+using namespace bound_range;
 /// The longest path that a unix socket's address can hold, without its closing zero.
 inline constexpr std::size_t socket_path_bytes_max = 107;
 }  // namespace cli_range
@@ -70,8 +65,5 @@ struct DataPlace {
 };
 /// "HOST", "HOST:PORT", "HOST:FIRST-LAST", and the same with "[V6]"; the brackets are taken off.
 [[nodiscard]] Result<DataPlace> parse_data_place(std::string_view text);
-
-/// The closest of `known` to a misspelt word, or empty when none is close.
-[[nodiscard]] std::string_view nearest_word(std::string_view word, const std::vector<std::string>& known);
 
 }  // namespace segue
