@@ -32,12 +32,12 @@ add_library(segue_pkg_cli INTERFACE)
 add_library(segue::cli ALIAS segue_pkg_cli)
 target_link_libraries(segue_pkg_cli INTERFACE CLI11::CLI11)
 
-# Headers alone, without its exceptions: the package's library is built with them.
+# Headers alone: src/vm/toml_text.hpp replaces its assertions.
 find_path(SEGUE_TOML toml++/toml.h REQUIRED)
 add_library(segue_pkg_toml INTERFACE)
 add_library(segue::toml ALIAS segue_pkg_toml)
 target_include_directories(segue_pkg_toml SYSTEM INTERFACE ${SEGUE_TOML})
-target_compile_definitions(segue_pkg_toml INTERFACE TOML_HEADER_ONLY=1 TOML_EXCEPTIONS=0 TOML_ENABLE_FORMATTERS=0)
+target_compile_definitions(segue_pkg_toml INTERFACE TOML_HEADER_ONLY=1 TOML_EXCEPTIONS=1 TOML_ENABLE_FORMATTERS=0)
 
 if(SEGUE_TESTS)
   find_package(GTest REQUIRED)

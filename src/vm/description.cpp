@@ -1,7 +1,6 @@
 #include "vm/description.hpp"
 
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
 #include <algorithm>
 #include <array>
@@ -13,6 +12,7 @@
 #include "units/text.hpp"
 #include "vm/command_line.hpp"
 #include "vm/placeholders.hpp"
+#include "vm/toml_text.hpp"
 
 namespace segue::vm {
 namespace {
@@ -31,7 +31,7 @@ bool holds_control(std::string_view text) {
 
 /// What the file holds may be shown on a terminal.
 std::string shown(std::string_view text) {
-    std::string result(text.substr(0, 80));
+    std::string result(text.substr(0, 200));
     std::ranges::replace_if(result, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
     return result;
 }
@@ -381,14 +381,13 @@ Parsed<Description> parse_description(std::string_view text) {
         return std::unexpected(Problems{{0, fmt::format("it has {} bytes: at most {} are taken", text.size(),
                                                         description_bytes_max)}});
     }
-    const toml::parse_result file = toml::parse(text);
+    auto file = parse_toml(text);
     if (!file) {
-        const toml::parse_error& error = file.error();
-        return std::unexpected(
-            Problems{{line_of(error.source()), fmt::format("it is no TOML: {}", shown(error.description()))}});
+        file.error().what = shown(file.error().what);
+        return std::unexpected(Problems{file.error()});
     }
     Reader reader;
-    Description description = reader.read(file.table());
+    Description description = reader.read(*file);
     if (auto problems = reader.problems(); !problems.empty()) return std::unexpected(std::move(problems));
     return description;
 }

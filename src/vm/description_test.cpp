@@ -72,6 +72,7 @@ constexpr Wrong wrong_files[] = {
     {"N\nC\nname = 'b'", "f:3: it is no TOML: "},
     {"N\nC\nuuid 5", "f:3: it is no TOML: "},
     {"N\nC\nuuid = \"abc", "f:3: it is no TOML: "},
+    {"N\nC\n[=]", "f:3: it is no TOML: between the brackets of a table stands no name"},
     {"C\nname = 5", "f:2: name is a number, not a string: write name = \"web1\""},
     {"C\nname = ''", "f:2: name \"\" cannot be used: take letters, digits, - _ and ., a letter or digit first, at most "
                      "64 of them"},
