@@ -7,10 +7,12 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 
+#include "app/segue/cli_vm.hpp"
 #include "app/segue/help_text.hpp"
 #include "app/segue/plain_text.hpp"
 #include "app/segue/receive_cli.hpp"
 #include "units/text.hpp"
+#include "vm/description.hpp"
 
 namespace segue {
 namespace {
@@ -221,8 +223,8 @@ Result<std::string> parse_socket_path(std::string_view option, std::string_view 
 Result<void> check_vm_word(const std::string& word) {
     if (word.starts_with("qmp:")) return {};
     const std::string shown = plain_text(word);
-    constexpr std::string_view works = "this version knows a guest by its QMP socket only, as qmp:PATH";
-    if (word.empty()) return wrong("VM is empty: give the source's QMP socket, for example qmp:/run/a.qmp");
+    constexpr std::string_view works = "this version knows a guest by its name or its QMP socket, as NAME or qmp:PATH";
+    if (word.empty()) return wrong("VM is empty: give its name, or its QMP socket, for example qmp:/run/a.qmp");
     if (word.front() == '/' || word.front() == '.') {
         return wrong(fmt::format("VM \"{}\" is a path: did you mean qmp:{}?", shown, shown));
     }
@@ -235,9 +237,12 @@ Result<void> check_vm_word(const std::string& word) {
     if (word.starts_with("xen:") || word.starts_with("xl:")) {
         return wrong(fmt::format("VM \"{}\" is a guest of Xen, which is not supported yet: {}", shown, works));
     }
-    return wrong(fmt::format("VM \"{}\" is a name, and names are not supported yet: {}", shown, works));
+    if (vm::is_vm_name(word)) return {};
+    return wrong(fmt::format("VM \"{}\" is no name (letters, digits, - _ and ., at most {}): {}", shown,
+                             vm::name_bytes_max, works));
 }
 
+/// The monitor's path; empty where the VM is known by its name.
 Result<std::string> parse_src(const MigrateWords& words) {
     if (words.vm.size() > 1) {
         return wrong(fmt::format("\"{}\" is one word too many: segue migrate moves one VM, here \"{}\"",
@@ -248,10 +253,10 @@ Result<std::string> parse_src(const MigrateWords& words) {
     }
     if (words.src_qmp) return parse_socket_path("--src-qmp", *words.src_qmp);
     if (words.vm.empty()) {
-        return wrong("no VM is given: name the source's QMP socket, as in segue migrate qmp:/run/a.qmp");
+        return wrong("no VM is given: name it, or its QMP socket, as in segue migrate qmp:/run/a.qmp");
     }
     if (auto known = check_vm_word(words.vm[0]); !known) return std::unexpected(known.error());
-    return parse_socket_path("VM", words.vm[0]);
+    return words.vm[0].starts_with("qmp:") ? parse_socket_path("VM", words.vm[0]) : Result<std::string>("");
 }
 
 Result<void> check_distinct(const Migrate& migrate) {
@@ -283,7 +288,25 @@ Result<void> take_local_destination(const MigrateWords& words, Migrate& migrate)
     return {};
 }
 
+/// The destination's QEMU is built there, from the VM's description.
+Result<void> check_named(const MigrateWords& words, const std::string& name) {
+    if (!words.to) {
+        return wrong(fmt::format("{} is a VM's name, and it moves to another host: give --to ssh://USER@HOST", name));
+    }
+    if (words.dst_qmp || words.dst_command) {
+        return wrong(fmt::format("{} is a VM's name, and its QEMU is started on the other host from its description: "
+                                 "leave {} out", name, words.dst_qmp ? "--dst-qmp" : "--dst-command"));
+    }
+    return {};
+}
+
 Result<void> take_destination(const MigrateWords& words, Migrate& migrate) {
+    if (!migrate.vm_name.empty()) {
+        if (auto fits = check_named(words, migrate.vm_name); !fits) return fits;
+        SEGUE_TRY(there, parse_dst_host(*words.to));
+        migrate.to = there;
+        return {};
+    }
     if (!words.to) return take_local_destination(words, migrate);
     SEGUE_TRY(host, parse_dst_host(*words.to));
     migrate.to = host;
@@ -310,6 +333,10 @@ Result<void> take_destination(const MigrateWords& words, Migrate& migrate) {
 }
 
 Result<void> take_data_address(const MigrateWords& words, Migrate& migrate) {
+    if (!words.data_address && migrate.to && migrate.to->ssh) {
+        migrate.request.data_address = {migrate.to->name, 0};
+        return {};
+    }
     if (!words.data_address) {
         return wrong("--data-address is missing: give an address of the destination that the source can reach, for "
                      "example --data-address 10.77.0.2");
@@ -330,6 +357,7 @@ Result<Invocation> to_invocation(const MigrateWords& words) {
     Migrate migrate;
     SEGUE_TRY(src, parse_src(words));
     migrate.src_qmp = src;
+    if (src.empty()) migrate.vm_name = words.vm[0];
     if (auto taken = take_destination(words, migrate); !taken) return std::unexpected(taken.error());
     if (words.src_guard_qmp) {
         SEGUE_TRY(guard, parse_socket_path("--src-guard-qmp", *words.src_guard_qmp));
@@ -338,7 +366,8 @@ Result<Invocation> to_invocation(const MigrateWords& words) {
     if (auto distinct = check_distinct(migrate); !distinct) return std::unexpected(distinct.error());
     if (auto taken = take_data_address(words, migrate); !taken) return std::unexpected(taken.error());
     SEGUE_TRY(bounds, parse_bounds(words, migrate.notes));
-    migrate.request.vm = "qmp:" + migrate.src_qmp;
+    migrate.request.vm = migrate.vm_name.empty() ? "qmp:" + migrate.src_qmp : migrate.vm_name;
+    migrate.max_downtime_given = words.max_downtime || words.max_suspend_time;
     migrate.request.bounds = bounds;
     migrate.request.remote = migrate.to.has_value();
     migrate.request.dry_run = words.dry_run;
@@ -362,12 +391,14 @@ Result<Invocation> parse_migrate(const Words& arguments) {
 }
 
 Result<Invocation> parse_command(const std::string& command, const Words& arguments) {
-    static const Words commands = {"migrate", "receive", "help", "version"};
+    static const Words commands = {"migrate", "receive", "vm", "help", "version"};
     if (command == "migrate") return parse_migrate(arguments);
     if (command == "receive") return parse_receive(arguments);
+    if (command == "vm") return parse_vm(arguments);
     if (command == "--version" || command == "-V" || command == "version") return Version{};
     if (command == "--help" || command == "-h" || command == "help") {
         if (!arguments.empty() && arguments[0] == "receive") return Help{std::string(receive_help_text)};
+        if (!arguments.empty() && arguments[0] == "vm") return Help{std::string(vm_help_text)};
         const bool about_migrate = !arguments.empty() && arguments[0] == "migrate";
         return Help{std::string(about_migrate ? migrate_help_text : help_text)};
     }
@@ -381,7 +412,7 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
     }
     const std::string_view near = nearest_word(command, commands);
     if (!near.empty()) return wrong(fmt::format("\"{}\" is not a command: did you mean segue {}?", shown, near));
-    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, receive, help and version", shown));
+    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, receive, vm, help and version", shown));
 }
 
 }  // namespace

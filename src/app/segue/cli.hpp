@@ -12,9 +12,11 @@
 #include <vector>
 
 #include "app/segue/dst_host.hpp"
+#include "app/segue/vm_words.hpp"
 #include "base/nearest_word.hpp"
 #include "base/result.hpp"
 #include "migration/request.hpp"
+#include "receive/message.hpp"
 #include "units/bound_ranges.hpp"
 
 namespace segue {
@@ -31,10 +33,13 @@ struct OutputOptions {
     bool verbose = false;
 };
 
-/// `segue migrate`. `request.vm` is what the operator typed (`qmp:PATH`); `request.experience` is empty:
+/// `segue migrate`. `request.vm` is what the operator typed (NAME or `qmp:PATH`); `request.experience` is empty:
 /// it is not known before the guest's identity is.
 struct Migrate {
     Request request;
+    std::string vm_name;  ///< Of a VM that is known by name; then what follows is filled in by take_named_vm.
+    std::optional<receive::VmText> definition;
+    bool max_downtime_given = false;
     std::string src_qmp;
     std::optional<std::string> src_guard_qmp;
     /// Where `--to` leads: the paths and commands of the destination are of that host. Without: of this one.
@@ -50,7 +55,7 @@ struct Migrate {
 struct Help { std::string text; };  ///< For standard output; exit status 0.
 struct Version {};
 struct Receive {};  ///< `segue receive --stdio`.
-using Invocation = std::variant<Migrate, Help, Version, Receive>;
+using Invocation = std::variant<Migrate, Help, Version, Receive, VmWords>;
 
 [[nodiscard]] Result<Invocation> parse_command_line(int argc, const char* const* argv);
 
