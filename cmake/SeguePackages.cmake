@@ -1,5 +1,6 @@
 # What is taken from the distribution: Boost (headers and Boost.JSON), fmt, CLI11, toml++ (headers), SQLite; for
-# tests GoogleTest and RapidCheck. A program with the property SEGUE_STATIC gets the archives, all others the shared ones.
+# tests GoogleTest and RapidCheck. A program with the property SEGUE_STATIC gets the archives, all others the
+# shared ones.
 find_package(Threads REQUIRED)
 find_package(Boost 1.81 REQUIRED COMPONENTS json)
 find_package(fmt REQUIRED)

@@ -226,7 +226,7 @@ Result<void> check_whole(const Message& message) {
         return corrupt("\"hello\": its versions end before they begin");
     }
     if (const auto* prepare = std::get_if<Prepare>(&message)) {
-        const int ways = (prepare->monitor.empty() ? 0 : 1) + (prepare->command.empty() ? 0 : 1) + (prepare->vm ? 1 : 0);
+        const int ways = int{!prepare->monitor.empty()} + int{!prepare->command.empty()} + int{prepare->vm.has_value()};
         if (ways != 1) return corrupt("\"prepare\": needs one of a monitor, a command and a VM");
         if (!prepare->monitor.empty() && prepare->monitor.front() != '/') {
             return corrupt("\"prepare\": the monitor is no absolute path");

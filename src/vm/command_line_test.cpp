@@ -99,7 +99,8 @@ TEST(VmCommandLine, AFolderWhoseSocketsDoNotFitIsRefusedWithTheirLength) {
 
 /// A text of pieces in which braces abound.
 std::string drawn(std::mt19937_64& random) {
-    static constexpr std::string_view pieces[] = {"{", "}", "a", "key", "{key}", "{{", "}}", "-", "\"", "é", ":", "{b}"};
+    static constexpr std::string_view pieces[] = {"{", "}", "a", "key", "{key}", "{{", "}}", "-", "\"", "é", ":", 
+                                                  "{b}"};
     std::string text;
     for (auto count = random() % 8; count > 0; --count) text += pieces[random() % std::size(pieces)];
     return text;

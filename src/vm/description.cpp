@@ -270,8 +270,9 @@ private:
     void take_host_value(const std::string& place, const toml::key& key, const toml::node& value, HostValues& known) {
         const std::string name(key.str());
         if (!is_key(name)) {
-            return wrong(line_of(key.source()), fmt::format("\"{}\" in [{}] cannot stand between braces: take a letter, "
-                                                            "then letters, digits, - and _", shown(name), place));
+            return wrong(line_of(key.source()), fmt::format("\"{}\" in [{}] cannot stand between braces: take a "
+                                                            "letter, then letters, digits, - and _", shown(name),
+                                                            place));
         }
         const std::string* content = text(fmt::format("{} in [{}]", name, place), value, name + " = \"value\"");
         if (content != nullptr) known[name] = *content;
@@ -291,8 +292,7 @@ private:
             const auto has = [&](const HostValues& values) { return values.contains(key); };
             const auto common = result_.hosts.find("default");
             if (common != result_.hosts.end() && has(common->second)) continue;
-            const auto anywhere = std::ranges::any_of(result_.hosts, [&](const auto& host) { return has(host.second); });
-            if (!anywhere) {
+            if (std::ranges::none_of(result_.hosts, [&](const auto& host) { return has(host.second); })) {
                 wrong(word.line, unknown_placeholder(key));
                 continue;
             }

@@ -110,8 +110,8 @@ constexpr Wrong wrong_files[] = {
      "f:2: -uuid cannot stand in command: the VM's uuid is the field uuid: leave it out"},
     {"N\ncommand = ['q', '-pidfile', 'x']",
      "f:2: -pidfile cannot stand in command: Segue remembers the process itself: leave it out"},
-    {"N\ncommand = ['q', '-loadvm', 'x']", "f:2: -loadvm cannot stand in command: where the VM arrives, its state comes "
-                                           "from the move: leave it out"},
+    {"N\ncommand = ['q', '-loadvm', 'x']",
+     "f:2: -loadvm cannot stand in command: where the VM arrives, its state comes from the move: leave it out"},
     {"N\nC\nenv = 'A=1'", "f:3: env is a string, not a table: write [env] and below it NAME = \"value\""},
     {"N\nC\n[env]\n'A B' = 'x'", "f:4: \"A B\" in [env] is no name of a variable: take letters, digits and _"},
     {"N\nC\n[env]\nA = 1", "f:4: A in [env] is a number, not a string: write A = \"value\""},
@@ -122,8 +122,8 @@ constexpr Wrong wrong_files[] = {
                            "shared_storage, limits, host"},
     {"N\nC\n[limits]\nmax_downtimes = '1s'", "f:4: \"max_downtimes\" is not known in [limits]: did you mean "
                                              "max_downtime?"},
-    {"N\nC\n[limits]\nshared_storage = true", "f:4: shared_storage belongs to the whole file: write it above the first "
-                                              "[table]"},
+    {"N\nC\n[limits]\nshared_storage = true",
+     "f:4: shared_storage belongs to the whole file: write it above the first [table]"},
     {"N\nC\n[limits]\nmax_downtime = 300", "f:4: max_downtime is a number: give 10 ms to 2000 s, for example "
                                            "max_downtime = \"300ms\""},
     {"N\nC\n[limits]\nmax_downtime = '300'", "f:4: max_downtime: "},
@@ -174,7 +174,8 @@ TEST(VmDescription, EveryWrongFileAnswersWithOneSentenceThatNamesTheLine) {
 }
 
 TEST(VmDescription, EverythingThatIsWrongIsToldAtOnceInTheOrderOfTheLines) {
-    const auto read = parse_description("uid = 'x'\nname = 'a b'\ncommand = ['q', '-S', '{x}']\n[limits]\ntimeout = 1\n");
+    const auto read =
+        parse_description("uid = 'x'\nname = 'a b'\ncommand = ['q', '-S', '{x}']\n[limits]\ntimeout = 1\n");
     ASSERT_FALSE(read.has_value());
     std::vector<int> lines;
     for (const Problem& problem : read.error()) lines.push_back(problem.line);

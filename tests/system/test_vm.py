@@ -177,7 +177,7 @@ def there_and_back(lab):
         require(shown['max_downtime_seconds'] == 0.5, f'show says {shown}')
 
         result = hosts.move('a', 'b')
-        require(result['max_downtime_seconds'] == 0.5, f'[limits] did not count: {result}')
+        require(result['bounds']['max_downtime_seconds'] == 0.5, f'[limits] did not count: {result}')
         require(start_time(pid) is None, "the source's QEMU is still there")
         there = hosts.require_state('b', 'running')
         require(there['uuid'] == seen['uuid'], f'another uuid on b: {there}')

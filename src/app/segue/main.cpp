@@ -72,6 +72,23 @@ std::function<Result<void>(const std::string&)> mark_of(const Migrate& wanted, J
     };
 }
 
+/// \param job  None: a dry run.
+Engine::Where where_of(const Migrate& wanted, const std::string& move_id, SourceJob* job) {
+    Engine::Where where{wanted.src_qmp, wanted.src_guard_qmp, wanted.dst_qmp, find_guard_program(), {}};
+    if (wanted.to) {
+        where.remote =
+            Engine::Remote{*wanted.to,        wanted.dst_command, wanted.definition,
+                           wanted.port_first, wanted.port_last,   SEGUE_VERSION};
+    }
+    where.move_id = move_id;
+    if (job != nullptr) {
+        where.job = Engine::Job{&job->journal(), job->id(), job->owner(),
+                                [job](const GuestFacts& src) { return job->obstacle(src); },
+                                mark_of(wanted, job->id())};
+    }
+    return where;
+}
+
 int migrate(const Migrate& wanted) {
     FdSink out(STDOUT_FILENO);
     FdSink err(STDERR_FILENO);
@@ -80,6 +97,12 @@ int migrate(const Migrate& wanted) {
     output.begin(wanted);
 
     Loop loop;
+    Engine* running = nullptr;
+    // Before the journal has its thread, which would take the signals otherwise.
+    const Signals signals(
+        loop, ::isatty(STDIN_FILENO) == 1,
+        [&] { output.note("still moving; press Ctrl-C once more to cancel, the guest then stays on the source"); },
+        [&] { running->cancel(); });
     const std::string move_id = draw_hex();
     std::unique_ptr<SourceJob> job;
     if (!wanted.request.dry_run) {
@@ -102,19 +125,7 @@ int migrate(const Migrate& wanted) {
     };
     Summary summary;
     int status = exit_status(Outcome::unknown);
-    Engine::Where where{wanted.src_qmp, wanted.src_guard_qmp, wanted.dst_qmp, find_guard_program(), {}};
-    if (wanted.to) {
-        where.remote =
-            Engine::Remote{*wanted.to,        wanted.dst_command, wanted.definition,
-                           wanted.port_first, wanted.port_last,   SEGUE_VERSION};
-    }
-    where.move_id = move_id;
-    if (job) {
-        where.job = Engine::Job{&job->journal(), job->id(), job->owner(),
-                                [&](const GuestFacts& src) { return job->obstacle(src); },
-                                mark_of(wanted, job->id())};
-    }
-    Engine engine(loop, wanted.request, std::move(where),
+    Engine engine(loop, wanted.request, where_of(wanted, move_id, job.get()),
                   {[&](const Report& report) { output.show(report); }, recall,
                    [&](const std::string& line) { output.note(line); },
                    [&](const Summary& end) {
@@ -132,10 +143,7 @@ int migrate(const Migrate& wanted) {
                            loop.stop();
                        });
                    }});
-    const Signals signals(
-        loop, ::isatty(STDIN_FILENO) == 1,
-        [&] { output.note("still moving; press Ctrl-C once more to cancel, the guest then stays on the source"); },
-        [&] { engine.cancel(); });
+    running = &engine;
     engine.start();
     loop.run();
     // The guest runs; now there is time for the disk.

@@ -1,5 +1,6 @@
 #pragma once
-/// \file  A QEMU that `segue receive` or `segue vm start` starts: a process of its own session, with a clean environment.
+/// \file  A QEMU that `segue receive` or `segue vm start` starts: a process of its own session, with a
+///        clean environment.
 ///
 /// It is forked first and runs the command only when told: by then the guardian holds its pidfd, so that there is
 /// no moment at which the death of `segue receive` leaves a QEMU behind.

@@ -55,8 +55,11 @@ Result<VmDefinition> find_definition(const VmPlaces& places, const std::string& 
     const std::string configured = config_path(places, word);
     std::error_code problem;
     if (std::filesystem::exists(configured, problem)) return read_definition(configured, word);
-    const std::string brought = vm_folder(places.state_folder, word) + "/vm.toml";
-    if (std::filesystem::exists(brought, problem)) return read_definition(brought, word);
+    // The newer one first: of a move that is not known to have ended.
+    for (const char* file : {"/arriving.toml", "/vm.toml"}) {
+        const std::string brought = vm_folder(places.state_folder, word) + file;
+        if (std::filesystem::exists(brought, problem)) return read_definition(brought, word);
+    }
     return fail(ErrorKind::invalid, fmt::format("no VM \"{}\" is known on this host: describe it in {} "
                                                 "(docs/vm-file.md), or give the path of its file", word, configured));
 }

@@ -130,8 +130,8 @@ Result<void> check_not_moving(VmMonitor& monitor, const std::string& name) {
         const auto* run = state.is_object() ? state.get_object().if_contains("status") : nullptr;
         if (run != nullptr && run->is_string() && run->get_string() == "running") return {};  // It came by that move.
     }
-    return fail(ErrorKind::conflict, fmt::format("{} is being moved (its QEMU says {}): wait for the end, or cancel the "
-                                                 "move first", name, word));
+    return fail(ErrorKind::conflict, fmt::format("{} is being moved (its QEMU says {}): wait for the end, or cancel "
+                                                 "the move first", name, word));
 }
 
 Result<void> quit(const Fd& pidfd, VmMonitor* monitor) {

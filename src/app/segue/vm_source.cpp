@@ -18,8 +18,8 @@ Result<void> check_here(const VmRecord& vm) {
                                                     "guest that somebody else started is qmp:PATH", vm.name));
     }
     if (vm.arriving) {
-        return conflict(fmt::format("{} is on its way here from {}, and that it arrived is not known: segue vm list, and "
-                                    "segue recover on {}", vm.name, vm.arriving->from, vm.arriving->from));
+        return conflict(fmt::format("{} is on its way here from {}, and that it arrived is not known: segue vm list, "
+                                    "and segue recover on {}", vm.name, vm.arriving->from, vm.arriving->from));
     }
     if (vm_runs(vm)) return {};
     if (vm.moved) {
