@@ -9,9 +9,12 @@
 
 #include "app/segue/host_name.hpp"
 #include "app/segue/vm_arrival.hpp"
+#include "app/segue/vm_files.hpp"
+#include "app/segue/vm_run.hpp"
 #include "app/segue/vm_source.hpp"
 #include "app/segue/vm_view.hpp"
 #include "store/sqlite/owner_process.hpp"
+#include "store/sqlite/sqlite_journal.hpp"
 
 namespace segue {
 namespace {
@@ -185,6 +188,36 @@ TEST_F(VmFolderTest, WhatIsInTheWayOfAnArrivalIsNamed) {
 }
 
 // ---- leaving ---------------------------------------------------------------------------------------
+
+/// After a crash of this host between the word and the mark nothing else says that the guest may run elsewhere.
+TEST_F(VmFolderTest, IsNotStartedWhileAMoveOfItHasNotEnded) {
+    const VmPlaces places{"/nowhere", state, "host1"};
+    const VmDefinition definition{"web1.toml", text, vm::parse_description(text).value()};
+    auto journal = open_journal(journal_path(state));
+    ASSERT_TRUE(journal) << to_string(journal.error());
+    NewMove move;
+    move.id = {1, 2};
+    move.vm = "web1";
+    move.dst.host = "host2";
+    move.owner = gone();
+    const auto job = (*journal)->create(move, {StepKind::begun, stamp_now(), "{}"});
+    ASSERT_TRUE(job) << to_string(job.error());
+    for (const bool forget_move : {false, true}) {
+        const auto started = start_vm(places, definition, forget_move);
+        ASSERT_FALSE(started);
+        EXPECT_EQ(started.error().kind, ErrorKind::conflict);
+        EXPECT_NE(started.error().message.find("web1 was being moved to host2 by job 1, which did not come to its end"),
+                  std::string::npos) << started.error().message;
+    }
+    EXPECT_FALSE(fs::exists(folder));
+    move.id = {1, 3};
+    move.owner = this_one();
+    ASSERT_TRUE((*journal)->close(*job, gone(), {"failed", 1, "source", "", {}, Duration{0}, {}}, stamp_now()));
+    ASSERT_TRUE((*journal)->create(move, {StepKind::begun, stamp_now(), "{}"}));
+    const auto moving = start_vm(places, definition, false);
+    ASSERT_FALSE(moving);
+    EXPECT_NE(moving.error().message.find("web1 is being moved by job 2"), std::string::npos);
+}
 
 struct NamedVmTest : VmFolderTest {
     VmPlaces places{"/nowhere", state, "host1"};

@@ -20,6 +20,7 @@
 #include "io/fd.hpp"
 #include "io/loop.hpp"
 #include "store/sqlite/owner_process.hpp"
+#include "store/sqlite/sqlite_journal.hpp"
 #include "units/text.hpp"
 #include "vm/command_line.hpp"
 
@@ -57,6 +58,25 @@ Result<void> check_free(const VmRecord& vm, bool forget_move) {
     if (vm.moved && !forget_move) return fail(ErrorKind::conflict, moved_sentence(vm));
     if (vm.arriving && !forget_move) return fail(ErrorKind::conflict, arriving_sentence(vm));
     return {};
+}
+
+/// A move that is not known to have ended owns the guest: after a crash of this host its mark may be missing.
+Result<void> check_moves(const std::string& state_folder, const std::string& name) {
+    SEGUE_TRY(journal, open_journal_read_only(journal_path(state_folder)));
+    SEGUE_TRY(unfinished, journal->unfinished());
+    const auto found = std::ranges::find_if(unfinished, [&](const MoveRecord& record) {
+        return record.move.role == MoveRole::source && record.move.vm == name;
+    });
+    if (found == unfinished.end()) return {};
+    const auto job = static_cast<std::int64_t>(found->job);
+    if (look_for(found->move.owner) != Liveness::gone) {
+        return fail(ErrorKind::conflict, fmt::format("{} is being moved by job {} (process {}): wait for its end", name,
+                                                     job, found->move.owner.pid));
+    }
+    return fail(ErrorKind::conflict,
+                fmt::format("{} was being moved to {} by job {}, which did not come to its end, so that it may run "
+                            "there; it is not started on a guess. Next: segue recover {}", name, found->move.dst.host,
+                            job, job));
 }
 
 Result<std::string> choose_uuid(const VmRecord& vm, const VmDefinition& definition) {
@@ -152,6 +172,7 @@ Result<VmStarted> start_vm(const VmPlaces& places, const VmDefinition& definitio
     if (!lock) return std::unexpected(lock.error());
     SEGUE_TRY(vm, load_vm(places.state_folder, name));
     if (auto is_free = check_free(vm, forget_move); !is_free) return std::unexpected(is_free.error());
+    if (auto ended = check_moves(places.state_folder, name); !ended) return std::unexpected(ended.error());
     SEGUE_TRY(uuid, choose_uuid(vm, definition));
     auto command = vm::command_line(definition.description, {places.host, folder, uuid, false});
     if (!command) return fail(ErrorKind::invalid, vm::render(command.error(), definition.file));
