@@ -1,5 +1,6 @@
-# What is taken from the distribution: Boost (headers and Boost.JSON), fmt, CLI11, SQLite; for tests GoogleTest
-# and RapidCheck. A program with the property SEGUE_STATIC gets the archives, all others the shared ones.
+# What is taken from the distribution: Boost (headers and Boost.JSON), fmt, CLI11, toml++ (headers), SQLite; for
+# tests GoogleTest and RapidCheck. A program with the property SEGUE_STATIC gets the archives, all others the
+# shared ones.
 find_package(Threads REQUIRED)
 find_package(Boost 1.81 REQUIRED COMPONENTS json)
 find_package(fmt REQUIRED)
@@ -31,6 +32,13 @@ target_link_libraries(segue_pkg_asio INTERFACE Boost::headers Threads::Threads)
 add_library(segue_pkg_cli INTERFACE)
 add_library(segue::cli ALIAS segue_pkg_cli)
 target_link_libraries(segue_pkg_cli INTERFACE CLI11::CLI11)
+
+# Headers alone: src/vm/toml_text.hpp replaces its assertions.
+find_path(SEGUE_TOML toml++/toml.h REQUIRED)
+add_library(segue_pkg_toml INTERFACE)
+add_library(segue::toml ALIAS segue_pkg_toml)
+target_include_directories(segue_pkg_toml SYSTEM INTERFACE ${SEGUE_TOML})
+target_compile_definitions(segue_pkg_toml INTERFACE TOML_HEADER_ONLY=1 TOML_EXCEPTIONS=1 TOML_ENABLE_FORMATTERS=0)
 
 if(SEGUE_TESTS)
   find_package(GTest REQUIRED)

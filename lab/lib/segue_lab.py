@@ -104,7 +104,12 @@ class Lab(Link):
 
     def env(self, host):
         return dict(
-            os.environ, SEGUE_STATE=self.state_dir(host), SEGUE_LAB=self.root, SEGUE_LAB_ID=self.id, SEGUE_LAB_HOST=host
+            os.environ,
+            SEGUE_STATE=self.state_dir(host),
+            SEGUE_HOST=host,
+            SEGUE_LAB=self.root,
+            SEGUE_LAB_ID=self.id,
+            SEGUE_LAB_HOST=host,
         )
 
     def run(self, host, argv, **kwargs):

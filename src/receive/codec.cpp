@@ -78,6 +78,11 @@ public:
         if (const auto* found = find(name)) inside(name, *found, value);
     }
     template <class T>
+    void optional_object(std::string_view name, std::optional<T>& value) {
+        if (fault_ || object_->if_contains(name) == nullptr) return;
+        object(name, value.emplace());
+    }
+    template <class T>
     void objects(std::string_view name, std::vector<T>& list) {
         const auto* entries = find_list(name);
         if (!entries) return;
@@ -162,6 +167,10 @@ public:
         (*object_)[name] = inside(value);
     }
     template <class T>
+    void optional_object(std::string_view name, std::optional<T>& value) {
+        if (value) object(name, *value);
+    }
+    template <class T>
     void objects(std::string_view name, std::vector<T>& list) {
         if (list.size() > list_entries_max) return wrong(name);
         json::array entries;
@@ -217,8 +226,8 @@ Result<void> check_whole(const Message& message) {
         return corrupt("\"hello\": its versions end before they begin");
     }
     if (const auto* prepare = std::get_if<Prepare>(&message)) {
-        const bool starts = !prepare->command.empty();
-        if (prepare->monitor.empty() != starts) return corrupt("\"prepare\": needs a monitor or a command, not both");
+        const int ways = int{!prepare->monitor.empty()} + int{!prepare->command.empty()} + int{prepare->vm.has_value()};
+        if (ways != 1) return corrupt("\"prepare\": needs one of a monitor, a command and a VM");
         if (!prepare->monitor.empty() && prepare->monitor.front() != '/') {
             return corrupt("\"prepare\": the monitor is no absolute path");
         }

@@ -43,6 +43,9 @@ public:
         for (auto& entry : list) text(name, entry, bytes, kind);
     }
     template <class T> void object(std::string_view, T& value) { describe(*this, value); }
+    template <class T> void optional_object(std::string_view name, std::optional<T>& value) {
+        if (below(2) == 0) object(name, value.emplace());
+    }
     template <class T> void objects(std::string_view, std::vector<T>& list) {
         list.resize(below(4));
         for (auto& entry : list) describe(*this, entry);
@@ -57,7 +60,8 @@ public:
             if constexpr (std::is_same_v<decltype(m), Hello>) m.versions_max = std::max(m.versions_min, m.versions_max);
             if constexpr (std::is_same_v<decltype(m), Listen>) m.port_last = std::max(m.port_first, m.port_last);
             if constexpr (std::is_same_v<decltype(m), Prepare>) {
-                m.monitor = m.command.empty() ? "/run/q.sock" : "";
+                if (m.vm) m.command.clear();
+                m.monitor = m.command.empty() && !m.vm ? "/run/q.sock" : "";
             }
             return m;
         } else {
@@ -124,6 +128,10 @@ TEST(ReceiveCodec, TheWordsOnTheWireAreTheseForEver) {
         {Prepare{id, "/q", {}, {"u", "m", 2, {3}}},
          R"({"type":"prepare","request":7,"monitor":"/q","command":[],)"
          R"("expected":{"uuid":"u","machine_type":"m","vcpus":2,"memory_bytes":3}})"},
+        {Prepare{id, "", {}, {"u", "m", 2, {3}}, VmText{"name = 'a'\n", "u"}},
+         R"({"type":"prepare","request":7,"monitor":"","command":[],)"
+         R"("expected":{"uuid":"u","machine_type":"m","vcpus":2,"memory_bytes":3},)"
+         R"("vm":{"description":"name = 'a'\n","uuid":"u"}})"},
         {ClearAutostart{id}, R"({"type":"clear-autostart","request":7})"},
         {Settings{id}, R"({"type":"settings","request":7})"},
         {PutBack{id}, R"({"type":"put-back","request":7})"},
@@ -226,6 +234,9 @@ TEST(ReceiveCodec, NothingIsSentThatMustBeRefused) {
     EXPECT_FALSE(encode(Ignored{"x"}));
     EXPECT_FALSE(encode(Prepare{RequestId{1}, "/q\n", {}, {}}));
     EXPECT_FALSE(encode(Prepare{RequestId{1}, "/q", {"also"}, {}}));
+    EXPECT_FALSE(encode(Prepare{RequestId{1}, "/q", {}, {}, VmText{"name = 'a'", "u"}}));
+    EXPECT_TRUE(encode(Prepare{RequestId{1}, "", {}, {}, VmText{std::string(description_bytes_max, '"'), "u"}}));
+    EXPECT_FALSE(encode(Prepare{RequestId{1}, "", {}, {}, VmText{std::string(description_bytes_max + 1, 'a'), "u"}}));
     EXPECT_FALSE(encode(Listen{RequestId{1}, "h", 0, 0, 0, Token{"short"}}));
     EXPECT_FALSE(encode(Ping{number_max + 1}));
     GuestFacts facts;

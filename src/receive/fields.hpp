@@ -4,7 +4,7 @@
 /// `describe(archive, message)` calls one function of the archive per field, in the order of the line:
 ///   number(name, value, low, high)   flag(name, value)   word(name, value, words)
 ///   text(name, value, bytes max, Text)   hex(name, value)   names(name, list, bytes max, Text)
-///   object(name, value)   objects(name, list)   optional_hex(name, value)
+///   object(name, value)   objects(name, list)   optional_hex(name, value)   optional_object(name, value)
 
 #include <array>
 #include <cstdint>
@@ -112,11 +112,16 @@ template <class A> void describe(A& a, Hello& m) {
     a.names("features", m.features, name_bytes_max, Text::plain);
     a.optional_hex("move", m.move);
 }
+template <class A> void describe(A& a, VmText& v) {
+    a.text("description", v.description, description_bytes_max, Text::lines);
+    a.text("uuid", v.uuid, name_bytes_max, Text::plain);
+}
 template <class A> void describe(A& a, Prepare& m) {
     request(a, m.request);
     a.text("monitor", m.monitor, monitor_bytes_max, Text::plain);
     a.names("command", m.command, text_bytes_max, Text::plain);
     a.object("expected", m.expected);
+    a.optional_object("vm", m.vm);
 }
 template <class A> void describe(A& a, ClearAutostart& m) { request(a, m.request); }
 template <class A> void describe(A& a, Settings& m) { request(a, m.request); }

@@ -24,6 +24,7 @@ inline constexpr std::size_t name_bytes_max = 255;     ///< Host names, feature 
 inline constexpr std::size_t monitor_bytes_max = 107;  ///< What a Unix socket's address takes.
 inline constexpr std::size_t text_bytes_max = 4096;    ///< Sentences, paths, one argument of a command.
 inline constexpr std::size_t long_text_bytes_max = 32 * 1024;  ///< CPU features, put-back script.
+inline constexpr std::size_t description_bytes_max = 24 * 1024;  ///< A line holds it even if escapes double it.
 inline constexpr std::size_t list_entries_max = 1024;
 
 inline constexpr Duration lease_every = std::chrono::milliseconds{100};

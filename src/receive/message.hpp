@@ -73,12 +73,20 @@ struct Expected {
     int vcpus = 0;
     Bytes memory;
 };
-/// One of `monitor` (of a QEMU that waits) and `command` (to start one with). Changes nothing in a QEMU that waits.
+/// A VM by its definition: the destination builds the command for itself. Only where its `hello` has `vm_feature`.
+struct VmText {
+    std::string description;  ///< As docs/vm-file.md has it.
+    std::string uuid;
+};
+inline constexpr std::string_view vm_feature = "vm-1";
+/// One of `monitor` (of a QEMU that waits), `command` (to start one with) and `vm`. Changes nothing in a QEMU that
+/// waits.
 struct Prepare {
     RequestId request{};
     std::string monitor;
     std::vector<std::string> command;
     Expected expected;
+    std::optional<VmText> vm = {};
 };
 struct ClearAutostart { RequestId request{}; };
 struct Settings { RequestId request{}; };

@@ -244,7 +244,7 @@ void Session::maybe_exit() {
         case Stage::accepting:
         case Stage::over: return;
     }
-    effects_.emplace_back(Exit{status, fmt::format("left in stage {}", to_string(stage_))});
+    effects_.emplace_back(Exit{status, fmt::format("left in stage {}", to_string(stage_)), stage_});
     stage_ = Stage::over;
 }
 

@@ -93,6 +93,9 @@ void Session::on(const Prepare& m) {
     if (stage_ != Stage::idle) {
         return fail_request(m.request, ErrorKind::conflict, "this move has a destination, or had one, already");
     }
+    if (m.monitor.empty() && m.command.empty()) {
+        return fail_request(m.request, ErrorKind::unsupported, "this destination does not start VMs by definition");
+    }
     prepare_ = m;
     stage_ = Stage::preparing;
     prepare_waits_ = true;

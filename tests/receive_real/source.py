@@ -148,10 +148,11 @@ class Peer:
         self.say('hello', versions_min=1, versions_max=1, segue='test', host='a', features=[], move=self.move)
         return self.wait('hello')
 
-    def prepare(self, monitor='', command=(), expected=None, answers=('prepared',), seconds=25):
+    def prepare(self, monitor='', command=(), expected=None, answers=('prepared',), seconds=25, vm=None):
         nothing = {'uuid': '', 'machine_type': '', 'vcpus': 0, 'memory_bytes': 0}
+        more = {'vm': vm} if vm else {}
         return self.ask('prepare', *answers, seconds=seconds, monitor=monitor, command=list(command),
-                        expected={**nothing, **(expected or {})})
+                        expected={**nothing, **(expected or {})}, **more)
 
     def listen(self, **ports):
         self.ask('clear-autostart')

@@ -6,6 +6,7 @@
 Needs root and a build. Environment: SEGUE (program), SEGUE_FAULTS, SEGUE_GUARD. Figures follow at the end.
 """
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ import sqlite3
 import sys
 import time
 import unittest
+import uuid
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -345,6 +347,50 @@ class ReceiveTest(unittest.TestCase):
         again.ask('finish', 'running')
         self.assertEqual(dst.qmp('query-status')['status'], 'running')
         self.assertTrue(dst.verify().ok)
+
+    # -- by definition
+
+    def killed_by_definition(self, name, point):
+        """As `killed_at`, with a destination that was built from a description; its folder."""
+        program = LAB.qemu_path('10')
+        argv = machine_arguments(program, name, LAB.default_memory_kib(program), 1, LAB.tool('guest.elf'), GUEST)
+        argv = [word for at, word in enumerate(argv) if word != '-name' and argv[at - 1] != '-name']
+        argv += ['-chardev', 'null,id=beat', '-device', 'isa-debugcon,iobase=0xe9,chardev=beat', '-serial', 'null']
+        src, peer = self.vm('a'), self.peer(program=FAULTS, env={'SEGUE_FAULT_POINT': point})
+        self.assertIn('vm-1', peer.greet()['features'])
+        vm = {'uuid': str(uuid.uuid4()), 'description': f'name = "{name}"\ncommand = {json.dumps(argv)}\n'}
+        facts = peer.prepare(vm=vm)['facts']
+        self.assertEqual((facts['name'], facts['uuid']), (name, vm['uuid']))
+        self.stack.callback(segue_lab.end_process, facts['pid'], segue_lab.start_time(facts['pid']))
+        load(src, peer.stream(peer.listen()))
+        peer.say('word', request=99, n=peer.lease)
+        segue_lab.wait_until(lambda: stopped(peer.process.pid), 3, point)
+        peer.process.kill()
+        folder = os.path.join(LAB.state_dir('b'), 'vms', name)
+        self.assertIn('arriving.json', os.listdir(folder))
+        return peer, folder
+
+    def test_a_definition_is_here_when_a_later_session_finishes_the_move(self):
+        peer, folder = self.killed_by_definition('finished', 'receive:accepted')
+        again = self.reopened(peer)
+        again.ask('finish', 'running')
+        again.say('bye')
+        self.assertEqual(again.wait_end(), 0)
+        self.assertEqual(sorted(os.listdir(folder)), ['control.qmp', 'guard.qmp', 'process.json', 'qemu.log',
+                                                      'spare.qmp', 'uuid', 'vm.toml'])
+
+    def test_a_definition_goes_with_its_orphan_and_not_before(self):
+        peer, folder = self.killed_by_definition('orphan', 'receive:accepting')
+        look = self.reopened(peer)
+        self.assertEqual(look.status()['stage'], 'orphan')
+        look.say('bye')
+        self.assertEqual(look.wait_end(), 0)
+        self.assertIn('arriving.json', os.listdir(folder))
+        again = self.reopened(peer)
+        again.ask('abort', 'aborted', reason='test')
+        again.say('bye')
+        self.assertEqual(again.wait_end(), 1)
+        self.assertFalse(os.path.exists(folder))
 
     def kill_with_guardian(self, peer):
         guardian, = guardians()

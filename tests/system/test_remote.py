@@ -28,7 +28,8 @@ def cases(long_form):
 
 
 def receive_words(lab):
-    return ['env', f'SEGUE_STATE={lab.state_dir("b")}', *lab.enter('b'), program('segue'), 'receive', '--stdio']
+    env = [f'SEGUE_STATE={lab.state_dir("b")}', 'SEGUE_HOST=b']
+    return ['env', *env, *lab.enter('b'), program('segue'), 'receive', '--stdio']
 
 
 def remote(lab, qemu, bound='500ms', **more):

@@ -6,14 +6,15 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <algorithm>
-#include <numeric>
 
 #include "app/segue/cli_jobs.hpp"
 #include "app/segue/cli_recover.hpp"
+#include "app/segue/cli_vm.hpp"
 #include "app/segue/help_text.hpp"
 #include "app/segue/plain_text.hpp"
 #include "app/segue/receive_cli.hpp"
 #include "units/text.hpp"
+#include "vm/description.hpp"
 
 namespace segue {
 namespace {
@@ -224,8 +225,8 @@ Result<std::string> parse_socket_path(std::string_view option, std::string_view 
 Result<void> check_vm_word(const std::string& word) {
     if (word.starts_with("qmp:")) return {};
     const std::string shown = plain_text(word);
-    constexpr std::string_view works = "this version knows a guest by its QMP socket only, as qmp:PATH";
-    if (word.empty()) return wrong("VM is empty: give the source's QMP socket, for example qmp:/run/a.qmp");
+    constexpr std::string_view works = "this version knows a guest by its name or its QMP socket, as NAME or qmp:PATH";
+    if (word.empty()) return wrong("VM is empty: give its name, or its QMP socket, for example qmp:/run/a.qmp");
     if (word.front() == '/' || word.front() == '.') {
         return wrong(fmt::format("VM \"{}\" is a path: did you mean qmp:{}?", shown, shown));
     }
@@ -238,9 +239,12 @@ Result<void> check_vm_word(const std::string& word) {
     if (word.starts_with("xen:") || word.starts_with("xl:")) {
         return wrong(fmt::format("VM \"{}\" is a guest of Xen, which is not supported yet: {}", shown, works));
     }
-    return wrong(fmt::format("VM \"{}\" is a name, and names are not supported yet: {}", shown, works));
+    if (vm::is_vm_name(word)) return {};
+    return wrong(fmt::format("VM \"{}\" is no name (letters, digits, - _ and ., at most {}): {}", shown,
+                             vm::name_bytes_max, works));
 }
 
+/// The monitor's path; empty where the VM is known by its name.
 Result<std::string> parse_src(const MigrateWords& words) {
     if (words.vm.size() > 1) {
         return wrong(fmt::format("\"{}\" is one word too many: segue migrate moves one VM, here \"{}\"",
@@ -251,10 +255,10 @@ Result<std::string> parse_src(const MigrateWords& words) {
     }
     if (words.src_qmp) return parse_socket_path("--src-qmp", *words.src_qmp);
     if (words.vm.empty()) {
-        return wrong("no VM is given: name the source's QMP socket, as in segue migrate qmp:/run/a.qmp");
+        return wrong("no VM is given: name it, or its QMP socket, as in segue migrate qmp:/run/a.qmp");
     }
     if (auto known = check_vm_word(words.vm[0]); !known) return std::unexpected(known.error());
-    return parse_socket_path("VM", words.vm[0]);
+    return words.vm[0].starts_with("qmp:") ? parse_socket_path("VM", words.vm[0]) : Result<std::string>("");
 }
 
 Result<void> check_distinct(const Migrate& migrate) {
@@ -286,7 +290,25 @@ Result<void> take_local_destination(const MigrateWords& words, Migrate& migrate)
     return {};
 }
 
+/// The destination's QEMU is built there, from the VM's description.
+Result<void> check_named(const MigrateWords& words, const std::string& name) {
+    if (!words.to) {
+        return wrong(fmt::format("{} is a VM's name, and it moves to another host: give --to ssh://USER@HOST", name));
+    }
+    if (words.dst_qmp || words.dst_command) {
+        return wrong(fmt::format("{} is a VM's name, and its QEMU is started on the other host from its description: "
+                                 "leave {} out", name, words.dst_qmp ? "--dst-qmp" : "--dst-command"));
+    }
+    return {};
+}
+
 Result<void> take_destination(const MigrateWords& words, Migrate& migrate) {
+    if (!migrate.vm_name.empty()) {
+        if (auto fits = check_named(words, migrate.vm_name); !fits) return fits;
+        SEGUE_TRY(there, parse_dst_host(*words.to));
+        migrate.to = there;
+        return {};
+    }
     if (!words.to) return take_local_destination(words, migrate);
     SEGUE_TRY(host, parse_dst_host(*words.to));
     migrate.to = host;
@@ -313,6 +335,10 @@ Result<void> take_destination(const MigrateWords& words, Migrate& migrate) {
 }
 
 Result<void> take_data_address(const MigrateWords& words, Migrate& migrate) {
+    if (!words.data_address && migrate.to && migrate.to->ssh) {
+        migrate.request.data_address = {migrate.to->name, 0};
+        return {};
+    }
     if (!words.data_address) {
         return wrong("--data-address is missing: give an address of the destination that the source can reach, for "
                      "example --data-address 10.77.0.2");
@@ -333,6 +359,7 @@ Result<Invocation> to_invocation(const MigrateWords& words) {
     Migrate migrate;
     SEGUE_TRY(src, parse_src(words));
     migrate.src_qmp = src;
+    if (src.empty()) migrate.vm_name = words.vm[0];
     if (auto taken = take_destination(words, migrate); !taken) return std::unexpected(taken.error());
     if (words.src_guard_qmp) {
         SEGUE_TRY(guard, parse_socket_path("--src-guard-qmp", *words.src_guard_qmp));
@@ -341,7 +368,8 @@ Result<Invocation> to_invocation(const MigrateWords& words) {
     if (auto distinct = check_distinct(migrate); !distinct) return std::unexpected(distinct.error());
     if (auto taken = take_data_address(words, migrate); !taken) return std::unexpected(taken.error());
     SEGUE_TRY(bounds, parse_bounds(words, migrate.notes));
-    migrate.request.vm = "qmp:" + migrate.src_qmp;
+    migrate.request.vm = migrate.vm_name.empty() ? "qmp:" + migrate.src_qmp : migrate.vm_name;
+    migrate.max_downtime_given = words.max_downtime || words.max_suspend_time;
     migrate.request.bounds = bounds;
     migrate.request.remote = migrate.to.has_value();
     migrate.request.dry_run = words.dry_run;
@@ -365,12 +393,13 @@ Result<Invocation> parse_migrate(const Words& arguments) {
 }
 
 Result<Invocation> parse_command(const std::string& command, const Words& arguments) {
-    static const Words commands = {"migrate", "recover", "status",  "cancel",
-                                   "history", "receive", "help",    "version"};
+    static const Words commands = {"migrate", "recover", "status", "cancel", "history",
+                                   "vm",      "receive", "help",   "version"};
     if (command == "migrate") return parse_migrate(arguments);
     if (command == "recover") return parse_recover(arguments);
     if (command == "receive") return parse_receive(arguments);
     if (is_jobs_command(command)) return parse_jobs_command(command, arguments);
+    if (command == "vm") return parse_vm(arguments);
     if (command == "--version" || command == "-V" || command == "version") return Version{};
     if (command == "--help" || command == "-h" || command == "help") {
         if (!arguments.empty() && arguments[0] == "recover") return Help{std::string(recover_help_text)};
@@ -378,6 +407,7 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
         if (!arguments.empty() && is_jobs_command(arguments[0])) {
             return Help{std::string(jobs_help_text(arguments[0]))};
         }
+        if (!arguments.empty() && arguments[0] == "vm") return Help{std::string(vm_help_text)};
         const bool about_migrate = !arguments.empty() && arguments[0] == "migrate";
         return Help{std::string(about_migrate ? migrate_help_text : help_text)};
     }
@@ -391,53 +421,11 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
     }
     const std::string_view near = nearest_word(command, commands);
     if (!near.empty()) return wrong(fmt::format("\"{}\" is not a command: did you mean segue {}?", shown, near));
-    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, recover, status, cancel, history, receive, "
-                             "help and version", shown));
-}
-
-/// Edits (a letter more, less or other, or two neighbours swapped) from one word to the other.
-std::size_t edits_between(std::string_view a, std::string_view b) {
-    std::vector<std::size_t> before(b.size() + 1);
-    std::vector<std::size_t> last(b.size() + 1);
-    std::vector<std::size_t> now(b.size() + 1);
-    std::iota(last.begin(), last.end(), std::size_t{0});
-    for (std::size_t i = 1; i <= a.size(); ++i) {
-        now[0] = i;
-        for (std::size_t j = 1; j <= b.size(); ++j) {
-            const std::size_t replaced = last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
-            now[j] = std::min({last[j] + 1, now[j - 1] + 1, replaced});
-            const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-            if (swapped) now[j] = std::min(now[j], before[j - 2] + 1);
-        }
-        std::swap(before, last);
-        std::swap(last, now);
-    }
-    return last[b.size()];
+    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, recover, status, cancel, history, vm, "
+                             "receive, help and version", shown));
 }
 
 }  // namespace
-
-std::string_view nearest_word(std::string_view word, const std::vector<std::string>& known) {
-    constexpr std::size_t word_bytes_max = 64;
-    if (word.size() > word_bytes_max) return {};
-    const auto letters = [](std::string_view text) {
-        return text.substr(std::min(text.find_first_not_of('-'), text.size()));
-    };
-    std::string_view best;
-    std::size_t best_edits = 0;
-    for (const std::string& candidate : known) {
-        const std::size_t length = letters(candidate).size();
-        const std::size_t edits = edits_between(letters(word), letters(candidate));
-        // A third of the letters may be wrong; a beginning of some length counts as well.
-        const bool beginning = letters(word).size() >= 4 && letters(candidate).starts_with(letters(word));
-        const bool close = edits <= std::max<std::size_t>(1, length / 3) || beginning;
-        if (close && (best.empty() || edits < best_edits)) {
-            best = candidate;
-            best_edits = edits;
-        }
-    }
-    return best;
-}
 
 Result<Invocation> parse_command_line(int argc, const char* const* argv) {
     const Words words(argv + std::min(argc, 1), argv + argc);

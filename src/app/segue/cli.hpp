@@ -13,21 +13,18 @@
 
 #include "app/segue/dst_host.hpp"
 #include "app/segue/jobs.hpp"
+#include "app/segue/vm_words.hpp"
+#include "base/nearest_word.hpp"
 #include "base/result.hpp"
 #include "migration/request.hpp"
+#include "receive/message.hpp"
+#include "units/bound_ranges.hpp"
 
 namespace segue {
 
-/// What the options accept, ends included. max-downtime: 2000 s is QEMU's own largest downtime-limit, and
-/// below 10 ms no switchover with its rollback reserve fits. Rates: at 1 MiB/s the default downtime still
-/// leaves 300 KiB for the blackout; below that there is nothing to switch with.
+/// What the options accept, ends included.
 namespace cli_range {
-inline constexpr Duration max_downtime_min = std::chrono::milliseconds{10};
-inline constexpr Duration max_downtime_max = std::chrono::seconds{2000};
-inline constexpr Duration timeout_min = std::chrono::seconds{1};
-inline constexpr Duration timeout_max = std::chrono::hours{24 * 30};
-inline constexpr ByteRate rate_min = mebibytes_per_second(1);
-inline constexpr ByteRate rate_max{1'000'000'000'000};
+using namespace bound_range;
 /// The longest path that a unix socket's address can hold, without its closing zero.
 inline constexpr std::size_t socket_path_bytes_max = 107;
 }  // namespace cli_range
@@ -37,10 +34,13 @@ struct OutputOptions {
     bool verbose = false;
 };
 
-/// `segue migrate`. `request.vm` is what the operator typed (`qmp:PATH`); `request.experience` is empty:
+/// `segue migrate`. `request.vm` is what the operator typed (NAME or `qmp:PATH`); `request.experience` is empty:
 /// it is not known before the guest's identity is.
 struct Migrate {
     Request request;
+    std::string vm_name;  ///< Of a VM that is known by name; then what follows is filled in by take_named_vm.
+    std::optional<receive::VmText> definition;
+    bool max_downtime_given = false;
     std::string src_qmp;
     std::optional<std::string> src_guard_qmp;
     /// Where `--to` leads: the paths and commands of the destination are of that host. Without: of this one.
@@ -63,7 +63,7 @@ struct Recover {
     std::optional<std::string> confirm;
     OutputOptions output;
 };
-using Invocation = std::variant<Migrate, Help, Version, Receive, Recover, JobsCommand>;
+using Invocation = std::variant<Migrate, Help, Version, Receive, Recover, JobsCommand, VmWords>;
 
 [[nodiscard]] Result<Invocation> parse_command_line(int argc, const char* const* argv);
 
@@ -78,8 +78,5 @@ struct DataPlace {
 };
 /// "HOST", "HOST:PORT", "HOST:FIRST-LAST", and the same with "[V6]"; the brackets are taken off.
 [[nodiscard]] Result<DataPlace> parse_data_place(std::string_view text);
-
-/// The closest of `known` to a misspelt word, or empty when none is close.
-[[nodiscard]] std::string_view nearest_word(std::string_view word, const std::vector<std::string>& known);
 
 }  // namespace segue

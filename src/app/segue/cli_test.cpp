@@ -198,7 +198,7 @@ TEST_P(WrongInput, is_refused_in_one_sentence_with_its_remedy) {
 INSTANTIATE_TEST_SUITE_P(Commands, WrongInput, testing::Values(
     Wrong{"", {"no command is given", "segue migrate", "segue --help"}},
     Wrong{"migrte", {"\"migrte\" is not a command", "did you mean segue migrate?"}},
-    Wrong{"evacuate host1", {"\"evacuate\" is not a command", "recover, status, cancel, history, receive, help"}},
+    Wrong{"evacuate host1", {"\"evacuate\" is not a command", "recover, status, cancel, history, vm, receive, help"}},
     Wrong{"--json migrate", {"--json stands before the command"}},
     Wrong{"qmp:/run/a.qmp --dst-qmp /b", {"is not a command", "did you mean segue migrate qmp:/run/a.qmp?"}}));
 
@@ -258,7 +258,11 @@ const std::string near_only = "migrate qmp:/run/a.qmp --dst-qmp /run/b.qmp --dat
 INSTANTIATE_TEST_SUITE_P(Sides, WrongInput, testing::Values(
     Wrong{"migrate", {"no VM is given", "qmp:/run/a.qmp"}},
     Wrong{"migrate" + far, {"no VM is given"}},
-    Wrong{"migrate web-7" + far, {"VM \"web-7\" is a name", "not supported yet", "qmp:PATH"}},
+    Wrong{"migrate web-7" + far, {"web-7 is a VM's name", "--to ssh://USER@HOST"}},
+    Wrong{"migrate web_7!" + far, {"VM \"web_7!\" is no name", "at most 64", "qmp:PATH"}},
+    Wrong{"migrate web-7 --to ssh://h" + far, {"web-7 is a VM's name", "leave --dst-qmp out"}},
+    Wrong{"migrate web-7 --to ssh://h --dst-command qemu", {"from its description", "leave --dst-command out"}},
+    Wrong{"migrate web-7 --to cmd:x", {"--data-address is missing"}},
     Wrong{"migrate libvirt:qemu:///system#web-7" + far, {"libvirt", "not supported yet", "qmp:PATH"}},
     Wrong{"migrate qemu+ssh://h/system" + far, {"libvirt", "not supported yet"}},
     Wrong{"migrate xen:web-7" + far, {"Xen", "not supported yet"}},

@@ -24,6 +24,7 @@ public:
         guest_.submit(command, timeout, std::move(on_answer));
     }
     [[nodiscard]] int duplicate_pidfd() const override { return guest_.duplicate_pidfd(); }
+    [[nodiscard]] std::string host_name() const override { return {}; }
     [[nodiscard]] Duration round_trip() const override { return Duration{0}; }
 
 private:
@@ -40,6 +41,9 @@ public:
         guest_.submit(command, timeout, std::move(on_answer));
     }
     [[nodiscard]] int duplicate_pidfd() const override { return guest_.duplicate_pidfd(); }
+    [[nodiscard]] std::string host_name() const override {
+        return guest_.peer() ? guest_.peer()->host : std::string();
+    }
     [[nodiscard]] Duration round_trip() const override { return guest_.round_trip(); }
 
 private:

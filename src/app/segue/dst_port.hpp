@@ -29,6 +29,8 @@ public:
     virtual void submit(const DstCommand& command, Duration timeout, OnAnswer on_answer) = 0;
     /// For the guardian, the caller's to close; -1 where its process cannot be seen from this host.
     [[nodiscard]] virtual int duplicate_pidfd() const = 0;
+    /// As the other host calls itself; empty on this one, and before it is ready.
+    [[nodiscard]] virtual std::string host_name() const = 0;
     /// Of the control connection, as measured when it was made; 0 on this host.
     [[nodiscard]] virtual Duration round_trip() const = 0;
 };

@@ -108,7 +108,8 @@ struct Engine::Impl {
         token = draw_hex();
         receive::ClientPlan plan;
         plan.hello = our_hello(remote.segue_version, receive::MoveId{where.move_id});
-        if (remote.dst_command.empty()) plan.prepare.monitor = where.dst_monitor;
+        if (remote.dst_command.empty() && !remote.vm) plan.prepare.monitor = where.dst_monitor;
+        plan.prepare.vm = remote.vm;
         plan.prepare.command = remote.dst_command;
         plan.token = {token};
         plan.port_first = remote.port_first;
@@ -314,12 +315,31 @@ struct Engine::Impl {
         SEGUE_ASSERT(where.job.has_value());
         const MoveStep step{command.step, stamp_now(), encode_detail(command.detail)};
         const bool durable = command.durability == Durability::durable;
+        const bool moved = command.step == StepKind::moved && where.job->mark;
         where.job->journal->append(where.job->id, where.job->owner, step, command.durability,
-                                   [this, id = submit.id, durable](Result<void> done) {
+                                   [this, id = submit.id, durable, moved](Result<void> done) {
                                        if (!durable) return note_trouble(done);
-                                       answer(id, done ? Result<AnswerValue>(AnswerValue(Journaled{}))
-                                                       : std::unexpected(std::move(done).error()));
+                                       if (moved) return mark_moved(id, std::move(done));
+                                       journaled(id, std::move(done));
                                    });
+    }
+
+    void journaled(CommandId id, Result<void> done) {
+        answer(id, done ? Result<AnswerValue>(AnswerValue(Journaled{})) : std::unexpected(std::move(done).error()));
+    }
+
+    /// Behind the record and before SrcEnd: who would start the definition again finds the QEMU or the mark.
+    void mark_moved(CommandId id, Result<void> recorded) {
+        const std::string host = dst->host_name();
+        where.job->journal->ask<void>([mark = where.job->mark, host](Journal&) { return mark(host); },
+                                      [this, id, recorded = std::move(recorded)](const Result<void>& marked) {
+                                          if (!marked && callbacks.on_note) {
+                                              callbacks.on_note("do not start it on this host again: that it was moved "
+                                                                "could not be remembered: " +
+                                                                to_string(marked.error()));
+                                          }
+                                          journaled(id, recorded);
+                                      });
     }
 
     void perform(const Submit& submit, const FlushImages& command) {

@@ -14,6 +14,7 @@
 #include "app/segue/dst_host.hpp"
 #include "io/loop.hpp"
 #include "migration/event.hpp"
+#include "receive/message.hpp"
 #include "store/sqlite/journal_thread.hpp"
 
 namespace segue {
@@ -23,7 +24,8 @@ public:
     /// A destination behind `segue receive`.
     struct Remote {
         DstHost host;
-        std::vector<std::string> dst_command;  ///< Empty: the QEMU at `dst_monitor` waits there.
+        std::vector<std::string> dst_command;  ///< Empty: the QEMU at `dst_monitor` waits there, ...
+        std::optional<receive::VmText> vm;     ///< ... or the other host builds the command from this.
         std::uint16_t port_first = 0;          ///< 0: no range.
         std::uint16_t port_last = 0;
         std::string segue_version;  ///< Of this program, for the greeting.
@@ -35,6 +37,9 @@ public:
         MoveOwner owner;
         /// Whether another move of this guest has not ended.
         std::function<std::optional<Finding>(const GuestFacts& src)> obstacle;
+        /// The guest runs on `host` and was recorded so: its definition here must not start any more. Durable; called
+        /// on the journal's thread, before the source's QEMU is ended. Empty: it has no definition.
+        std::function<Result<void>(const std::string& host)> mark = {};
     };
     struct Where {
         std::string src_monitor;

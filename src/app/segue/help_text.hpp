@@ -8,8 +8,12 @@ namespace segue {
 inline constexpr std::string_view help_text =
     R"(Segue moves running virtual machines and keeps the bounds you set.
 
+  segue migrate NAME --to ssh://HOST
+                          move a VM that was started from its description
   segue migrate qmp:PATH --to ssh://HOST --dst-qmp PATH --data-address HOST[:PORT]
-                          move one guest from one QEMU to another
+                          move any guest from one QEMU to another
+  segue vm start|stop|list|show|check
+                          VMs by name (segue help vm)
   segue recover [JOB]     end a move whose segue died, or which ended with 10
   segue status [JOB]      what is under way on this host
   segue cancel JOB        end a move and keep the guest on its source
@@ -26,9 +30,12 @@ For example, with at most 0.3 s of standstill:
 inline constexpr std::string_view migrate_help_text =
     R"(segue migrate: move a running guest from one QEMU to another, within bounds.
 
+  segue migrate NAME --to HOST [--data-address HOST[:PORT]]
   segue migrate qmp:PATH [--to HOST] --dst-qmp PATH --data-address HOST[:PORT]
 
 From where to where
+  NAME                    a VM of segue vm list; its QEMU is started there from
+                          the same description, whose [limits] count
   qmp:PATH                QMP socket of the guest's QEMU (or --src-qmp PATH)
   --to HOST               the other host: ssh://[USER@]HOST[:PORT], or
                           cmd:COMMAND that ends in segue receive --stdio there;
@@ -41,7 +48,8 @@ From where to where
   --data-address HOST[:PORT]
                           the destination's address for the guest's memory;
                           IPv6 as [ADDRESS]:PORT; without PORT, any free one;
-                          with --to also HOST:FIRST-LAST
+                          with --to also HOST:FIRST-LAST; with ssh:// it may
+                          be left out: the host's name
   --src-guard-qmp PATH    a second QMP socket of the source, for the guardian;
                           without it the guardian queues for the only one
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdlib>
 #include <string>
 
 #include "app/segue/plain_text.hpp"
@@ -20,6 +21,8 @@ bool is_letter_or_digit(char c) {
 }  // namespace
 
 std::string this_host_name() {
+    const char* const named = std::getenv("SEGUE_HOST");
+    if (named != nullptr && *named != '\0') return plain_text(named);
     std::array<char, 256> name{};
     if (::gethostname(name.data(), name.size() - 1) != 0 || name[0] == '\0') return "unknown";
     return plain_text(name.data());

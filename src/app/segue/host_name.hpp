@@ -7,7 +7,7 @@
 
 namespace segue {
 
-/// Fit to be shown; "unknown" where it has none.
+/// $SEGUE_HOST, else the name of the system. Fit to be shown; "unknown" where it has none.
 [[nodiscard]] std::string this_host_name();
 
 /// A name as DNS and /etc/hosts have it, or an IPv4 address. Never begins with '-'.

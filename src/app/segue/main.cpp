@@ -23,8 +23,12 @@
 #include "app/segue/signals.hpp"
 #include "app/segue/sink.hpp"
 #include "app/segue/source_job.hpp"
+#include "app/segue/vm_commands.hpp"
+#include "app/segue/vm_folder.hpp"
+#include "app/segue/vm_source.hpp"
 #include "io/loop.hpp"
 #include "store/file/experience_file.hpp"
+#include "store/sqlite/owner_process.hpp"
 
 namespace segue {
 namespace {
@@ -38,6 +42,16 @@ WallTime wall_time() {
 std::string state_folder() {
     const char* named = std::getenv("SEGUE_STATE");
     return named != nullptr && *named != '\0' ? named : default_state_folder;
+}
+
+int refuse(const Error& error, const Migrate& wanted) {
+    FdSink out(STDOUT_FILENO);
+    FdSink err(STDERR_FILENO);
+    Output output(detect_style(wanted.output), {wanted.request.vm, wanted.request.bounds, wanted.request.dry_run}, out,
+                  err);
+    output.refuse(error);
+    output.close();
+    return exit_status(Outcome::refused);
 }
 
 NewMove new_move(const Migrate& wanted, const std::string& move_id) {
@@ -74,16 +88,28 @@ void end_job(Loop& loop, SourceJob* job, const Summary& end, Output& output) {
     });
 }
 
+/// Only for a VM that has a definition here.
+std::function<Result<void>(const std::string&)> mark_of(const Migrate& wanted, JobId job) {
+    if (wanted.vm_name.empty()) return {};
+    const std::string named = wanted.to->name;
+    return [name = wanted.vm_name, named, job](const std::string& host) {
+        return mark_moved(state_folder(), name, host.empty() ? named : host, job, stamp_now().wall);
+    };
+}
+
+/// \param job  None: a dry run.
 Engine::Where where_of(const Migrate& wanted, const std::string& move_id, SourceJob* job) {
     Engine::Where where{wanted.src_qmp, wanted.src_guard_qmp, wanted.dst_qmp, find_guard_program(), {}};
     if (wanted.to) {
         where.remote =
-            Engine::Remote{*wanted.to, wanted.dst_command, wanted.port_first, wanted.port_last, SEGUE_VERSION};
+            Engine::Remote{*wanted.to,        wanted.dst_command, wanted.definition,
+                           wanted.port_first, wanted.port_last,   SEGUE_VERSION};
     }
     where.move_id = move_id;
     if (job != nullptr) {
         where.job = Engine::Job{&job->journal(), job->id(), job->owner(),
-                                [job](const GuestFacts& src) { return job->obstacle(src); }};
+                                [job](const GuestFacts& src) { return job->obstacle(src); },
+                                mark_of(wanted, job->id())};
     }
     return where;
 }
@@ -160,6 +186,13 @@ int migrate(const Migrate& wanted) {
     return status;
 }
 
+int migrate_named_or_not(Migrate wanted) {
+    if (!wanted.vm_name.empty()) {
+        if (auto known = take_named_vm(vm_places(), wanted); !known) return refuse(known.error(), wanted);
+    }
+    return migrate(wanted);
+}
+
 int receive_on_stdio() {
     FdSink err(STDERR_FILENO);
     Loop loop;
@@ -200,10 +233,11 @@ int run(int argc, char** argv) {
         output.close();
         return exit_status(Outcome::refused);
     }
-    if (const auto* wanted = std::get_if<Migrate>(&*invocation)) return migrate(*wanted);
+    if (const auto* wanted = std::get_if<Migrate>(&*invocation)) return migrate_named_or_not(*wanted);
     if (const auto* wanted = std::get_if<Recover>(&*invocation)) return recover(*wanted, state_folder(), SEGUE_VERSION);
     if (std::holds_alternative<Receive>(*invocation)) return receive_on_stdio();
     if (const auto* asked = std::get_if<JobsCommand>(&*invocation)) return run_jobs_command(*asked, state_folder());
+    if (const auto* words = std::get_if<VmWords>(&*invocation)) return run_vm(*words);
     const auto* help = std::get_if<Help>(&*invocation);
     std::fputs(help ? help->text.c_str() : "segue " SEGUE_VERSION "\n", stdout);
     return 0;

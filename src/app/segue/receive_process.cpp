@@ -23,7 +23,7 @@ namespace segue {
 namespace {
 
 /// In the child, of a process that may have threads: system calls only.
-[[noreturn]] void become(char* const* argv, char* const* environment, int go, int input, int log) {
+[[noreturn]] void become(char* const* argv, char* const* environment, const char* folder, int go, int input, int log) {
     ::setsid();
     ::setpriority(PRIO_PROCESS, 0, 0);
     struct sigaction usual {};
@@ -42,8 +42,9 @@ namespace {
     } while (count < 0 && errno == EINTR);
     if (count != 1) ::_exit(126);
     ::syscall(SYS_close_range, 3U, ~0U, 0U);
+    if (*folder != '\0' && ::chdir(folder) != 0) ::_exit(126);
     ::execvpe(argv[0], argv, environment);
-    constexpr std::string_view complaint = "segue receive: the command could not be run: ";
+    constexpr std::string_view complaint = "segue: the command could not be run: ";
     static_cast<void>(!::write(STDERR_FILENO, complaint.data(), complaint.size()));
     const char* const reason = ::strerrordesc_np(errno);
     static_cast<void>(!::write(STDERR_FILENO, reason, std::strlen(reason)));
@@ -105,7 +106,8 @@ Result<std::string> monitor_in(const std::vector<std::string>& command) {
                                     "with an absolute PATH");
 }
 
-Result<ReceiveProcess> ReceiveProcess::prepare(std::vector<std::string> command, std::string log_path) {
+Result<ReceiveProcess> ReceiveProcess::prepare(std::vector<std::string> command, std::string log_path,
+                                               ProcessPlace place) {
     ReceiveProcess process;
     process.log_path_ = std::move(log_path);
     const Fd input(::open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -119,15 +121,19 @@ Result<ReceiveProcess> ReceiveProcess::prepare(std::vector<std::string> command,
     std::vector<char*> argv;
     for (auto& word : command) argv.push_back(word.data());
     argv.push_back(nullptr);
-    std::string path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    std::string language = "LC_ALL=C.UTF-8";
-    const std::array<char*, 3> environment = {path.data(), language.data(), nullptr};
+    // The first of a name counts.
+    std::vector<std::string>& variables = place.environment;
+    variables.emplace_back("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    variables.emplace_back("LC_ALL=C.UTF-8");
+    std::vector<char*> environment;
+    for (auto& variable : variables) environment.push_back(variable.data());
+    environment.push_back(nullptr);
 
     process.pid_ = ::fork();
     if (process.pid_ < 0) return os_error("no process for the destination's QEMU");
     if (process.pid_ == 0) {
         ::close(pipe[1]);  // Or the end of segue receive would not be seen at the other one.
-        become(argv.data(), environment.data(), go.get(), input.get(), log.get());
+        become(argv.data(), environment.data(), place.folder.c_str(), go.get(), input.get(), log.get());
     }
     process.pidfd_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid_, 0U)));
     if (!process.pidfd_) return os_error("no pidfd of the destination's QEMU");

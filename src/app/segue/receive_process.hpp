@@ -1,5 +1,6 @@
 #pragma once
-/// \file  A destination QEMU that `segue receive` starts: a process of its own session, with a clean environment.
+/// \file  A QEMU that `segue receive` or `segue vm start` starts: a process of its own session, with a
+///        clean environment.
 ///
 /// It is forked first and runs the command only when told: by then the guardian holds its pidfd, so that there is
 /// no moment at which the death of `segue receive` leaves a QEMU behind.
@@ -19,11 +20,18 @@ namespace segue {
 /// where the command would not stay the process that was started (-daemonize).
 [[nodiscard]] Result<std::string> monitor_in(const std::vector<std::string>& command);
 
+/// What a QEMU finds where it starts.
+struct ProcessPlace {
+    std::vector<std::string> environment;  ///< NAME=VALUE, besides PATH and LC_ALL, which these may replace.
+    std::string folder;                    ///< Its working directory; empty: ours.
+};
+
 class ReceiveProcess {
 public:
     /// Forks. \param log_path  What QEMU says on its standard output and error. Logs of other moves in the same folder
     /// (named by their 32 hex digits) are taken away when the QEMU that wrote them has ended.
-    [[nodiscard]] static Result<ReceiveProcess> prepare(std::vector<std::string> command, std::string log_path);
+    [[nodiscard]] static Result<ReceiveProcess> prepare(std::vector<std::string> command, std::string log_path,
+                                                        ProcessPlace place = {});
     ReceiveProcess(ReceiveProcess&&) = default;
     ReceiveProcess& operator=(ReceiveProcess&&) = default;
 

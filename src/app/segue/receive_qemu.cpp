@@ -232,7 +232,8 @@ void ReceiveQemu::attach(const std::string& monitor, bool guarded, OnReady on_re
     impl_->connect([impl = impl_.get(), guarded](const Result<void>& ready) { impl->attached(ready, guarded); });
 }
 
-void ReceiveQemu::start(const std::vector<std::string>& command, const std::string& log_path, OnReady on_ready) {
+void ReceiveQemu::start(const std::vector<std::string>& command, const std::string& log_path, ProcessPlace place,
+                        OnReady on_ready) {
     Impl& impl = *impl_;
     impl.on_ready = std::move(on_ready);
     auto monitor = monitor_in(command);
@@ -242,7 +243,7 @@ void ReceiveQemu::start(const std::vector<std::string>& command, const std::stri
         return impl.answer_later({ErrorKind::conflict, "a process listens on the command's monitor already: does this "
                                                        "QEMU run?", impl.monitor});
     }
-    auto process = ReceiveProcess::prepare(command, log_path);
+    auto process = ReceiveProcess::prepare(command, log_path, std::move(place));
     if (!process) return impl.answer_later(process.error());
     impl.process = std::move(*process);
     impl.pidfd = impl.process->duplicate_pidfd();

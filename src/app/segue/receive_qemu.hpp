@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "app/segue/receive_process.hpp"
 #include "hypervisor/guest.hpp"
 #include "io/fd.hpp"
 #include "io/loop.hpp"
@@ -33,7 +34,8 @@ public:
     void attach(const std::string& monitor, bool guarded, OnReady on_ready);
     /// The same of a QEMU that is started; a start that fails leaves no process. It is guarded, armed, before it
     /// runs its first instruction. \param log_path  For what it says.
-    void start(const std::vector<std::string>& command, const std::string& log_path, OnReady on_ready);
+    void start(const std::vector<std::string>& command, const std::string& log_path, ProcessPlace place,
+               OnReady on_ready);
     /// 0 before it is ready, or where its process is out of sight.
     [[nodiscard]] pid_t pid() const;
 

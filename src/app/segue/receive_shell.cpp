@@ -17,6 +17,7 @@
 #include "app/segue/receive_listener.hpp"
 #include "app/segue/receive_process.hpp"
 #include "app/segue/receive_qemu.hpp"
+#include "app/segue/vm_arrival.hpp"
 #include "base/fault_point.hpp"
 #include "receive/session.hpp"
 
@@ -57,6 +58,8 @@ struct ReceiveShell::Impl {
     std::string move;
     std::string asked_monitor;  ///< Of the newest `prepare`; Write does not say that of a command.
     bool accepted_before = false;
+    std::optional<VmArrival> arrival;  ///< Of a VM that is moved by its definition.
+    bool arrival_found = false;        ///< It was begun by an earlier session.
     ReceiveQemu qemu;
     std::unique_ptr<ReceiveListener> listener;
     ReceiveControl control;
@@ -66,7 +69,8 @@ struct ReceiveShell::Impl {
           where(std::move(w)),
           err(e),
           on_exit(std::move(x)),
-          session(receive::Hello{receive::version_min, receive::version_max, where.version, this_host_name(), {}, {}}),
+          session(receive::Hello{receive::version_min, receive::version_max, where.version, this_host_name(),
+                                 {std::string(receive::vm_feature)}, {}}),
           journal(std::move(j)),
           qemu(l, where.guard_program,
                {[this](const GuestNotice& notice) { feed(notice); }, [this] { feed(receive::GuardianGone{}); }}),
@@ -86,11 +90,29 @@ struct ReceiveShell::Impl {
 
     void hear(receive::Message message) {
         if (const auto* hello = std::get_if<receive::Hello>(&message)) src_host = hello->host;
-        if (const auto* prepare = std::get_if<receive::Prepare>(&message)) {
+        if (auto* prepare = std::get_if<receive::Prepare>(&message)) {
+            if (prepare->vm && !build_command(*prepare)) return;
             asked_monitor = prepare->monitor;
             if (!prepare->command.empty()) asked_monitor = monitor_in(prepare->command).value_or("");
         }
         feed(receive::FromPeer{std::move(message)});
+    }
+
+    /// From the definition, with this host's values; the session knows commands only.
+    [[nodiscard]] bool build_command(receive::Prepare& prepare) {
+        // What comes at the wrong time is the session's to refuse.
+        if (session.stage() != receive::Stage::idle || !events.empty()) return true;
+        if (arrival) arrival->abandon();
+        arrival.reset();
+        auto begun = VmArrival::begin(where.state_folder, move, src_host, *prepare.vm);
+        if (!begun) {
+            say("refused a VM: " + to_string(begun.error()));
+            control.send(receive::Failed{prepare.request, begun.error()});
+            return false;
+        }
+        arrival.emplace(std::move(*begun));
+        prepare.command = arrival->command();
+        return true;
     }
 
     void feed(receive::SessionEvent event) {
@@ -111,6 +133,7 @@ struct ReceiveShell::Impl {
             for (const auto& effect : effects) {
                 std::visit([this](const auto& e) { perform(e); }, effect);
             }
+            if (session.stage() == receive::Stage::running && arrival) arrival->arrived();
         }
         draining = false;
         arm();
@@ -136,6 +159,8 @@ struct ReceiveShell::Impl {
             if (!known) return refuse(known.error());
             accepted_before = known->accepted;
             qemu.know(journal->left_qemu());
+            if (known->begun) arrival = VmArrival::find(where.state_folder, move);
+            arrival_found = arrival.has_value();
             feed(std::move(*known));
         });
     }
@@ -143,13 +168,18 @@ struct ReceiveShell::Impl {
     void perform(const receive::StartQemu& effect) {
         const std::string folder = where.state_folder + "/receive";
         ::mkdir(folder.c_str(), 0700);
-        qemu.start(effect.command, folder + "/" + move + ".log", [this](Result<void> r) { ready(std::move(r)); });
+        const std::string log = arrival ? arrival->log_path() : folder + "/" + move + ".log";
+        const ProcessPlace place = arrival ? ProcessPlace{arrival->environment(), "/"} : ProcessPlace{};
+        qemu.start(effect.command, log, place, [this](Result<void> r) { ready(std::move(r)); });
     }
     void perform(const receive::AttachQemu& effect) {
         qemu.attach(effect.monitor, !accepted_before, [this](Result<void> r) { ready(std::move(r)); });
     }
     void ready(Result<void> result) {
         if (result) journal->know_qemu(qemu.pid());
+        if (result && arrival && !arrival_found) {
+            if (auto known = arrival->know_process(qemu.pid()); !known) say(to_string(known.error()));
+        }
         feed(receive::QemuReady{std::move(result)});
     }
 
@@ -201,6 +231,17 @@ struct ReceiveShell::Impl {
     void perform(const receive::Exit& effect) {
         say(effect.why);
         leave(effect.status);
+        settle_arrival(effect.stage);
+    }
+
+    /// What was not undone and did not arrive is left as it is, for the session that finishes the move.
+    void settle_arrival(receive::Stage left_in) {
+        using receive::Stage;
+        if (!arrival) return;
+        // Died: the guest is this host's, and crashed.
+        if (left_in == Stage::running || left_in == Stage::died) arrival->arrived();
+        const bool undone = left_in == Stage::aborted || left_in == Stage::refused || left_in == Stage::ending;
+        if (undone || (left_in == Stage::idle && !arrival_found)) arrival->abandon();
     }
 
     // ---- the end -------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ struct RemoteDst::Impl : std::enable_shared_from_this<RemoteDst::Impl> {
         : loop(l),
           host(std::move(h)),
           hello(plan.hello),
+          by_definition(plan.prepare.vm.has_value()),
           client(std::move(plan)),
           on_ready(std::move(ready)),
           on_notice(std::move(notice)),
@@ -45,6 +46,7 @@ struct RemoteDst::Impl : std::enable_shared_from_this<RemoteDst::Impl> {
     Loop& loop;
     DstHost host;
     receive::Hello hello;
+    bool by_definition;  ///< The destination must build its QEMU itself.
     receive::Client client;
     receive::LineReader reader;
     std::unique_ptr<Transport> transport;
@@ -163,6 +165,11 @@ void RemoteDst::Impl::on_bytes(std::string_view bytes) {
             refuse(fmt::format("speaks versions {} to {} of the protocol, this segue {} to {}", greeting->versions_min,
                                greeting->versions_max, hello.versions_min, hello.versions_max),
                    "update the older segue");
+        }
+        if (greeting && by_definition && std::ranges::find(greeting->features, receive::vm_feature) ==
+                                             greeting->features.end()) {
+            refuse(fmt::format("has segue {}, which cannot start a VM from its description", greeting->segue),
+                   "install this segue there, or move the guest as qmp:PATH with --dst-qmp or --dst-command");
         }
         feed(receive::PeerSaid{message});
         if (client.greeted() && on_ready && !probe && !lost) measure();
@@ -362,6 +369,7 @@ receive::Hello our_hello(std::string version, std::optional<receive::MoveId> mov
     hello.versions_max = receive::version_max;
     hello.segue = std::move(version);
     hello.host = this_host_name();
+    hello.features.emplace_back(receive::vm_feature);
     hello.move = std::move(move);
     return hello;
 }

@@ -1,0 +1,21 @@
+#pragma once
+/// \file  What `segue vm ...` was asked for. Values only.
+
+#include <string>
+#include <vector>
+
+#include "units/duration.hpp"
+
+namespace segue {
+
+struct VmWords {
+    enum class Verb { start, stop, list, show, check };
+    Verb verb = Verb::list;
+    std::vector<std::string> what;  ///< FILE or NAME; several only for check.
+    bool json = false;
+    bool forget_move = false;
+    bool now = false;
+    Duration wait = std::chrono::seconds{60};  ///< For the guest to power down.
+};
+
+}  // namespace segue
