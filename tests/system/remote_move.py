@@ -3,6 +3,7 @@ import contextlib
 import os
 import shlex
 import socket
+import sqlite3
 import subprocess
 import time
 
@@ -134,6 +135,13 @@ class RemoteMove(Move):
             wait_until(lambda: not left(), seconds, 'the end of the rest', interval=0.02)
         except LabError:
             raise Failure(f'left behind: {[" ".join(words_of(pid))[:160] for pid in left()]}') from None
+
+    def require_closed(self):
+        """The source's journal has the move, and nothing of it is left to do."""
+        path = os.path.join(self.lab.state_dir('a'), 'journal', 'journal.db')
+        with contextlib.closing(sqlite3.connect(f'file:{path}?mode=ro', uri=True)) as db:
+            known = db.execute('SELECT ended_unix_ns IS NOT NULL FROM moves WHERE role = 1').fetchall()
+        require(known == [(1,)], f'the journal of the source: closed {known}')
 
     def require_runs_on_src(self):
         self.require_source_runs(seconds=3.5)

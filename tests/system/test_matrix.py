@@ -21,6 +21,7 @@ CONVERGES, NEVER = 'hot=48 rate=50', 'hot=80 rate=200'
 MOMENTS = {
     'setup': ('segue:setup', NEVER), 'pass 1': ('segue:pass-1', NEVER), 'pass 3': ('segue:pass-3', NEVER),
     'stopped': ('segue:stopped', CONVERGES), 'blackout': ('segue:blackout', CONVERGES),
+    'loaded': ('segue:loaded', CONVERGES),
     'word to accepted': ('receive:accepting', CONVERGES), 'accepted to running': ('receive:accepted', CONVERGES),
     'running': ('receive:running', CONVERGES)}
 SAID = ('word to accepted', 'accepted to running', 'running')
@@ -54,9 +55,14 @@ def expected(victim, moment):
 
 
 def before_the_word(victim, moment):
-    switching = moment in ('stopped', 'blackout')
+    switching = moment in ('stopped', 'blackout', 'loaded')
     if victim == 'segue':
         return Cell({KILLED: 'src'})
+    if moment == 'loaded':
+        if victim in ('src QEMU', 'data cut', 'data hole'):
+            return Cell({0: 'dst'})  # The destination holds a whole copy, and there is nothing left to send.
+        if victim == 'src guardian':
+            return Cell({0: 'dst', 1: 'src', 3: 'src'})  # The word may be claimed already.
     if victim == 'src QEMU':
         return Cell({CRASHED: None})
     if victim == 'control hole' and switching:
@@ -232,6 +238,7 @@ def strike(move, blow, at, want):
             wait_until(lambda: not move.dst.running(), LEASE_S + KILLED_S, 'the end of the destination')
         require(not move.dst.running(), 'the destination outlives its lease')
     blow.undo()
+    move.require_closed()
     if side == 'src':
         move.require_runs_on_src()
     else:
@@ -298,6 +305,7 @@ def crashed(move):
         status = move.recover()
         require(status == CRASHED, f'recover ended with {status}: {move.recover_said}')
         text = '; recover: 9'
+    move.require_closed()
     move.require_runs_nowhere()
     living = [vm.pid for vm in (move.src, move.dst) if vm.running()]
     require(move.src.pid in living or not living, 'the stale destination was left')
@@ -309,9 +317,9 @@ def final(_):
     """The table: runs, and the worst time from the blow to RESUME (r: from the start of `segue recover`)."""
     if not table:
         return
-    print(''.join(f'{word:>21}' for word in ('', *MOMENTS)))
+    print(''.join(f'{word:>19}' for word in ('', *MOMENTS)))
     for victim in VICTIMS:
-        print(''.join(f'{word:>21}' for word in (victim, *(shown(table.get((victim, m), [])) for m in MOMENTS))))
+        print(''.join(f'{word:>19}' for word in (victim, *(shown(table.get((victim, m), [])) for m in MOMENTS))))
     for victim in VICTIMS:
         runs = [run for (who, _), all_ in table.items() if who == victim for run in all_ if run]
         if runs:
