@@ -115,6 +115,17 @@ TEST_F(ReceiveClient, ARefusedWordOfADeadDestinationIsNotAskedAbout) {
     EXPECT_FALSE(sent<Status>());
 }
 
+TEST_F(ReceiveClient, ADeathBeforeTheWordWasAcceptedWaitsForTheWordsAnswer) {
+    const RequestId id = say_word();
+    hears(Died{false});
+    EXPECT_TRUE(effects.empty());
+    hears(Refused{id, "there is no loaded guest", true});
+    EXPECT_EQ(refused(), ErrorKind::refused);
+    EXPECT_FALSE(notice<DstDied>());
+    call(DstKill{});
+    EXPECT_TRUE(done());
+}
+
 TEST_F(ReceiveClient, AWordWithoutAnswerIsTimedOutAndALateAnswerStillCounts) {
     const RequestId id = say_word();
     now = now + seconds{1};
