@@ -14,6 +14,7 @@
 #include "app/segue/signals.hpp"
 #include "app/segue/sink.hpp"
 #include "app/segue/source_job.hpp"
+#include "app/segue/vm_folder.hpp"
 #include "base/assert.hpp"
 #include "base/fault_point.hpp"
 #include "io/loop.hpp"
@@ -36,9 +37,11 @@ public:
         std::function<void(const Summary&)> on_finish;
     };
 
-    Recoverer(Loop& loop, JournalThread& journal, MoveOwner owner, std::string version, RecoveryCase what, Told told)
+    Recoverer(Loop& loop, JournalThread& journal, std::string state_folder, MoveOwner owner, std::string version,
+              RecoveryCase what, Told told)
         : loop_(loop),
           journal_(journal),
+          state_folder_(std::move(state_folder)),
           owner_(std::move(owner)),
           version_(std::move(version)),
           what_(std::move(what)),
@@ -128,8 +131,30 @@ private:
     void perform(const Submit& submit, const SrcCommand& command) {
         SEGUE_ASSERT(src_ != nullptr);
         if (std::holds_alternative<SrcRun>(command)) SEGUE_FAULT_POINT("recover:run");
-        src_->submit(command, submit.timeout,
-                     [this, id = submit.id](Result<GuestAnswer> value) { answer(id, std::move(value)); });
+        const auto act = [this, submit, command] {
+            src_->submit(command, submit.timeout,
+                         [this, id = submit.id](Result<GuestAnswer> value) { answer(id, std::move(value)); });
+        };
+        // Who would start its definition again finds the QEMU or the mark.
+        if (std::holds_alternative<SrcEnd>(command)) return mark_moved_then(act);
+        act();
+    }
+
+    /// Of a VM by name; any other has no definition here. Done again where an earlier attempt did not come so far.
+    void mark_moved_then(std::function<void()> then) {
+        const NewMove& move = what_.record.move;
+        if (std::exchange(marked_, true) || move.vm.starts_with("qmp:")) return then();
+        journal_.ask<void>(
+            [state = state_folder_, name = move.vm, host = move.dst.host, job = what_.record.job](Journal&) {
+                return mark_moved(state, name, host, job, stamp_now().wall);
+            },
+            [this, then = std::move(then)](const Result<void>& marked) {
+                if (!marked) {
+                    told_.on_note("its definition could not be marked as moved, do not start it here: " +
+                                  to_string(marked.error()));
+                }
+                then();
+            });
     }
 
     void perform(const Submit& submit, const DstCommand& command) {
@@ -152,11 +177,15 @@ private:
 
     void finish(const Summary& summary) {
         if (std::exchange(ended_, true)) return;
-        loop_.post([this, summary] { told_.on_finish(summary); });
+        const auto tell = [this, summary] { told_.on_finish(summary); };
+        // A source that had ended already was not asked to.
+        if (summary.outcome == Outcome::moved) return mark_moved_then([this, tell] { loop_.post(tell); });
+        loop_.post(tell);
     }
 
     Loop& loop_;
     JournalThread& journal_;
+    std::string state_folder_;
     MoveOwner owner_;
     std::string version_;
     RecoveryCase what_;
@@ -165,6 +194,7 @@ private:
     std::deque<Event> events_;  ///< Bounded by the commands outstanding and the notices of two monitors.
     bool draining_ = false;
     bool ended_ = false;
+    bool marked_ = false;
     std::optional<Loop::TimerId> timer_;
     std::unique_ptr<SourceOpener> opener_;
     std::unique_ptr<qemu::SrcGuest> src_;
@@ -200,8 +230,8 @@ JsonContext context_of(const MoveRecord& record) {
 }
 
 /// The move is ours from here on.
-int run(const Recover& wanted, const MoveRecord& record, const MoveOwner& self, const std::string& version,
-        std::unique_ptr<Journal> journal, FdSink& out, FdSink& err) {
+int run(const Recover& wanted, const MoveRecord& record, const std::string& state_folder, const MoveOwner& self,
+        const std::string& version, std::unique_ptr<Journal> journal, FdSink& out, FdSink& err) {
     Output output(detect_style(wanted.output), context_of(record), out, err);
     Loop loop;
     std::unique_ptr<Recoverer> recoverer;
@@ -237,7 +267,7 @@ int run(const Recover& wanted, const MoveRecord& record, const MoveOwner& self, 
     what.remote = !record.move.transport.empty();
     what.fenced = wanted.fenced.has_value();
     recoverer = std::make_unique<Recoverer>(
-        loop, thread, self, version, std::move(what),
+        loop, thread, state_folder, self, version, std::move(what),
         Recoverer::Told{[&](const Report& report) { output.show(report); },
                         [&](const std::string& line) { output.note(line); }, on_finish});
     recoverer->start();
@@ -268,7 +298,7 @@ int recover(const Recover& wanted, const std::string& state_folder, const std::s
     }
     // The dead process could not take its socket away.
     ::unlink(job_socket_path(state_folder, static_cast<std::int64_t>(record.job)).c_str());
-    return run(wanted, record, *self, version, std::move(*journal), out, err);
+    return run(wanted, record, state_folder, *self, version, std::move(*journal), out, err);
 }
 
 }  // namespace segue
