@@ -264,6 +264,19 @@ TEST(Remote, a_refused_cont_whose_receive_dies_comes_back_to_the_source_by_recov
     EXPECT_EQ(outcome_word(result), "unknown+failed") << all_of(result);
 }
 
+TEST(Remote, a_rollback_does_not_wait_for_a_destination_that_cannot_be_heard) {
+    int stood = 0;
+    for (int cancel_us = 500'000; cancel_us < 1'500'000; cancel_us += 1000) {
+        Scenario s = behind_receive(Fault::control_deaf_src, Moment::undoing);
+        s.hurts_undo = true;
+        s.cancel_first = microseconds{cancel_us};
+        const auto result = run_scenario(s);
+        ASSERT_TRUE(result.violations.empty()) << all_of(result);
+        stood += result.stood ? 1 : 0;
+    }
+    EXPECT_GT(stood, 20);
+}
+
 TEST(Recover, ends_the_source_that_was_left_because_moved_could_not_be_written) {
     const auto result = run_scenario(with(Fault::src_journal_fails, Moment::step_moved));
     EXPECT_TRUE(result.violations.empty()) << all_of(result);
