@@ -101,6 +101,9 @@ private:
     void judge_near(const DstTruth& truth);
     void on_near_facts(const Result<AnswerValue>& answer);
     void no_destination(const std::string& why);
+    void last_look();
+    void on_last_look(const Result<AnswerValue>& answer);
+    void nobody_knows();
     void read_again(const std::string& why);
     void end_destination();
     void on_ended(const Result<AnswerValue>& answer);
@@ -127,7 +130,7 @@ private:
     void put_back();
     void next_put_back();
     void on_put_back(const Result<AnswerValue>& answer);
-    [[nodiscard]] std::string put_back_script() const;
+    [[nodiscard]] std::optional<std::string> put_back_script() const;
 
     // ---- the ends (recovery_end.cpp)
     void moved();

@@ -13,6 +13,9 @@ constexpr Duration word_truth_max = std::chrono::seconds{75};
 constexpr Duration clear_truth_max = std::chrono::seconds{20};
 constexpr Duration kill_max = std::chrono::seconds{15};
 constexpr Duration finish_max = std::chrono::seconds{20};
+constexpr Duration look_max = std::chrono::seconds{2};
+/// From the death of a segue to the RESUME that its guardian causes it takes milliseconds.
+constexpr Duration guardian_patience = std::chrono::seconds{3};
 constexpr Duration read_pause = std::chrono::milliseconds{200};
 /// A word or an abort is decided within 2 s; past this somebody must look.
 constexpr int reads_max = 100;
@@ -106,8 +109,30 @@ void Recovery::no_destination(const std::string& why) {
     // A QEMU of this host that lives is not fenced by words.
     if (what_.fenced && (what_.remote || dst_gone_)) return fence();
     // A source that never came to `completed` was dealt with before; here only the destination knows.
+    last_look();
+}
+
+/// The guardian may be bringing the source back just now, and ends a destination of this host before that.
+void Recovery::last_look() {
+    if (!source_here() || not_ours_) return nobody_knows();
+    submit(SrcCommand{SrcReadRunState{}}, look_max, &Recovery::on_last_look);
+}
+
+void Recovery::on_last_look(const Result<AnswerValue>& answer) {
+    const auto* state = answer_as<RunState>(answer);
+    if (state != nullptr && *state == RunState::running) {
+        decided("roll back", "the guest runs on the source by now, where nobody continues it once a word counts");
+        row_ = RecoveryRow::rolling_back;
+        dst_ = Destination::settled;
+        return roll_back();
+    }
+    if (dst_gone_ && now_ < began_ + guardian_patience) return later(read_pause, &Recovery::last_look);
+    nobody_knows();
+}
+
+void Recovery::nobody_knows() {
     const std::string what = "the destination (" + destination_words() +
-                             ") may have been told to run the guest, and " + why + "; nothing was started";
+                             ") may have been told to run the guest, and " + dst_trouble_ + "; nothing was started";
     if (dst_gone_) {
         return finish_unknown(GuestOn::nowhere, what,
                               "if you know that it did not run there, " + fence_words() +

@@ -1,21 +1,8 @@
 // Every row of the table with every destination, while answers are lost and late.
-#include "recovery/recovery_world_test.hpp"
+#include "recovery/recovery_table_test.hpp"
 
 namespace segue {
 namespace {
-
-using enum StepKind;
-using Steps = std::vector<StepKind>;
-
-const Steps at_guarding{guarding};
-const Steps at_copying{guarding, preparing, migrate_may_be_sent};
-const Steps at_continued{guarding, preparing, migrate_may_be_sent, held, continued};
-const Steps at_word{guarding, preparing, migrate_may_be_sent, held, continued, word_may_be_sent};
-
-Steps and_then(Steps steps, const Steps& more) {
-    steps.insert(steps.end(), more.begin(), more.end());
-    return steps;
-}
 
 struct Cell {
     Steps steps;

@@ -1,6 +1,8 @@
 // Making the source run, once no word counts: push, read what that did, push again.
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "base/assert.hpp"
 #include "recovery/recovery.hpp"
 
@@ -115,7 +117,9 @@ void Recovery::next_put_back() {
             case 1: return ask(SrcAwaitForgotten{});
             case 2:
                 if (!was(StepKind::preparing)) continue;
-                return ask(SrcPutBack{put_back_script()});
+                if (auto script = put_back_script()) return ask(SrcPutBack{std::move(*script)});
+                left_undone_.emplace_back("what the source's settings were is not in the journal: they were left");
+                continue;
             default: break;
         }
         break;
@@ -134,12 +138,12 @@ void Recovery::on_put_back(const Result<AnswerValue>& answer) {
 }
 
 /// As the guardian would have used it.
-std::string Recovery::put_back_script() const {
+std::optional<std::string> Recovery::put_back_script() const {
     for (const MoveStep& step : what_.record.steps) {
         if (step.kind != StepKind::preparing) continue;
-        if (auto script = detail_text(step.detail, "put_back")) return *script;
+        if (auto script = detail_text(step.detail, "put_back")) return script;
     }
-    return {};
+    return std::nullopt;
 }
 
 }  // namespace segue

@@ -23,6 +23,7 @@ struct RecoveryWorld {
     RunState src_state = RunState::postmigrate;
     MigrationStatus src_status = MigrationStatus::completed;
     std::string src_uuid = "guest-1";
+    int runs_by_itself_after = -1;  ///< So many more readings of its state: the guardian brings it back.
     int runs_refused = 0;  ///< So many `cont` fail first: image locks.
     bool ended = false;    ///< By SrcEnd.
     std::string put_back;  ///< The script that was used.
@@ -47,6 +48,7 @@ struct RecoveryWorld {
     Duration slowest{0};    ///< Answers take up to this.
     std::mt19937_64 chance{1};
     std::optional<Error> journal_breaks;
+    std::string prepared_with = R"({"put_back":"script"})";  ///< The detail of `preparing`.
     int steal_after = -1;   ///< Another process takes the move over before this step.
 
     MemoryJournal journal;
@@ -75,8 +77,8 @@ struct RecoveryWorld {
         move.dst = {"host2", "qmp:/run/b.qmp"};
         if (remote) move.transport = "ssh://root@host2";
         move.owner = self;
-        const auto step = [](StepKind kind) {
-            return MoveStep{kind, {{}, "boot", {}}, kind == StepKind::preparing ? R"({"put_back":"script"})" : "{}"};
+        const auto step = [this](StepKind kind) {
+            return MoveStep{kind, {{}, "boot", {}}, kind == StepKind::preparing ? prepared_with : "{}"};
         };
         job = *journal.create(move, step(StepKind::begun));
         for (const StepKind kind : steps) {
@@ -163,7 +165,10 @@ private:
             facts.migration = src_status;
             return AnswerValue(GuestAnswer(facts));
         }
-        if (std::holds_alternative<SrcReadRunState>(command)) return AnswerValue(GuestAnswer(src_state));
+        if (std::holds_alternative<SrcReadRunState>(command)) {
+            if (runs_by_itself_after-- == 0) src_state = RunState::running;
+            return AnswerValue(GuestAnswer(src_state));
+        }
         if (std::holds_alternative<SrcReadProgress>(command)) {
             SrcProgress progress;
             progress.status = src_status;

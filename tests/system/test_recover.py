@@ -7,7 +7,7 @@ import subprocess
 
 from harness import Move, program, require
 from segue_lab import LabError, wait_until
-from watching import pids_naming, state_of
+from watching import Fault, pids_naming, state_of
 
 GUEST = 'hot=48 rate=50'
 BOUNDS = ['--max-downtime', '500ms', '--max-bandwidth', '100MiB/s', '--timeout', '60s']
@@ -24,8 +24,16 @@ def cases(long_form):
 
 def once():
     for point in ('pass-1', 'held', 'blackout', 'loaded'):
-        yield f'segue and its guardian killed at {point}', lambda lab, p=point: both_killed(lab, p)
-    yield 'segue killed at loaded, its guardian lives', guardian_lives
+        yield f'segue and its guardian killed at {point}', lambda lab, p=point: both_killed(lab, p, local)
+    for point in ('pass-1', 'held', 'loaded'):
+        name = f'segue and its guardian killed at {point}, through receive'
+        yield name, lambda lab, p=point: both_killed(lab, p, remote)
+    yield 'segue and its guardian killed while the last bytes are stuck', last_bytes_stuck
+    yield 'segue recover killed before it continues the source', recover_killed
+    yield 'segue recover interrupted while the destination is silent', interrupted
+    for own in (True, False):
+        name = f'segue killed at loaded, its guardian lives, monitor {"of its own" if own else "queued"}'
+        yield name, lambda lab, o=own: guardian_lives(lab, o)
     yield 'segue killed as the word leaves it, one host', word_on_its_way
     yield 'segue killed after the word, one host', word_on_one_host
     yield 'segue killed after the word, through receive', word_through_receive
@@ -103,12 +111,13 @@ class Door:
     """What leads to the destination's segue receive: a script that can be shut, and that can stop the next one."""
 
     def __init__(self, lab):
-        self.path = os.path.join(lab.dir, 'receive.sh')
+        self.lab, self.path = lab, os.path.join(lab.dir, 'receive.sh')
         self.shut, self.point = self.path + '.shut', self.path + '.point'
+        self.hung = self.path + '.hung'
         self.open()
         words = ['env', f'SEGUE_STATE={lab.state_dir("b")}', *lab.enter('b')]
         with open(self.path, 'w') as f:
-            f.write(f'#!/bin/sh\n[ ! -e {self.shut} ] || exit 255\n'
+            f.write(f'#!/bin/sh\n[ ! -e {self.shut} ] || exit 255\n[ ! -e {self.hung} ] || exec sleep 120\n'
                     f'if [ -e {self.point} ]; then\n'
                     f'    export SEGUE_FAULT_POINT="$(cat {self.point})"\n    rm {self.point}\n'
                     f'    exec {shlex.join(words)} {program("segue-faults")} receive --stdio\nfi\n'
@@ -123,8 +132,15 @@ class Door:
         with open(self.shut, 'w'):
             pass
 
+    def hang(self):
+        with open(self.hung, 'w'):
+            pass
+
+    def hanging(self):
+        return any(lab_of(pid) == self.lab.id for pid in pids_naming('120', 'sleep'))
+
     def open(self):
-        for path in (self.shut, self.point):
+        for path in (self.shut, self.point, self.hung):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 
@@ -155,8 +171,8 @@ def kill(move):
 
 # -- cases
 
-def both_killed(lab, point):
-    for move in stopped_at(lab, point, local):
+def both_killed(lab, point, make):
+    for move in stopped_at(lab, point, make):
         for pid in move.guardians():
             os.kill(pid, 9)
         move.require_no_guardian()
@@ -168,9 +184,75 @@ def both_killed(lab, point):
         return f'the source was {before}; recover: exit 1 after {result["total_seconds"]:.2f} s, {move.pages} pages'
 
 
-def guardian_lives(lab):
-    for move in stopped_at(lab, 'loaded', local, own_monitor=False):
+def last_bytes_stuck(lab):
+    """QEMU answers nobody while its last bytes cannot leave: nothing is started until it does."""
+    for _ in range(ATTEMPTS):
+        with Move(lab, '10', GUEST, options=['--max-downtime', '60s', '--max-bandwidth', '20MiB/s']) as move:
+            fault = Fault(lab, 'black hole', move.dst.pid)
+            with contextlib.ExitStack() as stack:
+                stack.callback(fault.undo)
+                move.on_held(fault.fire)
+                move.start()
+                if move.at_src.wait('MIGRATION', 30, status='device') is None:
+                    continue
+                if move.at_src.wait('MIGRATION', 1, status='completed'):
+                    continue  # It was through before the fault bit.
+                for pid in move.guardians():
+                    os.kill(pid, 9)
+                kill(move)
+                first, result = recover(move)
+                require(first in (1, 10), f'recover ended with {first}: {result["error"]}')
+            if first == 10:
+                require('segue recover' in result['error'], f'it names no way out: {result["error"]}')
+                wait_until(lambda: move.at_src.wait('RESUME', 1), 60, 'the source runs by itself')
+                require_recovered(move, 1)
+            require_on_source(move)
+            return f'exit {first} at first ({result["total_seconds"]:.1f} s), {move.pages} pages'
+    require(False, f'the last bytes never got stuck in {ATTEMPTS} runs')
+
+
+def recover_killed(lab):
+    for move in stopped_at(lab, 'loaded', local):
+        for pid in move.guardians():
+            os.kill(pid, 9)
         kill(move)
+        env = {**lab.env('a'), 'SEGUE_FAULT_POINT': 'recover:run'}
+        first = subprocess.Popen(lab.enter('a') + [program('segue-faults'), 'recover'], env=env,
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            wait_until(lambda: state_of(first.pid) == 'T', 20, 'the fault point')
+            status, result = recover(move)
+            require(status == 2 and f'process {first.pid}' in result['error'], f'{status}: {result["error"]}')
+        finally:
+            first.kill()
+            first.communicate()
+        require_recovered(move, 1)
+        require_on_source(move)
+        return f'the second left the first alone, the third: exit 1, {move.pages} pages'
+
+
+def interrupted(lab):
+    door = Door(lab)
+    for move in stopped_at(lab, 'word', lambda *a, **more: remote(*a, door=door, **more)):
+        wait_until(lambda: move.at_dst.status() == 'running', 5, 'the destination running')
+        kill(move)
+        door.hang()
+        with subprocess.Popen(lab.enter('a') + [program('segue'), 'recover'], env=lab.env('a'), text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as first:
+            wait_until(door.hanging, 10, 'the command that hangs')
+            first.send_signal(2)
+            out, _ = first.communicate(timeout=10)
+        door.open()
+        require(first.returncode == 5 and 'stays unfinished' in out, f'exit {first.returncode}: {out}')
+        require_recovered(move, 0)
+        require_moved(move)
+        return f'exit 5, then 0, {move.pages} pages'
+
+
+def guardian_lives(lab, own):
+    """Both bring the guest back at the same time."""
+    for move in stopped_at(lab, 'loaded', local, own_monitor=own):
+        move.process.kill()  # No wait: the two shall meet.
         result = require_recovered(move, 1)
         require_on_source(move)
         return f'exit 1 after {result["total_seconds"]:.2f} s, {move.pages} pages'
