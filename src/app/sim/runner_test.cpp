@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <charconv>
 #include <string>
 
 namespace segue::sim {
@@ -268,7 +269,10 @@ TEST(Remote, a_refused_cont_whose_receive_dies_comes_back_to_the_source_by_recov
 Duration time_of(const RunResult& result, std::string_view what) {
     for (const auto& line : result.transcript) {
         if (line.find(what) == std::string::npos) continue;
-        return std::chrono::nanoseconds{static_cast<std::int64_t>(std::stod(line) * 1e6)};
+        double ms = 0;
+        const auto begin = line.find_first_not_of(' ');
+        std::from_chars(line.data() + begin, line.data() + line.size(), ms);
+        return std::chrono::nanoseconds{static_cast<std::int64_t>(ms * 1e6)};
     }
     ADD_FAILURE() << "nothing says " << what;
     return Duration{0};
@@ -288,7 +292,8 @@ TEST(Remote, a_rollback_does_not_wait_for_a_destination_that_cannot_be_heard) {
         s.cancel_first = at;
         const auto result = run_scenario(s);
         ASSERT_TRUE(result.violations.empty()) << all_of(result);
-        killed_there += says(result, "SrcYank") && says(result, "migration completed") && says(result, "SrcRun") ? 1 : 0;
+        const bool there = says(result, "SrcYank") && says(result, "migration completed") && says(result, "SrcRun");
+        killed_there += there ? 1 : 0;
     }
     EXPECT_GT(killed_there, 0);
 }
