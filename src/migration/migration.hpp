@@ -251,6 +251,7 @@ private:
     Instant undo_beat_;          ///< When the guardian is next shown that we live.
     bool undo_waiting_ = false;  ///< An answer or a pause is outstanding.
     bool dst_dead_ = false;
+    bool run_tried_ = false;  ///< The source was continued before the destination was ended (adr/0003).
     bool stopped_by_us_ = false;  ///< STOP was seen since the start.
     bool source_running_ = true;
     bool source_lost_ = false;  ///< Its monitor is gone.

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.hpp"
 #include "migration/migration.hpp"
@@ -78,6 +79,7 @@ void Migration::make_source_run() {
             } else {
                 // The word will never be sent: that makes it safe, and with late-block-activate the paused
                 // destination holds no locks. Where it does all the same, on_undo_state ends it first.
+                run_tried_ = true;
                 submit(SrcCommand{SrcRun{}}, undo_answer_max, &Migration::on_undo_nudge);
             }
             return;
@@ -119,7 +121,11 @@ void Migration::on_undo_state(const Result<AnswerValue>& answer) {
             submit(SrcCommand{SrcReadProgress{}}, undo_answer_max, &Migration::on_undo_progress);
             return;
         case RunState::postmigrate:
-            if (!dst_dead_) {
+            if (!dst_dead_ && !word_refused_ && !std::exchange(run_tried_, true)) {
+                // It completed before our cut reached it: as at `loaded`. A destination that does not answer must
+                // not keep the guest standing.
+                submit(SrcCommand{SrcRun{}}, undo_answer_max, &Migration::on_undo_run);
+            } else if (!dst_dead_) {
                 submit(DstCommand{DstKill{}}, undo_answer_max, &Migration::on_undo_killed);
             } else {
                 submit(SrcCommand{SrcRun{}}, undo_answer_max, &Migration::on_undo_run);

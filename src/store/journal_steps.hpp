@@ -34,7 +34,7 @@ enum class StepKind {
     dst_listening = 34,
     dst_accepted = 35,         ///< The word was accepted: the guest may run here from now on.
     dst_running = 36,
-    dst_refused = 37,          ///< After accepted: it did not run, and its QEMU is seen dead.
+    dst_refused = 37,          ///< After accepted: it did not run and never will. Before its QEMU is killed.
     dst_tombstone = 38,        ///< Aborted: no later word is accepted.
 };
 

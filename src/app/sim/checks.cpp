@@ -160,9 +160,7 @@ private:
         const bool owner_died = (!truth_.src_alive && src_lost()) || (word() && !truth_.dst_alive && dst_lost());
         const bool excused = owner_died || (running == 0 && nobody_knows());
         if (running != 1 && !excused) say(fmt::format("in the end {} copies run", running));
-        if (truth_.fenced && truth_.src_alive && !truth_.src_runs) {
-            say("the destination was fenced, and the source does not run");
-        }
+        if (truth_.fenced && truth_.src_alive && !truth_.src_runs) say("fenced, and the source does not run");
         if (truth_.dst_runs && !truth_.dst_has_latest) say("what runs in the end is not the latest memory");
         if (truth_.dst_runs && truth_.src_alive) say("the source's QEMU was left standing after the move");
         if (truth_.dst_runs && !word()) say("it runs on the destination without a word");

@@ -37,6 +37,11 @@ bool Run::recover_needed() {
 void Run::after_segue() {
     if (std::exchange(over_, true)) return;
     until_ = now() + seconds{20} + settle + peer_silence_max;
+    if (scenario_.recover_at_once) {
+        agenda().after(*scenario_.recover_at_once, [this] {
+            if (recover_needed()) recover();
+        });
+    }
     agenda().after(settle, [this] {
         if (!scenario_.recover_early) heal();
         recover_when_quiet(now());
@@ -50,7 +55,7 @@ void Run::recover_when_quiet(Instant since) {
         agenda().after(milliseconds{100}, [this, since] { recover_when_quiet(since); });
         return;
     }
-    if (!finished_at_ && struck_with_.size() <= 1) {
+    if (!finished_at_ && struck_with_.size() <= 1 && recovers_.empty()) {
         for (auto& what : check_without_segue(scenario_, world_, result_.struck)) violation(std::move(what));
     }
     if (recover_needed()) return recover();

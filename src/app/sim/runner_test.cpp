@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <charconv>
 #include <string>
 
 namespace segue::sim {
@@ -262,6 +263,39 @@ TEST(Remote, a_refused_cont_whose_receive_dies_comes_back_to_the_source_by_recov
     const auto result = run_scenario(s);
     EXPECT_TRUE(result.violations.empty()) << all_of(result);
     EXPECT_EQ(outcome_word(result), "unknown+failed") << all_of(result);
+}
+
+/// Of the first line that says so, in virtual time since the start.
+Duration time_of(const RunResult& result, std::string_view what) {
+    for (const auto& line : result.transcript) {
+        if (line.find(what) == std::string::npos) continue;
+        double ms = 0;
+        const auto begin = line.find_first_not_of(' ');
+        std::from_chars(line.data() + begin, line.data() + line.size(), ms);
+        return std::chrono::nanoseconds{static_cast<std::int64_t>(ms * 1e6)};
+    }
+    ADD_FAILURE() << "nothing says " << what;
+    return Duration{0};
+}
+
+TEST(Remote, a_rollback_does_not_wait_for_a_destination_that_cannot_be_heard) {
+    Scenario s = behind_receive(Fault::control_deaf_src, Moment::undoing);
+    s.request.bounds.max_downtime = milliseconds{300};
+    s.plan.guard.own_monitor = false;
+    const auto whole = run_scenario(s);
+    ASSERT_EQ(outcome_word(whole), "moved") << all_of(whole);
+    s.hurts_undo = true;
+    // Around the moment at which the source has completed and Segue does not know it yet.
+    const Duration completed = time_of(whole, "migration completed") - time_of(whole, "-> copying");
+    int killed_there = 0;
+    for (Duration at = completed - milliseconds{1}; at < completed + milliseconds{1}; at += microseconds{10}) {
+        s.cancel_first = at;
+        const auto result = run_scenario(s);
+        ASSERT_TRUE(result.violations.empty()) << all_of(result);
+        const bool there = says(result, "SrcYank") && says(result, "migration completed") && says(result, "SrcRun");
+        killed_there += there ? 1 : 0;
+    }
+    EXPECT_GT(killed_there, 0);
 }
 
 TEST(Recover, ends_the_source_that_was_left_because_moved_could_not_be_written) {

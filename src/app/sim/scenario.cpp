@@ -122,6 +122,9 @@ void draw_fault(Scenario& s, Cell cell, Rng rng) {
     s.notice_src = rng.chance(0.7) ? milliseconds{rng.between(0, 5)} : milliseconds{rng.between(0, 5000)};
     s.notice_dst = rng.chance(0.7) ? milliseconds{rng.between(0, 5)} : milliseconds{rng.between(0, 5000)};
     s.recover_early = rng.chance(0.3);
+    if (s.plan.guard.own_monitor && rng.chance(0.15)) {
+        s.recover_at_once = rng.between(microseconds{0}, milliseconds{rng.between(1, 300)});
+    }
     s.lost_for_good = s.fault == Fault::dst_host_lost && rng.chance(0.3);
     if (rng.chance(0.3)) s.recover_killed = rng.between(microseconds{0}, milliseconds{rng.between(1, 800)});
 }

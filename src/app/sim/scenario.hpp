@@ -73,6 +73,8 @@ struct Scenario {
     Duration notice_dst{0};
     bool lost_for_good = false;  ///< The destination's host never comes back, and the operator says so.
     bool recover_early = false;  ///< The first recover is run before the world is healed.
+    /// ... and so soon that the guardian still works. Only where that has a monitor of its own.
+    std::optional<Duration> recover_at_once{};
     std::optional<Duration> recover_killed{};  ///< The first recover is killed so long after its start.
 };
 
