@@ -36,10 +36,12 @@ struct StreamConnect {
     std::string token = {};
 };
 struct StreamPace { std::optional<ByteRate> cap; };  ///< Whole frames stay below `cap`. No answer.
+/// The kernel gives the connection up once nothing was acknowledged for `silence`, whoever lives then. No answer.
+struct StreamLimitSilence { Duration silence{0}; };
 struct StreamRead {};                                ///< StreamSample.
 struct StreamCut {};                                 ///< Shut down both ways, at once. No answer.
 
-using StreamCommand = std::variant<StreamConnect, StreamPace, StreamRead, StreamCut>;
+using StreamCommand = std::variant<StreamConnect, StreamPace, StreamLimitSilence, StreamRead, StreamCut>;
 
 /// Frames on the wire for one segment of payload: Ethernet 14 + IPv4 20 + TCP with timestamps 32.
 inline constexpr std::int64_t frame_overhead_bytes = 66;

@@ -18,6 +18,8 @@ constexpr Duration continue_answer_max = std::chrono::minutes{10};
 constexpr Duration blackout_stream_every = std::chrono::milliseconds{5};
 /// The watchdog is faster.
 constexpr Duration journal_answer_max = std::chrono::seconds{30};
+/// The watchdogs come first.
+constexpr Duration silence_grace = std::chrono::seconds{1};
 constexpr Duration word_answer_max = std::chrono::seconds{1};
 constexpr int word_reads_max = 5;
 /// What may be pending at the stop while the bandwidth is not known (DESIGN.md section 4 point 5).
@@ -75,6 +77,9 @@ void Migration::last_check() {
     }
     enter(MigrationStage::continued);
     note({.stage = guard::Stage::continued});
+    // Should we and the guardian die while the link is black, QEMU would wait for TCP's quarter of an hour, its main
+    // loop held. So the kernel fails its write, and QEMU itself continues the guest: it never said `completed`.
+    tell(StreamCommand{StreamLimitSilence{request_.bounds.max_downtime + silence_grace}});
     const auto& bounds = request_.bounds;
     if (bounds.switchover_bandwidth && bounds.max_bandwidth && *bounds.switchover_bandwidth > *bounds.max_bandwidth) {
         tell(StreamCommand{StreamPace{bounds.switchover_bandwidth}});

@@ -312,7 +312,8 @@ class GuardTest(unittest.TestCase):
         move.hit(signal.SIGKILL)
         code, words = move.guard_ended(5)
         self.assertEqual((code, words), (0, ''))
-        self.assertEqual(move.status(), 'postmigrate')
+        # `completed` is told before the run state follows.
+        segue_lab.wait_until(lambda: move.status() == 'postmigrate', 1, 'postmigrate')
         self.assertEqual(move.dst.spare.cmd('query-status')['status'], 'paused')
 
     def test_small_and_apart(self):

@@ -29,6 +29,7 @@ def once():
         name = f'segue and its guardian killed at {point}, through receive'
         yield name, lambda lab, p=point: both_killed(lab, p, remote)
     yield 'segue and its guardian killed while the last bytes are stuck', last_bytes_stuck
+    yield 'segue and its guardian killed while the link is black for good', nobody_left
     yield 'segue recover killed before it continues the source', recover_killed
     yield 'segue recover interrupted while the destination is silent', interrupted
     for own in (True, False):
@@ -208,6 +209,32 @@ def last_bytes_stuck(lab):
                 require_recovered(move, 1)
             require_on_source(move)
             return f'exit {first} at first ({result["total_seconds"]:.1f} s), {move.pages} pages'
+    require(False, f'the last bytes never got stuck in {ATTEMPTS} runs')
+
+
+def nobody_left(lab):
+    """No process of ours lives and the link stays black: the kernel gives the connection up, and QEMU goes on."""
+    for _ in range(ATTEMPTS):
+        with local(lab) as move, contextlib.ExitStack() as stack:
+            fault = Fault(lab, 'black hole', move.dst.pid)
+            stack.callback(fault.undo)
+            move.on_held(fault.fire)
+            move.start()
+            if move.at_src.wait('MIGRATION', 30, status='device') is None:
+                continue
+            for pid in move.guardians():
+                os.kill(pid, 9)
+            kill(move)
+            if move.at_src.wait('MIGRATION', 0.05, status='completed'):
+                continue  # It was through before the fault bit.
+            stop = move.at_src.find('STOP')
+            resume = move.at_src.wait('RESUME', 5, since=stop.stamp)
+            require(resume, f'the guest stands still: {move.at_src.status()}')
+            stood = resume.stamp - stop.stamp
+            require(stood <= 0.5 + 1 + 0.5, f'it stood for {stood:.2f} s')
+            require_recovered(move, 1)
+            require_on_source(move)
+            return f'STOP to RESUME {stood:.2f} s with nobody left, {move.pages} pages'
     require(False, f'the last bytes never got stuck in {ATTEMPTS} runs')
 
 

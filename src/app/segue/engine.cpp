@@ -276,6 +276,8 @@ struct Engine::Impl {
             });
         } else if (const auto* pace = std::get_if<StreamPace>(&command)) {
             stream.pace(pace->cap);
+        } else if (const auto* limit = std::get_if<StreamLimitSilence>(&command)) {
+            stream.limit_silence(limit->silence);
         } else if (std::holds_alternative<StreamCut>(command)) {
             stream.cut();
         } else {

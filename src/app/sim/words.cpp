@@ -38,6 +38,7 @@ struct Namer {
     std::string_view operator()(const DstReadTruth&) const { return "DstReadTruth"; }
     std::string_view operator()(const StreamConnect&) const { return "StreamConnect"; }
     std::string_view operator()(const StreamPace&) const { return "StreamPace"; }
+    std::string_view operator()(const StreamLimitSilence&) const { return "StreamLimitSilence"; }
     std::string_view operator()(const StreamRead&) const { return "StreamRead"; }
     std::string_view operator()(const StreamCut&) const { return "StreamCut"; }
     std::string_view operator()(const GuardStart&) const { return "GuardStart"; }

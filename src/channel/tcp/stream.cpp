@@ -1,6 +1,8 @@
 #include "channel/tcp/stream.hpp"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -200,6 +202,12 @@ void TcpStream::connect(const StreamConnect& where, Duration timeout,
 void TcpStream::pace(std::optional<ByteRate> cap) {
     impl_->cap = cap;
     if (impl_->connected) (void)impl_->apply_pacing(impl_->paced_segment);
+}
+
+void TcpStream::limit_silence(Duration silence) {
+    const auto ms = static_cast<unsigned>(std::max<std::int64_t>(silence / std::chrono::milliseconds{1}, 1));
+    // Without it the connection only lasts longer.
+    if (impl_->connected) (void)::setsockopt(impl_->socket.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
 }
 
 Result<StreamSample> TcpStream::read() const { return impl_->read(); }

@@ -24,6 +24,8 @@ public:
     /// Connects (numeric address or name), paces from the first byte, says the token, answers once.
     void connect(const StreamConnect& where, Duration timeout, std::function<void(Result<StreamSample>)> on_answer);
     void pace(std::optional<ByteRate> cap);
+    /// TCP_USER_TIMEOUT of the connection, so of QEMU's and the guardian's duplicates as well.
+    void limit_silence(Duration silence);
     [[nodiscard]] Result<StreamSample> read() const;
     void cut();
     /// -1 before it is connected. Stays ours.
