@@ -26,6 +26,7 @@ ARROWS = {
     "channel": ["units"],
     "channel/tcp": ["channel", "io"],
     "migration": ["policy", "hypervisor", "channel", "guard", "store"],
+    "recovery": ["migration", "store"],
     "receive": ["hypervisor", "units", "base"],
     "store": ["model"],
     "store/file": ["store", "io"],
@@ -41,7 +42,7 @@ TEST_ARROWS = {"migration": ["hypervisor/sim"], "policy": ["hypervisor/sim"]}
 
 # These folders, and every codec, see no OS, no clock, no thread.
 PURE = {"base", "units", "model", "policy", "guard", "hypervisor", "hypervisor/sim", "channel",
-        "migration", "receive", "store", "vm", "api"}
+        "migration", "recovery", "receive", "store", "vm", "api"}
 PURE_FILES = re.compile(r"(^|/)[a-z_]*codec\.(hpp|cpp)$")
 
 # Empty in what ships; what a test build puts there stops the process. Only programs may contain it.

@@ -10,8 +10,8 @@ def machine_arguments(program, name, memory_kib, cpus, kernel, guest):
 
 def channel_arguments(base):
     """Three monitors, so that none of Segue's two is ever the lab's; the heartbeat's FIFO; the serial port."""
-    argv = []
-    for id_, ending in (('control', '.qmp'), ('guard', '-guard.qmp'), ('spare', '-spare.qmp')):
+    argv = ['-qmp', f'unix:{base}.qmp,server=on,wait=off']  # Said so that `--dst-command` finds it.
+    for id_, ending in (('guard', '-guard.qmp'), ('spare', '-spare.qmp')):
         argv += ['-chardev', f'socket,id={id_},path={base}{ending},server=on,wait=off']
         argv += ['-mon', f'chardev={id_},mode=control']
     argv += ['-chardev', f'file,id=beat,path={base}.fifo,append=on']

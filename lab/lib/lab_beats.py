@@ -48,3 +48,18 @@ def work_between(beats, from_ns, to_ns):
     """Pages written by the guest in the window (its counter has 32 bits and wraps)."""
     inside = [b for b in beats if from_ns <= b.mono_ns <= to_ns]
     return (inside[-1].work - inside[0].work) & 0xFFFFFFFF if inside else 0
+
+
+def beats_of_two(one, two, beats=2):
+    """What shows that two copies ran: None, or (from_ns, to_ns, beats of `one`, beats of `two`).
+
+    A guest that moves from `one` to `two` is silent on `one` from the first beat on `two` on. A beat that the recorder
+    of `one` read late is none yet; `beats` of them are a copy that ran on, or again.
+    """
+    if not two:
+        return None
+    first = two[0].mono_ns
+    late = [b for b in one if b.mono_ns > first]
+    if len(late) < beats:
+        return None
+    return first, late[-1].mono_ns, len(late), sum(1 for b in two if b.mono_ns <= late[-1].mono_ns)

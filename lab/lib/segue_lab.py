@@ -8,11 +8,25 @@ import json
 import os
 import re
 import shutil
+import socket
+import struct
 import subprocess
 
 from lab_arguments import channel_arguments, disk_arguments, incoming_arguments, machine_arguments
 
 # A test needs to know this module alone: the parts are offered here too.
+from lab_bridge import (
+    CLIENT_ADDRESS,  # noqa: F401
+    GUEST_ADDRESS,  # noqa: F401
+    KERNEL_WORDS,
+    SWITCH,
+    TCP_PORT,  # noqa: F401
+    UDP_PORT,  # noqa: F401
+    bridge_is_up,
+    bridge_port,
+    bridge_up,
+    network_arguments,
+)
 from lab_base import (
     LabError,
     end_process,
@@ -20,13 +34,13 @@ from lab_base import (
     parse_memory_kib,
     parse_rate,
     run,
-    run_together,
     start_time,  # noqa: F401
     wait_until,
 )
 from lab_beats import (
     BEAT_NS,
     Beat,
+    beats_of_two,
     calm_gap,
     longest_gap,
     merge_beats,
@@ -34,20 +48,21 @@ from lab_beats import (
     sequence_faults,  # noqa: F401
     work_between,
 )
+from lab_link import HOSTS, Link
 from lab_meter import PacketMeter, total_bytes, worst_window  # noqa: F401
 from lab_qmp import Qmp, QmpError  # noqa: F401
 from lab_vm import Verdict, Vm  # noqa: F401
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ADDRESS = {'a': '10.77.0.1', 'b': '10.77.0.2'}
-HOSTS = ('a', 'b')
 DEFAULT_RATE = '100MiB/s'
 MEMORY_KIB = 128 * 1024
 ODD_MEMORY_KIB = MEMORY_KIB + 8  # no multiple of 256 KiB: see README.md, traps
 ETHERNET_MTU = 1500
+BOOT_MAX_S = 60  # Debian's kernel: 4 s alone, 15 s beside six compilers; the tiny guest: 0.1 s.
 
 
-class Lab:
+class Lab(Link):
     """Two hosts a and b. `with Lab('t1', '100MiB/s') as lab:` brings them up and takes them down.
 
     lab_id None: $SEGUE_LAB_ID, else "0". rate None: 100 MiB/s; 'none': not shaped.
@@ -60,11 +75,12 @@ class Lab:
         self.root = root or os.environ.get('SEGUE_LAB') or '/var/tmp/segue-lab'
         self.dir = os.path.join(self.root, f'run-{self.id}')
         self.rate = parse_rate(rate if rate is not None else DEFAULT_RATE)
-        self._built = False
+        self._built = set()
         self._children = {}  # pid -> Popen of what this object started
+        self._expected = {}  # (host, name) -> recorder, command and start of what expect_vm() promised
 
     def netns(self, host):
-        if host not in HOSTS:
+        if host not in (*HOSTS, SWITCH):
             raise LabError(f"no host '{host}': a or b")
         return f'segue-lab-{self.id}-{host}'
 
@@ -75,10 +91,11 @@ class Lab:
         return os.path.join(self.dir, host, 'state')
 
     def tool(self, name):
-        """Path of a program of lab/build, built when it is missing or out of date."""
-        if not self._built:
-            run([os.path.join(HERE, 'build'), os.path.join(self.root, 'bin')])
-            self._built = True
+        """Path of a program of lab/build (net-*: of lab/netguest/build), built when it is missing or out of date."""
+        build = os.path.join(HERE, 'netguest' if name.startswith('net-') else '', 'build')
+        if build not in self._built:
+            run([build, os.path.join(self.root, 'bin')])
+            self._built.add(build)
         return os.path.join(self.root, 'bin', name)
 
     # Not `ip netns exec`: it mounts a fresh /sys and the cgroups are gone from it.
@@ -158,7 +175,7 @@ class Lab:
         """Ends the guests and whatever else runs on the hosts, and removes the hosts. No error if there are none."""
         for vm in self.vms():
             vm.stop()
-        for h in HOSTS:
+        for h in (*HOSTS, SWITCH):
             if os.path.exists(f'/run/netns/{self.netns(h)}'):
                 for pid in map(int, run(['ip', 'netns', 'pids', self.netns(h)]).split()):
                     end_process(pid, start_time(pid))
@@ -171,110 +188,16 @@ class Lab:
     def __exit__(self, *_):
         self.down()
 
-    # -- the link. Each call returns the time (ns) when it had taken effect.
+    # -- the guests' network (lab_bridge.py)
 
-    def _rate_file(self):
-        return os.path.join(self.dir, 'rate')
-
-    def _write_rate(self, rate):
-        with open(self._rate_file() + '.new', 'w') as f:
-            f.write(f'{rate}\n')
-        os.rename(self._rate_file() + '.new', self._rate_file())
-
-    def base_rate(self):
-        """The rate set by up or link_rate, in bytes per second of frames; 0: not shaped."""
-        try:
-            with open(self._rate_file()) as f:
-                return int(f.read())
-        except FileNotFoundError:
-            raise LabError(f"lab '{self.id}' is not up") from None
-
-    def _shape(self, rate, verb):
-        commands = []
-        for h in HOSTS:
-            tc = ['tc', '-n', self.netns(h), 'qdisc']
-            if rate:
-                burst = max(rate // 500, 2 * 1514)  # 2 ms of the rate
-                limit = rate // 40 + burst  # a queue of 25 ms
-                commands.append(
-                    tc
-                    + [
-                        verb,
-                        'dev',
-                        'eth0',
-                        'root',
-                        'tbf',
-                        'rate',
-                        f'{rate * 8}bit',
-                        'burst',
-                        f'{burst}b',
-                        'limit',
-                        f'{max(limit, 10 * 1514)}b',
-                    ]
-                )
-            else:
-                commands.append(tc + ['replace', 'dev', 'eth0', 'root', 'noqueue'])
-        run_together(*commands)
-
-    # Dropped where it arrives, so that no error reaches a socket. handle 1: the same filter is
-    # replaced when it is there already.
-    def _drop(self, hosts):
-        run_together(
-            *(
-                [
-                    'tc',
-                    '-n',
-                    self.netns(h),
-                    'filter',
-                    'replace',
-                    'dev',
-                    'eth0',
-                    'ingress',
-                    'pref',
-                    '1',
-                    'protocol',
-                    'all',
-                    'handle',
-                    '1',
-                    'bpf',
-                    'direct-action',
-                    'bytecode',
-                    '1,6 0 0 2',
-                ]
-                for h in hosts
-            )
-        )
-        return now_ns()
-
-    def link_rate(self, rate):
-        rate = parse_rate(rate)
-        self._shape(rate, 'replace')
-        self._write_rate(rate)
-        return now_ns()
-
-    def link_collapse(self, divisor=100):
-        """To 1/100 of the rate set, both directions. What waits in the queue stays in it."""
-        base = self.base_rate()
-        if not base:
-            raise LabError('the link is not shaped: set a rate first')
-        self._shape(max(base // divisor, 1000), 'change')
-        return now_ns()
-
-    def link_blackhole(self):
+    def bridge_up(self):
+        """A network for guests that are started with network=True. No error when it is there already."""
         self.base_rate()
-        return self._drop(HOSTS)
+        bridge_up(self, HOSTS)
 
-    def link_return_lost(self):
-        self.base_rate()
-        run_together(['tc', '-n', self.netns('b'), 'filter', 'del', 'dev', 'eth0', 'ingress'])
-        return self._drop('a')
-
-    def link_restore(self, rate=None):
-        rate = self.base_rate() if rate is None else rate
-        run_together(*(['tc', '-n', self.netns(h), 'filter', 'del', 'dev', 'eth0', 'ingress'] for h in HOSTS))
-        self._shape(rate, 'replace')
-        self._write_rate(rate)
-        return now_ns()
+    def bridge_port(self):
+        """'a' or 'b': where the switch has learnt that the guest is; None: it has not."""
+        return bridge_port(self)
 
     # -- guests
 
@@ -316,20 +239,13 @@ class Lab:
         disk=None,
         extra=(),
         env=None,
+        network=False,
     ):
         """Starts a QEMU with the lab guest and returns its Vm once its monitors answer (and, unless
         incoming, the guest is ready). `qemu` is 7.2, 10 or a program's path; `memory` is KiB or '128MiB',
-        None: default_memory_kib()."""
-        self.base_rate()
-        self._make_room(host, name)
-        program = qemu if os.path.sep in str(qemu) else self.qemu_path(str(qemu))
-        base = os.path.join(self.host_dir(host), name)
-        _remove(base, '.beats', '.serial.log', '.log')
-        memory_kib = parse_memory_kib(memory or self.default_memory_kib(program))
-        argv = machine_arguments(program, name, memory_kib, cpus, self.tool('guest.elf'), guest)
-        argv += channel_arguments(base) + disk_arguments(disk) + incoming_arguments(incoming, autostart_incoming)
-        argv += list(extra)
-
+        None: default_memory_kib(). `network`: the network guest (netguest/README.md), after bridge_up()."""
+        base, argv = self._command(host, name, qemu, memory, cpus, guest, network)
+        argv += disk_arguments(disk) + incoming_arguments(incoming, autostart_incoming) + list(extra)
         recorder = self._start_recorder(base)
         process = vm = None
         try:
@@ -337,20 +253,10 @@ class Lab:
             begun = now_ns()
             process = self._start_qemu(host, base, argv, env)
             self._children.update({p.pid: p for p in (process, recorder)})
-            record = {
-                'pid': process.pid,
-                'started': start_time(process.pid),
-                'recorder_pid': recorder.pid,
-                'recorder_started': start_time(recorder.pid),
-                'program': program,
-                'argv': argv,
-                'begun_ns': begun,
-                'incoming': bool(incoming or autostart_incoming),
-            }
-            vm = Vm(self, host, name, record)
-            _write_record(base, record)
+            waits = bool(incoming or autostart_incoming)
+            vm = self._record(host, name, process.pid, recorder, argv, begun, waits)
             _wait_monitors(vm, process)
-            if not record['incoming'] and '-S' not in extra:
+            if not waits and '-S' not in extra:
                 self._wait_ready(vm, process)
             return vm
         except BaseException:
@@ -361,6 +267,56 @@ class Lab:
             end_process(recorder.pid, start_time(recorder.pid))
             _remove(base, '.fifo')
             raise
+
+    def expect_vm(self, host, name, qemu='10', memory=None, cpus=1, guest=''):
+        """The command of a QEMU that waits for a guest and that somebody else will start; its heartbeats are recorded
+        from then on. Once it is there: adopt_vm()."""
+        base, argv = self._command(host, name, qemu, memory, cpus, guest)
+        recorder = self._start_recorder(base)
+        _wait_recorder(recorder)
+        self._children[recorder.pid] = recorder
+        self._expected[host, name] = recorder, argv, now_ns()
+        return argv + incoming_arguments(True, False)
+
+    def adopt_vm(self, host, name):
+        """The Vm of a QEMU that was started with the command of expect_vm()."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(os.path.join(self.host_dir(host), name + '-spare.qmp'))
+            pid = struct.unpack('3i', s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        recorder, argv, begun = self._expected.pop((host, name))
+        return self._record(host, name, pid, recorder, argv, begun, True)
+
+    def _command(self, host, name, qemu, memory, cpus, guest, network=False):
+        self.base_rate()
+        self._make_room(host, name)
+        program = qemu if os.path.sep in str(qemu) else self.qemu_path(str(qemu))
+        base = os.path.join(self.host_dir(host), name)
+        _remove(base, '.beats', '.serial.log', '.log')
+        memory_kib = parse_memory_kib(memory or self.default_memory_kib(program))
+        if not network:
+            argv = machine_arguments(program, name, memory_kib, cpus, self.tool('guest.elf'), guest)
+            return base, argv + channel_arguments(base)
+        if not bridge_is_up(self):
+            raise LabError(f"lab '{self.id}' has no network for guests (lab/up --bridge)")
+        argv = machine_arguments(program, name, memory_kib, cpus, self.tool('net-kernel/vmlinuz'),
+                                 f'{KERNEL_WORDS} {guest}')
+        argv += ['-initrd', self.tool('net-initramfs')]
+        argv += network_arguments(os.path.join(HERE, 'netguest', 'ifup'))
+        return base, argv + channel_arguments(base)
+
+    def _record(self, host, name, pid, recorder, argv, begun, incoming):
+        record = {
+            'pid': pid,
+            'started': start_time(pid),
+            'recorder_pid': recorder.pid,
+            'recorder_started': start_time(recorder.pid),
+            'program': argv[0],
+            'argv': argv,
+            'begun_ns': begun,
+            'incoming': incoming,
+        }
+        _write_record(os.path.join(self.host_dir(host), name), record)
+        return Vm(self, host, name, record)
 
     # A guest that has ended may still have its files there; one that runs is somebody's and stays.
     def _make_room(self, host, name):
@@ -400,15 +356,15 @@ class Lab:
             with contextlib.suppress(FileNotFoundError):
                 with open(vm.serial_log_path, errors='replace') as f:
                     said = f.read()
-                if '\n' in said and said.startswith('error: '):
-                    raise LabError(f'guest {vm.name}: {said.splitlines()[0][7:]}')
+                if fault := re.search(r'^error: (.*)\n', said, re.MULTILINE):
+                    raise LabError(f'guest {vm.name}: {fault.group(1)}')
                 if 'ready ' in said and said.endswith('\n'):
                     return True
             if process.poll() is not None:
                 raise LabError(f'QEMU ended: {_tail(vm.log_path)}')
             return False
 
-        wait_until(ready, 20, f'boot of {vm.name}')
+        wait_until(ready, BOOT_MAX_S, f'boot of {vm.name}')
 
 
 def _remove(base, *endings):

@@ -169,6 +169,7 @@ struct DstTruth {
     bool undecided = false;  ///< A word or an abort is being decided just now: ask again.
     bool accepted = false;   ///< A word was accepted, durably. The guest is there, whether it runs or not.
     bool barred = false;     ///< Durably: no word will be accepted any more.
+    bool forgotten = false;  ///< It has no record of this move: never had, or lost it.
     bool alive = false;      ///< Its QEMU.
     RunState run_state = RunState::other;  ///< If alive.
 };

@@ -132,6 +132,10 @@ void Migration::on(const GuardNotice& notice) {
         undo(Outcome::downtime_exceeded, "the switchover did not end in time, so the guardian rolled it back");
     } else if (stage_ == MigrationStage::undoing && source_running_ && rolled_back) {
         source_runs();
+    } else if (stage_ == MigrationStage::undoing && !rolled_back && migrate_sent_ && !source_lost_) {
+        // It has no monitor and its deadline is here: the first push was lost, or its answer is. Pushing twice does no
+        // harm, and the guest must not stand until the answer is overdue.
+        make_source_run();
     }
 }
 

@@ -260,6 +260,7 @@ private:
     bool paused_by_somebody_ = false;
     std::vector<std::string> left_undone_;
     std::size_t closing_step_ = 0;
+    bool moved_recorded_ = false;  ///< `moved` is durable: without it the source's QEMU is not ended.
 };
 
 }  // namespace segue

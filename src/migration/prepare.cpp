@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "base/assert.hpp"
@@ -146,7 +147,9 @@ void Migration::on_guard_ready(const Result<AnswerValue>& answer) {
 
 void Migration::prepare() {
     enter(MigrationStage::preparing);
-    submit(JournalStep{StepKind::preparing, Durability::durable, {{"put_back", src_->put_back_script}}}, journal_max,
+    // What brings the source back, and tells its QEMU from a later one: for recovery.
+    JournalDetail detail{{"put_back", src_->put_back_script}, {"src_pid", std::to_string(src_->pid)}};
+    submit(JournalStep{StepKind::preparing, Durability::durable, std::move(detail)}, journal_max,
            &Migration::on_preparing_journaled);
 }
 

@@ -247,7 +247,7 @@ void Migration::next_closing_step() {
                 if (dst_dead_ || !dst_changed_ || (!moved && dst_listens_)) continue;
                 return ask(DstCommand{DstPutBack{}});
             case 3:
-                if (!moved || source_dead_) continue;
+                if (!moved || source_dead_ || !moved_recorded_) continue;
                 return ask(SrcCommand{SrcEnd{}});  // Its copy is stale from now on.
             case 4:
                 if (moved || !stopped_by_us_ || source_lost_) continue;
@@ -265,7 +265,15 @@ void Migration::next_closing_step() {
     // With the source's monitor lost only the guardian can put its settings back: not released, it does so
     // as soon as this process ends.
     const bool guardian_must_put_back = source_lost_ && !source_dead_ && !moved && src_changed_;
-    if (guardian_must_put_back) left_undone_.emplace_back("the guardian puts the source's settings back");
+    // After a claimed word it has left, even if that word was refused.
+    const bool guardian_is_there = !word_refused_;
+    if (guardian_must_put_back && guardian_is_there) {
+        left_undone_.emplace_back("the guardian puts the source's settings back");
+    } else if (guardian_must_put_back) {
+        left_undone_.emplace_back(
+            "the source's settings could not be put back, its monitor is lost: segue recover does it");
+        summary_.unfinished = true;
+    }
     if (guard_started_ && !guardian_must_put_back) tell(GuardCommand{GuardRelease{}});
     if (!moved && !crashed_) summary_.error = undo_sentence();
     if (crashed_)
@@ -285,8 +293,14 @@ void Migration::on_closing_step(const Result<AnswerValue>& answer) {
             "the switches could not be told that the guest is still here",
             "the source's migration was not seen to be cleaned up",
             "the source's settings could not be put back"};
-        if (closing_step_ == 3) summary_.unfinished = true;
+        if (closing_step_ == 0 || closing_step_ == 3) summary_.unfinished = true;
         left_undone_.push_back(fmt::format("{}: {}", what[closing_step_], to_string(answer.error())));
+        if (closing_step_ == 0) {
+            left_undone_.emplace_back(
+                "so the source's QEMU, whose copy is stale now, was left standing: segue recover ends it");
+        }
+    } else if (closing_step_ == 0) {
+        moved_recorded_ = true;
     } else if (closing_step_ == 1) {
         dst_dead_ = true;
     }

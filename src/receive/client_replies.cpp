@@ -23,6 +23,7 @@ DstTruth truth_of(const StatusReply& m) {
     truth.undecided = m.stage == Stage::accepting || m.stage == Stage::ending || m.stage == Stage::recalling;
     truth.accepted = m.accepted;
     truth.barred = m.tombstone;
+    truth.forgotten = m.stage == Stage::idle;
     truth.alive = m.qemu_alive;
     truth.run_state = m.run_state;
     return truth;

@@ -122,7 +122,8 @@ void Session::on(const Tick&) {
     }
     if (kill_again_at_ && now_ >= *kill_again_at_) {
         kill_again_at_.reset();
-        kill();
+        if (record_first()) write_tombstone();
+        else kill();
     }
 }
 

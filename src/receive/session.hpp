@@ -92,6 +92,7 @@ private:
     // ---- the word (session_word.cpp)
     void on(const Word& m);
     void on(const Finish& m);
+    void on_finish_state(const Result<GuestAnswer>& answer);
     void refuse_word(std::string reason);
     [[nodiscard]] std::optional<std::string> lease_fault(std::uint64_t n) const;
     void on_word_state(const Result<GuestAnswer>& answer);
@@ -106,6 +107,7 @@ private:
     // ---- the end (session_end.cpp)
     void on(const Abort& m);
     void end(std::string why);
+    [[nodiscard]] bool record_first() const;
     void kill();
     void on_killed(const Result<GuestAnswer>& answer);
     void qemu_died();
@@ -158,6 +160,7 @@ private:
     bool word_spent_ = false;
     bool guest_claimed_ = false;
     bool accepted_ = false;  ///< Durable, now or in an earlier session.
+    bool recorded_accepted_ = false;  ///< Whoever comes after us may find it: durable, or nobody knows.
     ContAnswer cont_ = ContAnswer::not_sent;
     bool monitor_lost_ = false;
     bool guardian_gone_ = false;

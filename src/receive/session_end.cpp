@@ -39,7 +39,7 @@ void Session::on(const Abort& m) {
     }
     aborts_.push_back(m.request);
     if (stage_ != Stage::ending) return end("aborted by the source: " + m.reason);
-    if (!dead_ && !killing_) kill();
+    if (!dead_ && !killing_ && !record_first()) kill();
     if (tombstone_ == Tombstone::failed) write_tombstone();
 }
 
@@ -49,9 +49,15 @@ void Session::end(std::string why) {
     stage_ = Stage::ending;
     effects_.emplace_back(CloseListener{});
     if (word_ && !taking_back_) refuse_word(std::move(why));
-    kill();
+    if (!record_first()) kill();
     write_tombstone();
     maybe_ended();
+}
+
+/// An accepted guest is killed only once it is on the disk that it never ran: whoever finds `accepted` and no QEMU
+/// must take the guest for one that ran and died, and the source's whole copy would be lost for it.
+bool Session::record_first() const {
+    return taking_back_ && recorded_accepted_ && !dead_ && tombstone_ != Tombstone::durable;
 }
 
 void Session::kill() {
@@ -136,10 +142,12 @@ void Session::write_tombstone() {
 void Session::on_tombstone_written(const Result<void>& durable) {
     if (durable) {
         tombstone_ = Tombstone::durable;
+        if (taking_back_ && stage_ == Stage::ending) kill();
         return maybe_ended();
     }
     tombstone_ = Tombstone::failed;
     log("the tombstone could not be made durable: " + to_string(durable.error()));
+    if (record_first()) kill_again_at_ = now_ + kill_again;
     // This session takes no word all the same; but none may say `aborted` that another could forget.
     for (const auto request : std::exchange(aborts_, {})) {
         fail_request(request, ErrorKind::refused, "the tombstone could not be made durable; abort again",

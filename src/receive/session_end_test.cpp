@@ -119,6 +119,25 @@ TEST_F(ReceiveSession, AnAcceptedGuestIsFinishedByTheNextSession) {
     EXPECT_EQ(world.qemu.state, RunState::running);
 }
 
+TEST_F(ReceiveSession, AnAcceptedGuestThatMayHaveRunIsNeitherContinuedNorEnded) {
+    connect();
+    world.faults.fsync_max = 50 * ms;
+    world.say(Word{RequestId{5}, newest()});
+    ASSERT_TRUE(world.run_until([&] { return world.journal.known.accepted; }, seconds{1}));
+    world.kill_session();
+    pass(seconds{1});
+    // It ran, and the session did not live to record it; then the guest failed.
+    world.journal.known.ran = false;
+    world.qemu.state = RunState::other;
+    greet();
+    world.say(Finish{RequestId{7}});
+    pass(500 * ms);
+    EXPECT_EQ(last<Failed>()->request, RequestId{7});
+    EXPECT_EQ(status().stage, Stage::accepted);
+    EXPECT_TRUE(world.qemu.alive);
+    EXPECT_FALSE(world.journal.tombstone_asked);
+}
+
 TEST_F(ReceiveSession, AWordThatCannotBeRecordedEndsTheDestination) {
     connect();
     world.faults.fsync_fails = 1;
@@ -133,6 +152,34 @@ TEST_F(ReceiveSession, AWordThatCannotBeRecordedEndsTheDestination) {
     world.say(Abort{RequestId{7}, "again"});
     pass(100 * ms);
     EXPECT_EQ(last<Aborted>()->request, RequestId{7});
+}
+
+TEST_F(ReceiveSession, ThatARefusedContNeverRanIsOnTheDiskBeforeItsQemuIsKilled) {
+    connect();
+    world.faults.cont_refused = true;
+    world.faults.fsync_max = 50 * ms;
+    world.say(Word{RequestId{5}, newest()});
+    ASSERT_TRUE(world.run_until([&] { return !world.qemu.alive; }, seconds{1}));
+    EXPECT_TRUE(world.journal.known.tombstone);
+    pass(10 * ms);
+    EXPECT_TRUE(last<Refused>()->dead);
+}
+
+TEST_F(ReceiveSession, ARefusedContThatCannotBeRecordedKeepsItsQemuUntilItCan) {
+    connect();
+    world.faults.cont_refused = true;
+    world.faults.fsync_max = 5 * ms;
+    world.say(Word{RequestId{5}, newest()});
+    ASSERT_TRUE(world.run_until([&] { return world.journal.known.accepted; }, seconds{1}));
+    world.faults.fsync_fails = 1;
+    pass(seconds{2});
+    EXPECT_TRUE(world.qemu.alive);
+    EXPECT_FALSE(last<Refused>());
+    world.faults.fsync_fails = 0;
+    pass(seconds{1});
+    EXPECT_TRUE(last<Refused>()->dead);
+    EXPECT_FALSE(world.qemu.alive);
+    EXPECT_TRUE(world.journal.known.tombstone);
 }
 
 TEST_F(ReceiveSession, AGuardianThatKilledFirstMakesTheWordTooLate) {

@@ -48,7 +48,7 @@ void Session::on(const Hello& m) {
 void Session::on(const Recalled& event) {
     if (stage_ != Stage::recalling) return;
     recalled_ = event;
-    accepted_ = event.accepted;
+    accepted_ = recorded_accepted_ = event.accepted;
     if (event.tombstone) {
         tombstone_ = Tombstone::durable;
         if (!event.qemu_alive) {

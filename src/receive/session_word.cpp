@@ -72,6 +72,7 @@ void Session::on(const Claimed& event) {
 
 void Session::on_accepted_written(const Result<void>& durable) {
     if (stage_ != Stage::accepting) return;
+    recorded_accepted_ = durable.has_value() || outcome_unknown(durable.error().kind);
     if (!durable) return take_back("the word could not be recorded: " + to_string(durable.error()));
     accepted_ = true;
     stage_ = Stage::accepted;
@@ -129,6 +130,7 @@ void Session::on(const Finish& m) {
     switch (stage_) {
         case Stage::running: return send(Running{m.request});
         case Stage::accepted:
+            // word_: its state is being read.
             if (word_ || cont_ != ContAnswer::not_sent) {
                 return fail_request(m.request, ErrorKind::conflict, "it is being continued already");
             }
@@ -136,7 +138,7 @@ void Session::on(const Finish& m) {
                 return fail_request(m.request, ErrorKind::unavailable, "its QEMU lives, but cannot be reached");
             }
             word_ = m.request;
-            return continue_guest();
+            return ask_qemu(DstReadRunState{}, state_max, &Session::on_finish_state);
         case Stage::refused:
         case Stage::aborted: return send(Refused{m.request, "this move was undone", true});
         case Stage::died:
@@ -153,6 +155,18 @@ void Session::on(const Finish& m) {
         case Stage::ending:
         case Stage::over: return fail_request(m.request, ErrorKind::conflict, "no word was accepted");
     }
+}
+
+/// Only a copy that stands as it was loaded is continued. In any other state it may have run in a session that did
+/// not live to record it: a refused `cont` would then be taken for a guest that never ran.
+void Session::on_finish_state(const Result<GuestAnswer>& answer) {
+    if (stage_ != Stage::accepted || !word_) return;
+    const auto* state = answer ? std::get_if<RunState>(&*answer) : nullptr;
+    if (state && *state == RunState::running) return runs();
+    if (state && *state == RunState::paused) return continue_guest();
+    fail_request(*std::exchange(word_, std::nullopt), ErrorKind::unavailable,
+                 state ? "its QEMU neither runs the guest nor holds it as it was loaded: it may have run; look at it there"
+                       : "the state of its QEMU could not be read", answer ? "" : to_string(answer.error()));
 }
 
 }  // namespace segue::receive

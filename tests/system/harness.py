@@ -44,17 +44,18 @@ class Move:
     """A busy guest on host a, a waiting QEMU on host b, and one run of segue on host a."""
 
     def __init__(self, lab, qemu='10', guest='hot=48 rate=50', cpus=1, options=(), own_monitor=True,
-                 fault_point=None, disk=None, qemu_env=None, segue_env=None, calm=0.4, meter=False, remember=False):
+                 fault_point=None, disk=None, qemu_env=None, segue_env=None, calm=0.4, meter=False, remember=False,
+                 src_extra=(), dst_extra=(), network=False):
         self.lab, self.guest, self.qemu, self.calm = lab, guest, qemu, calm
         self.options, self.own_monitor, self.fault_point = list(options), own_monitor, fault_point
         self.segue_env = dict(segue_env or {})
         self.lines, self.stderr, self.process, self.killed_ns, self.killed_stamp = [], '', None, None, None
         self.stack = contextlib.ExitStack()
         try:
-            common = dict(qemu=qemu, cpus=cpus, guest=guest, disk=disk)
-            self.src = lab.start_vm('a', 'g', env=qemu_env, **common)
+            common = dict(qemu=qemu, cpus=cpus, guest=guest, disk=disk, network=network)
+            self.src = lab.start_vm('a', 'g', env=qemu_env, extra=src_extra, **common)
             self.stack.callback(self.src.stop)
-            self.dst = lab.start_vm('b', 'g', incoming=True, **common)
+            self.dst = lab.start_vm('b', 'g', incoming=True, extra=dst_extra, **common)
             self.stack.callback(self.dst.stop)
             self.at_src, self.at_dst = Watcher(self.src), Watcher(self.dst)
             self.stack.callback(self.at_dst.close)
@@ -64,8 +65,9 @@ class Move:
             if meter:
                 self.stack.callback(self.meter.bins)
             if not remember:  # Then what an earlier move of this guest taught is no part of this one.
-                shutil.rmtree(lab.state_dir('a'), ignore_errors=True)
-                os.makedirs(lab.state_dir('a'))
+                for host in segue_lab.HOSTS:
+                    shutil.rmtree(lab.state_dir(host), ignore_errors=True)
+                    os.makedirs(lab.state_dir(host))
         except BaseException:
             self.stack.close()
             raise
@@ -238,12 +240,11 @@ class Move:
         require(not changed, f'settings of {side} not put back (before, now): {changed}')
 
     def require_moved(self):
-        """One running copy, on the destination, whole; the source stopped for good."""
+        """One running copy, on the destination, whole; the source's QEMU ended, since its copy is stale."""
         self.require_exit(0)
         require(self.at_dst.status() == 'running', f'the destination is {self.at_dst.status()}')
-        require(self.at_src.status() == 'postmigrate', f'the source is {self.at_src.status()}')
+        require(not self.src.running(), 'the source QEMU, whose copy is stale, is still there')
         self.require_no_guardian()
-        self.require_put_back('src', self.at_src)
         self.require_put_back('dst', self.at_dst)
         self.require_whole(self.dst)
 

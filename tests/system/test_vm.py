@@ -25,6 +25,7 @@ def cases(long_form):
         yield 'there and back by name' + number, there_and_back
         yield 'a move that is cancelled leaves the other host as it was' + number, cancelled
         yield 'a destination that dies leaves nothing in the way' + number, destination_killed
+        yield 'a move whose segue died is not started again, before and after recover' + number, recovered
     yield 'what is in the way is refused, and nothing is touched', refused
     yield 'a description with faults tells them all', faults
 
@@ -252,6 +253,31 @@ def destination_killed(lab):
         hosts.require_state('b', 'running')
         pages = hosts.require_whole('b')
         return f'moved afterwards, {pages} pages'
+
+
+def recovered(lab):
+    with Hosts(lab) as hosts:
+        pid = hosts.start()
+        env = dict(hosts.env('a'), SEGUE_FAULT_POINT='segue:answered')
+        process = subprocess.Popen(lab.enter('a') + [program('segue-faults'), *hosts.to('b')], env=env,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        hosts.stack.callback(process.wait)
+        hosts.stack.callback(process.kill)
+        wait_until(lambda: read(f'/proc/{process.pid}/stat').rsplit(')', 1)[1].split()[0] == 'T', 20, 'the answer')
+        process.kill()
+        process.wait()
+        hosts.refused('a', 'vm', 'start', NAME, says='runs already')
+        os.kill(pid, signal.SIGKILL)  # As a host that was started again.
+        wait_until(lambda: start_time(pid) is None, 5, "the end of the source's QEMU")
+        hosts.require_state('b', 'running')
+        says = 'which did not come to its end, so that it may run there'
+        for words in ((), ('--forget-move',)):
+            hosts.refused('a', 'vm', 'start', NAME, *words, says=says)
+        hosts.ok('a', 'recover')
+        hosts.require_state('a', 'moved', 'destination')
+        hosts.refused('a', 'vm', 'start', NAME, says=f'{NAME} was moved to destination on ')
+        hosts.require_state('b', 'running')
+        return f'{hosts.require_whole("b")} pages'
 
 
 def refused(lab):

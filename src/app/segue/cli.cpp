@@ -7,6 +7,8 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 
+#include "app/segue/cli_jobs.hpp"
+#include "app/segue/cli_recover.hpp"
 #include "app/segue/cli_vm.hpp"
 #include "app/segue/help_text.hpp"
 #include "app/segue/plain_text.hpp"
@@ -28,6 +30,7 @@ struct MigrateWords {
     std::optional<std::string> max_downtime, max_suspend_time, timeout, max_bandwidth, switchover_bandwidth;
     bool dry_run = false;
     bool no_forecast = false;
+    bool storage_is_shared = false;
     bool json = false;
     bool verbose = false;
     bool help = false;
@@ -50,6 +53,7 @@ void declare(CLI::App& app, MigrateWords& words) {
     app.add_option("--switchover-bandwidth", words.switchover_bandwidth);
     app.add_flag("--dry-run", words.dry_run);
     app.add_flag("--no-forecast", words.no_forecast);
+    app.add_flag("--storage-is-shared", words.storage_is_shared);
     app.add_flag("--json", words.json);
     app.add_flag("-v,--verbose", words.verbose);
 }
@@ -358,6 +362,11 @@ Result<Invocation> to_invocation(const MigrateWords& words) {
     SEGUE_TRY(src, parse_src(words));
     migrate.src_qmp = src;
     if (src.empty()) migrate.vm_name = words.vm[0];
+    if (words.storage_is_shared && !src.empty()) {
+        return wrong("--storage-is-shared is for a VM that is moved by its name: the images of qmp:PATH are not looked "
+                     "at, leave it out");
+    }
+    migrate.shared_storage = words.storage_is_shared;
     if (auto taken = take_destination(words, migrate); !taken) return std::unexpected(taken.error());
     if (words.src_guard_qmp) {
         SEGUE_TRY(guard, parse_socket_path("--src-guard-qmp", *words.src_guard_qmp));
@@ -391,14 +400,21 @@ Result<Invocation> parse_migrate(const Words& arguments) {
 }
 
 Result<Invocation> parse_command(const std::string& command, const Words& arguments) {
-    static const Words commands = {"migrate", "receive", "vm", "help", "version"};
+    static const Words commands = {"migrate", "vm",      "recover", "status", "cancel",
+                                   "history", "receive", "help",    "version"};
     if (command == "migrate") return parse_migrate(arguments);
+    if (command == "recover") return parse_recover(arguments);
     if (command == "receive") return parse_receive(arguments);
     if (command == "vm") return parse_vm(arguments);
+    if (is_jobs_command(command)) return parse_jobs_command(command, arguments);
     if (command == "--version" || command == "-V" || command == "version") return Version{};
     if (command == "--help" || command == "-h" || command == "help") {
+        if (!arguments.empty() && arguments[0] == "recover") return Help{std::string(recover_help_text)};
         if (!arguments.empty() && arguments[0] == "receive") return Help{std::string(receive_help_text)};
         if (!arguments.empty() && arguments[0] == "vm") return Help{std::string(vm_help_text)};
+        if (!arguments.empty() && is_jobs_command(arguments[0])) {
+            return Help{std::string(jobs_help_text(arguments[0]))};
+        }
         const bool about_migrate = !arguments.empty() && arguments[0] == "migrate";
         return Help{std::string(about_migrate ? migrate_help_text : help_text)};
     }
@@ -412,7 +428,8 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
     }
     const std::string_view near = nearest_word(command, commands);
     if (!near.empty()) return wrong(fmt::format("\"{}\" is not a command: did you mean segue {}?", shown, near));
-    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, receive, vm, help and version", shown));
+    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, vm, recover, status, cancel, history, "
+                             "receive, help and version", shown));
 }
 
 }  // namespace

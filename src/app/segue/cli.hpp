@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "app/segue/dst_host.hpp"
+#include "app/segue/jobs.hpp"
 #include "app/segue/vm_words.hpp"
 #include "base/nearest_word.hpp"
 #include "base/result.hpp"
@@ -39,6 +40,7 @@ struct Migrate {
     Request request;
     std::string vm_name;  ///< Of a VM that is known by name; then what follows is filled in by take_named_vm.
     std::optional<receive::VmText> definition;
+    bool shared_storage = false;  ///< As its description or --storage-is-shared says.
     bool max_downtime_given = false;
     std::string src_qmp;
     std::optional<std::string> src_guard_qmp;
@@ -55,7 +57,14 @@ struct Migrate {
 struct Help { std::string text; };  ///< For standard output; exit status 0.
 struct Version {};
 struct Receive {};  ///< `segue receive --stdio`.
-using Invocation = std::variant<Migrate, Help, Version, Receive, VmWords>;
+/// `segue recover`. Both of `fenced` and `confirm`, or neither.
+struct Recover {
+    std::optional<std::int64_t> job;  ///< None: the only unfinished move.
+    std::optional<std::string> fenced;
+    std::optional<std::string> confirm;
+    OutputOptions output;
+};
+using Invocation = std::variant<Migrate, Help, Version, Receive, Recover, JobsCommand, VmWords>;
 
 [[nodiscard]] Result<Invocation> parse_command_line(int argc, const char* const* argv);
 

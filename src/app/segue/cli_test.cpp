@@ -167,7 +167,7 @@ TEST(CommandLine, help_fits_a_screen_and_names_every_option) {
     for (const char* name : {"--src-qmp", "--src-guard-qmp", "--to", "--dst-qmp", "--dst-command",
                              "--data-address", "--max-downtime",
                              "--max-suspend-time", "--timeout", "--max-bandwidth", "--switchover-bandwidth",
-                             "--dry-run", "--no-forecast", "--json", "--verbose"}) {
+                             "--dry-run", "--storage-is-shared", "--no-forecast", "--json", "--verbose"}) {
         EXPECT_NE(migrate_help_text.find(name), std::string_view::npos) << name;
     }
 }
@@ -198,7 +198,7 @@ TEST_P(WrongInput, is_refused_in_one_sentence_with_its_remedy) {
 INSTANTIATE_TEST_SUITE_P(Commands, WrongInput, testing::Values(
     Wrong{"", {"no command is given", "segue migrate", "segue --help"}},
     Wrong{"migrte", {"\"migrte\" is not a command", "did you mean segue migrate?"}},
-    Wrong{"evacuate host1", {"\"evacuate\" is not a command", "migrate, receive, vm, help and version"}},
+    Wrong{"evacuate host1", {"\"evacuate\" is not a command", "recover, status, cancel, history, receive, help"}},
     Wrong{"--json migrate", {"--json stands before the command"}},
     Wrong{"qmp:/run/a.qmp --dst-qmp /b", {"is not a command", "did you mean segue migrate qmp:/run/a.qmp?"}}));
 
@@ -262,6 +262,7 @@ INSTANTIATE_TEST_SUITE_P(Sides, WrongInput, testing::Values(
     Wrong{"migrate web_7!" + far, {"VM \"web_7!\" is no name", "at most 64", "qmp:PATH"}},
     Wrong{"migrate web-7 --to ssh://h" + far, {"web-7 is a VM's name", "leave --dst-qmp out"}},
     Wrong{"migrate web-7 --to ssh://h --dst-command qemu", {"from its description", "leave --dst-command out"}},
+    Wrong{base + "--storage-is-shared", {"--storage-is-shared is for a VM that is moved by its name"}},
     Wrong{"migrate web-7 --to cmd:x", {"--data-address is missing"}},
     Wrong{"migrate libvirt:qemu:///system#web-7" + far, {"libvirt", "not supported yet", "qmp:PATH"}},
     Wrong{"migrate qemu+ssh://h/system" + far, {"libvirt", "not supported yet"}},

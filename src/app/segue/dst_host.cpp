@@ -6,6 +6,7 @@
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
+#include <cstdlib>
 #include <optional>
 #include <utility>
 
@@ -156,11 +157,23 @@ Result<SshPlace> parse_ssh_place(std::string_view text) {
     return place;
 }
 
+/// The operator's words come first: of an option that is given twice ssh takes the first.
+Result<Words> ssh_program() {
+    const char* named = std::getenv("SEGUE_SSH");
+    if (named == nullptr || *named == '\0') return Words{"ssh"};
+    SEGUE_TRY(words, split_words("SEGUE_SSH", named));
+    if (words.empty() || words.front().empty() || words.front().starts_with("-")) {
+        return wrong("SEGUE_SSH names no program: write for example SEGUE_SSH='ssh -F /etc/segue/ssh_config'");
+    }
+    return words;
+}
+
 /// The keepalive ends ssh itself: our own leases notice a dead connection long before.
-Words ssh_command(const SshPlace& place) {
-    Words command = {"ssh", "-T", "-a", "-x", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15",
-                     "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "-o", "ControlMaster=no",
-                     "-o", "ClearAllForwardings=yes"};
+Result<Words> ssh_command(const SshPlace& place) {
+    SEGUE_TRY(command, ssh_program());
+    command.insert(command.end(), {"-T", "-a", "-x", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15",
+                                   "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3",
+                                   "-o", "ControlMaster=no", "-o", "ClearAllForwardings=yes"});
     if (!place.user.empty()) command.insert(command.end(), {"-l", place.user});
     if (!place.port.empty()) command.insert(command.end(), {"-p", place.port});
     command.insert(command.end(), {"--", place.host, "segue", "receive", "--stdio"});
@@ -189,7 +202,8 @@ Result<DstHost> parse_dst_host(std::string_view text) {
     }
     if (text.starts_with("ssh://")) {
         SEGUE_TRY(place, parse_ssh_place(text));
-        host.command = ssh_command(place);
+        SEGUE_TRY(command, ssh_command(place));
+        host.command = std::move(command);
         host.ssh = true;
         host.name = place.host;
         return host;

@@ -19,7 +19,8 @@ struct DstHost {
     std::string name;  ///< Before what it says: ssh's host, or "destination".
 };
 
-/// "cmd:WORDS" or "ssh://[USER@]HOST[:PORT]".
+/// "cmd:WORDS" or "ssh://[USER@]HOST[:PORT]". $SEGUE_SSH holds the words that are started instead of "ssh", as
+/// `split_words` reads them: for a key, a known_hosts or a configuration of the operator's choice.
 [[nodiscard]] Result<DstHost> parse_dst_host(std::string_view text);
 
 /// Splits as a shell does: blanks, '...', "...", backslashes. What a shell would act on ($, |, ;, ...) must be

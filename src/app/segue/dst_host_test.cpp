@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace segue {
 namespace {
@@ -64,6 +65,27 @@ TEST(DstHost, takes_ssh_and_keeps_the_host_from_being_an_option) {
     EXPECT_EQ(v6.name, "fd00::2");
     EXPECT_EQ(std::ranges::find(v6.command, "-l"), v6.command.end());
     EXPECT_EQ(host_of("ssh://user@corp@host2").command[17], "user@corp");
+}
+
+TEST(DstHost, starts_the_ssh_that_the_environment_names_with_its_options_first) {
+    ::setenv("SEGUE_SSH", "/opt/ssh -F '/etc/my ssh'", 1);
+    const DstHost named = host_of("ssh://host2");
+    const DstHost other = host_of("cmd:ssh host2 segue receive --stdio");
+    ::setenv("SEGUE_SSH", "-F /etc/config", 1);
+    const auto option = parse_dst_host("ssh://host2");
+    ::setenv("SEGUE_SSH", "ssh -i $KEY", 1);
+    const auto variable = parse_dst_host("ssh://host2");
+    ::setenv("SEGUE_SSH", "", 1);
+    const DstHost empty = host_of("ssh://host2");
+    ::unsetenv("SEGUE_SSH");
+    EXPECT_EQ(Words(named.command.begin(), named.command.begin() + 4), (Words{"/opt/ssh", "-F", "/etc/my ssh", "-T"}));
+    EXPECT_TRUE(named.ssh);
+    EXPECT_EQ(other.command.front(), "ssh") << "what is written out is left as it is";
+    ASSERT_FALSE(option);
+    EXPECT_NE(option.error().message.find("SEGUE_SSH names no program"), std::string::npos);
+    ASSERT_FALSE(variable);
+    EXPECT_NE(variable.error().message.find("SEGUE_SSH holds $"), std::string::npos);
+    EXPECT_EQ(empty.command.front(), "ssh");
 }
 
 TEST(DstHost, refuses_other_hosts_with_the_remedy) {

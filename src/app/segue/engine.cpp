@@ -60,8 +60,7 @@ struct Engine::Impl {
     std::optional<Loop::TimerId> timer;
     std::optional<Result<void>> src_ready;
     std::optional<std::expected<void, Finding>> dst_ready;
-    bool cancel_wanted = false;
-    bool cancelled_early = false;
+    bool ended_early = false;  ///< Refused or cancelled before the migration began.
     bool journal_trouble = false;  ///< Told once.
 
     Impl(Loop& l, Request r, Where w, Callbacks c)
@@ -119,7 +118,7 @@ struct Engine::Impl {
     }
 
     void opened() {
-        if (!src_ready || !dst_ready || migration || cancelled_early) return;
+        if (!src_ready || !dst_ready || migration || ended_early) return;
         std::vector<Finding> findings;
         if (!*src_ready) {
             findings.push_back(
@@ -136,6 +135,9 @@ struct Engine::Impl {
             if (answer) {
                 if (const auto* facts = std::get_if<GuestFacts>(&*answer)) {
                     request.experience = callbacks.recall(*facts);
+                    if (auto finding = where.check ? where.check(*facts) : std::nullopt) {
+                        return refuse({std::move(*finding)});
+                    }
                     if (auto obstacle = identify(*facts)) return refuse({std::move(*obstacle)});
                 }
             }
@@ -144,6 +146,7 @@ struct Engine::Impl {
     }
 
     void refuse(std::vector<Finding> findings) {
+        if (std::exchange(ended_early, true)) return;
         Summary summary;
         summary.outcome = Outcome::refused;
         summary.findings = std::move(findings);
@@ -172,9 +175,9 @@ struct Engine::Impl {
         callbacks.on_note("the journal could not be written: " + to_string(done.error()));
     }
 
-    /// The way to another host can take a minute to fail; nothing was asked of anybody yet.
+    /// The way to another host, or a monitor that hangs, can take long to fail; nothing was changed yet.
     void cancel_opening() {
-        if (std::exchange(cancelled_early, true)) return;
+        if (std::exchange(ended_early, true)) return;
         Summary summary;
         summary.outcome = Outcome::cancelled;
         summary.error = "cancelled before anything was changed; the guest runs on the source";
@@ -182,9 +185,9 @@ struct Engine::Impl {
     }
 
     void begin() {
+        if (ended_early) return;
         migration.emplace(request, make_patient_policy());
         perform(migration->start(loop.now()));
-        if (cancel_wanted) feed(CancelRequested{});
         arm();
     }
 
@@ -256,10 +259,13 @@ struct Engine::Impl {
     }
 
     void perform(const Submit& submit, const DstCommand& command) {
-        dst->submit(command, submit.timeout, [this, id = submit.id](Result<GuestAnswer> value) {
+        const bool word = std::holds_alternative<DstRun>(command);
+        dst->submit(command, submit.timeout, [this, id = submit.id, word](Result<GuestAnswer> value) {
+            if (word) SEGUE_FAULT_POINT("segue:answered");
             answer(id, value ? Result<AnswerValue>(AnswerValue(std::move(*value)))
                              : std::unexpected(std::move(value).error()));
         });
+        if (word) SEGUE_FAULT_POINT("segue:word");
     }
 
     void perform(const Submit& submit, const StreamCommand& command) {
@@ -354,9 +360,8 @@ void Engine::start() {
 }
 
 void Engine::cancel() {
-    impl_->cancel_wanted = true;
     if (impl_->migration) return impl_->feed(CancelRequested{});
-    if (!impl_->dst_ready) impl_->cancel_opening();
+    impl_->cancel_opening();
 }
 
 }  // namespace segue

@@ -13,8 +13,12 @@ inline constexpr std::string_view help_text =
   segue migrate qmp:PATH --to ssh://HOST --dst-qmp PATH --data-address HOST[:PORT]
                           move any guest from one QEMU to another
   segue vm start|stop|list|show|check
-                          VMs by name (segue help vm)
-  segue help migrate      every option, the units and the exit statuses
+                          VMs by name
+  segue recover [JOB]     end a move whose segue died, or which ended with 10
+  segue status [JOB]      what is under way on this host
+  segue cancel JOB        end a move and keep the guest on its source
+  segue history           the moves that this host took part in
+  segue help COMMAND      every option, the units and the exit statuses
   segue --version
 
 For example, with at most 0.3 s of standstill:
@@ -30,11 +34,12 @@ inline constexpr std::string_view migrate_help_text =
   segue migrate qmp:PATH [--to HOST] --dst-qmp PATH --data-address HOST[:PORT]
 
 From where to where
-  NAME                    a VM of segue vm list; its QEMU is started there from
-                          the same description, whose [limits] count
+  NAME                    a VM of segue vm list, built there as it was here
   qmp:PATH                QMP socket of the guest's QEMU (or --src-qmp PATH)
   --to HOST               the other host: ssh://[USER@]HOST[:PORT], or
-                          cmd:COMMAND that ends in segue receive --stdio there
+                          cmd:COMMAND that ends in segue receive --stdio there;
+                          $SEGUE_SSH: what to start instead of ssh, such as
+                          SEGUE_SSH='ssh -F /etc/segue/ssh_config'
   --dst-qmp PATH          QMP socket of the QEMU that waits with -incoming defer
                           on that host; without --to, on this one
   --dst-command WORDS     or how segue receive starts it there; also as JSON
@@ -58,6 +63,7 @@ Bounds: where one would break, the guest stays on, or returns to, the source
 
 How
   --dry-run               check both sides, forecast, change nothing
+  --storage-is-shared     with NAME: its image paths are the same storage there
   --no-forecast           start at once, without 4 s of page sampling
   --json                  one JSON object per line on standard output
   -v, --verbose           also say what is decided, and why
@@ -67,7 +73,7 @@ Units   TIME: us ms s min h d.  RATE: kB/s MB/s GB/s, KiB/s MiB/s GiB/s, or
         --max-suspend-time, MiB/s for --max-bandwidth, an error elsewhere.
 Exit    0 moved   1 failed, guest on the source   2 refused, nothing changed
         3 downtime bound would break   4 timeout   5 cancelled
-        9 guest crashed   10 state unknown: look before you start anything
+        9 guest crashed   10 state unknown: segue recover
 
 Example
   segue migrate qmp:/run/a.qmp --to ssh://root@host2 --dst-qmp /run/b.qmp \

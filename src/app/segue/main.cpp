@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -14,8 +15,10 @@
 #include "app/segue/engine.hpp"
 #include "app/segue/guard_client.hpp"
 #include "app/segue/host_name.hpp"
+#include "app/segue/job_service.hpp"
 #include "app/segue/output.hpp"
 #include "app/segue/receive_shell.hpp"
+#include "app/segue/recover.hpp"
 #include "app/segue/remote_dst.hpp"
 #include "app/segue/signals.hpp"
 #include "app/segue/sink.hpp"
@@ -63,6 +66,28 @@ NewMove new_move(const Migrate& wanted, const std::string& move_id) {
     return move;
 }
 
+job::Identity identity_of(const Migrate& wanted, const SourceJob& opened) {
+    const Bounds& bounds = wanted.request.bounds;
+    const std::string here = this_host_name();
+    return {static_cast<std::int64_t>(opened.id()), wanted.request.vm, here + " qmp:" + wanted.src_qmp,
+            (wanted.to ? wanted.to->name : here) + (wanted.dst_qmp.empty() ? "" : " qmp:" + wanted.dst_qmp),
+            bounds.max_downtime, bounds.timeout};
+}
+
+/// Writes how it ended, then stops the loop.
+void end_job(Loop& loop, SourceJob* job, const Summary& end, Output& output) {
+    if (job == nullptr) return loop.stop();
+    // A disk that stands still must not hold the operator's prompt for ever.
+    loop.at(loop.now() + close_journal_max, [&loop, &output] {
+        output.note("the journal's disk does not answer: the record of this move stays open");
+        loop.stop();
+    });
+    job->close(end, [&loop, &output](const Result<void>& closed) {
+        if (!closed) output.note("the journal was not closed: " + to_string(closed.error()));
+        loop.stop();
+    });
+}
+
 /// Only for a VM that has a definition here.
 std::function<Result<void>(const std::string&)> mark_of(const Migrate& wanted, JobId job) {
     if (wanted.vm_name.empty()) return {};
@@ -81,12 +106,23 @@ Engine::Where where_of(const Migrate& wanted, const std::string& move_id, Source
                            wanted.port_first, wanted.port_last,   SEGUE_VERSION};
     }
     where.move_id = move_id;
+    if (!wanted.vm_name.empty()) {
+        where.check = [&wanted](const GuestFacts& src) { return images_not_shared(wanted, src); };
+    }
     if (job != nullptr) {
         where.job = Engine::Job{&job->journal(), job->id(), job->owner(),
                                 [job](const GuestFacts& src) { return job->obstacle(src); },
                                 mark_of(wanted, job->id())};
     }
     return where;
+}
+
+void remember(ExperienceFile& memory, const std::string& guest, const Summary& end, Output& output) {
+    if (guest.empty()) return;
+    Lesson lesson{end.learned, std::nullopt};
+    if (end.rollback.count() > 0) lesson.rollback = end.rollback;
+    const std::string warning = memory.remember(guest, lesson, wall_time());
+    if (!warning.empty()) output.note(warning);
 }
 
 int migrate(const Migrate& wanted) {
@@ -98,13 +134,17 @@ int migrate(const Migrate& wanted) {
 
     Loop loop;
     Engine* running = nullptr;
-    // Before the journal has its thread, which would take the signals otherwise.
+    const auto cancel = [&] {
+        if (running != nullptr) running->cancel();
+    };
+    // Before the journal has its thread, which would take the signals otherwise, and before the move has a record.
     const Signals signals(
         loop, ::isatty(STDIN_FILENO) == 1,
         [&] { output.note("still moving; press Ctrl-C once more to cancel, the guest then stays on the source"); },
-        [&] { running->cancel(); });
+        cancel);
     const std::string move_id = draw_hex();
     std::unique_ptr<SourceJob> job;
+    std::optional<JobService> service;
     if (!wanted.request.dry_run) {
         auto opened = SourceJob::open(loop, state_folder(), new_move(wanted, move_id));
         if (!opened) {
@@ -114,6 +154,8 @@ int migrate(const Migrate& wanted) {
         }
         job = std::move(*opened);
         output.know_job(static_cast<std::int64_t>(job->id()));
+        service.emplace(loop, state_folder(), identity_of(wanted, *job),
+                        JobService::Callbacks{cancel, [&](const std::string& line) { output.note(line); }});
     }
     ExperienceFile memory(state_folder());
     std::string guest;
@@ -126,33 +168,23 @@ int migrate(const Migrate& wanted) {
     Summary summary;
     int status = exit_status(Outcome::unknown);
     Engine engine(loop, wanted.request, where_of(wanted, move_id, job.get()),
-                  {[&](const Report& report) { output.show(report); }, recall,
-                   [&](const std::string& line) { output.note(line); },
+                  {[&](const Report& report) {
+                       output.show(report);
+                       if (service) service->note(report);
+                   },
+                   recall, [&](const std::string& line) { output.note(line); },
                    [&](const Summary& end) {
                        output.show(end);
                        summary = end;
                        status = exit_status(end.outcome);
-                       if (!job) return loop.stop();
-                       // A disk that stands still must not hold the operator's prompt for ever.
-                       loop.at(loop.now() + close_journal_max, [&] {
-                           output.note("the journal's disk does not answer: the record of this move stays open");
-                           loop.stop();
-                       });
-                       job->close(end, [&](const Result<void>& closed) {
-                           if (!closed) output.note("the journal was not closed: " + to_string(closed.error()));
-                           loop.stop();
-                       });
+                       end_job(loop, job.get(), end, output);
                    }});
     running = &engine;
     engine.start();
     loop.run();
+    service.reset();
     // The guest runs; now there is time for the disk.
-    Lesson lesson{summary.learned, std::nullopt};
-    if (summary.rollback.count() > 0) lesson.rollback = summary.rollback;
-    if (!guest.empty()) {
-        const std::string warning = memory.remember(guest, lesson, wall_time());
-        if (!warning.empty()) output.note(warning);
-    }
+    remember(memory, guest, summary, output);
     output.close();
     return status;
 }
@@ -205,7 +237,9 @@ int run(int argc, char** argv) {
         return exit_status(Outcome::refused);
     }
     if (const auto* wanted = std::get_if<Migrate>(&*invocation)) return migrate_named_or_not(*wanted);
+    if (const auto* wanted = std::get_if<Recover>(&*invocation)) return recover(*wanted, state_folder(), SEGUE_VERSION);
     if (std::holds_alternative<Receive>(*invocation)) return receive_on_stdio();
+    if (const auto* asked = std::get_if<JobsCommand>(&*invocation)) return run_jobs_command(*asked, state_folder());
     if (const auto* words = std::get_if<VmWords>(&*invocation)) return run_vm(*words);
     const auto* help = std::get_if<Help>(&*invocation);
     std::fputs(help ? help->text.c_str() : "segue " SEGUE_VERSION "\n", stdout);

@@ -1,7 +1,9 @@
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <memory>
@@ -44,7 +46,13 @@ TEST(StartTicks, are_those_of_a_living_process) {
     EXPECT_EQ(start_ticks_of(0), 0U);
 }
 
-TEST(ReceiveProcess, that_was_never_told_to_run_ends_without_a_trace) {
+void run_until(Loop& loop, const std::function<bool()>& done) {
+    const Instant until = loop.now() + std::chrono::seconds{5};
+    while (!done() && loop.now() < until) {
+        loop.at(loop.now() + milliseconds{5}, [&loop] { loop.stop(); });
+        loop.run();
+    }
+}TEST(ReceiveProcess, that_was_never_told_to_run_ends_without_a_trace) {
     const std::string log = testing::TempDir() + "segue_receive_process.log";
     auto process = ReceiveProcess::prepare({"true"}, log);
     ASSERT_TRUE(process);
@@ -54,13 +62,30 @@ TEST(ReceiveProcess, that_was_never_told_to_run_ends_without_a_trace) {
     EXPECT_NE(::access(log.c_str(), F_OK), 0);
 }
 
-void run_until(Loop& loop, const std::function<bool()>& done) {
-    const Instant until = loop.now() + std::chrono::seconds{5};
-    while (!done() && loop.now() < until) {
-        loop.at(loop.now() + milliseconds{5}, [&loop] { loop.stop(); });
-        loop.run();
-    }
+std::string log_of(char digit) { return testing::TempDir() + std::string(32, digit) + ".log"; }
+
+TEST(ReceiveProcess, takes_away_the_logs_of_those_that_have_ended_and_no_other) {
+    const std::string foreign = testing::TempDir() + "segue_foreign.log";
+    ::close(::creat(foreign.c_str(), 0600));
+    auto ended = ReceiveProcess::prepare({"true"}, log_of('a'));
+    auto living = ReceiveProcess::prepare({"sleep", "60"}, log_of('b'));
+    ASSERT_TRUE(ended && living);
+    living->run();
+    ended->run();
+    Loop loop;
+    run_until(loop, [&] { return ended->dead(); });
+    EXPECT_EQ(::access(log_of('a').c_str(), F_OK), 0) << "its last words may still be asked for";
+    auto next = ReceiveProcess::prepare({"true"}, log_of('c'));
+    ASSERT_TRUE(next);
+    EXPECT_NE(::access(log_of('a').c_str(), F_OK), 0);
+    EXPECT_EQ(::access(log_of('b').c_str(), F_OK), 0);
+    EXPECT_EQ(::access(foreign.c_str(), F_OK), 0);
+    living->end();
+    next->end();
+    ::unlink(foreign.c_str());
 }
+
+
 
 struct Listening {
     Loop& loop;

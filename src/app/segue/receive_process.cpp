@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +14,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "app/segue/plain_text.hpp"
@@ -52,6 +55,38 @@ std::unexpected<Error> os_error(std::string what) {
     return fail(ErrorKind::refused, std::move(what), std::strerror(errno));
 }
 
+constexpr int log_tries_max = 3;
+
+/// Locked for as long as QEMU has it as its output, whoever else has died: so that it can be told from a log
+/// that nobody writes any more.
+Fd open_log(const std::string& path) {
+    for (int tries = 0; tries < log_tries_max; ++tries) {
+        Fd log(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600));
+        struct stat seen {};
+        if (!log || ::flock(log.get(), LOCK_SH) != 0 || ::fstat(log.get(), &seen) != 0) return {};
+        if (seen.st_nlink > 0) return log;  // Else it was taken for an old one before it was locked.
+    }
+    return {};
+}
+
+/// MOVE.log; nothing else in that folder is ours to take away.
+bool is_log_of_a_move(const std::filesystem::path& path) {
+    const std::string move = path.stem().string();
+    constexpr std::size_t digits = 32;
+    return path.extension() == ".log" && move.size() == digits &&
+           move.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+/// Of QEMUs that have ended since they were started here. Or every move would leave a file for ever.
+void forget_old_logs(const std::filesystem::path& folder) {
+    std::error_code none;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
+        if (!is_log_of_a_move(entry.path())) continue;
+        const Fd log(::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+        if (log && ::flock(log.get(), LOCK_EX | LOCK_NB) == 0) ::unlink(entry.path().c_str());
+    }
+}
+
 }  // namespace
 
 Result<std::string> monitor_in(const std::vector<std::string>& command) {
@@ -76,7 +111,8 @@ Result<ReceiveProcess> ReceiveProcess::prepare(std::vector<std::string> command,
     ReceiveProcess process;
     process.log_path_ = std::move(log_path);
     const Fd input(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-    const Fd log(::open(process.log_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600));
+    forget_old_logs(std::filesystem::path(process.log_path_).parent_path());
+    const Fd log = open_log(process.log_path_);
     if (!input || !log) return os_error("no log for the destination's QEMU at " + process.log_path_);
     std::array<int, 2> pipe{};
     if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return os_error("no pipe for the destination's QEMU");

@@ -28,7 +28,8 @@ struct ProcessPlace {
 
 class ReceiveProcess {
 public:
-    /// Forks. \param log_path  What QEMU says on its standard output and error.
+    /// Forks. \param log_path  What QEMU says on its standard output and error. Logs of other moves in the same folder
+    /// (named by their 32 hex digits) are taken away when the QEMU that wrote them has ended.
     [[nodiscard]] static Result<ReceiveProcess> prepare(std::vector<std::string> command, std::string log_path,
                                                         ProcessPlace place = {});
     ReceiveProcess(ReceiveProcess&&) = default;

@@ -281,7 +281,8 @@ void RemoteDst::Impl::refuse_start(const Error& error) {
 void RemoteDst::Impl::refuse_end(const TransportEnd& end) {
     constexpr int ssh_itself = 255;
     constexpr int not_found = 127;
-    const std::string words = end.last_note.empty() ? "" : ": " + end.last_note;
+    std::string words = end.last_note.empty() ? "" : ": " + end.last_note;
+    if (words.ends_with('.')) words.pop_back();  // The remedy follows in the same sentence.
     if (host.ssh && end.status == ssh_itself) {
         return refuse("cannot be reached by ssh" + words,
                       "make ssh -o BatchMode=yes to that host work, with a key and without any question");

@@ -166,7 +166,7 @@ TEST_F(RemoteDstTest, says_that_ssh_is_not_there) {
 
 TEST_F(RemoteDstTest, says_that_ssh_was_refused) {
     expect_refused(command("echo 'host2: Permission denied (publickey).' >&2; exit 255", true),
-                   "cannot be reached by ssh: host2: Permission denied (publickey).", "BatchMode=yes");
+                   "cannot be reached by ssh: host2: Permission denied (publickey)", "BatchMode=yes");
     EXPECT_EQ(notes, std::vector<std::string>{"host2: host2: Permission denied (publickey)."});
 }
 

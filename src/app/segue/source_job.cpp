@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "store/sqlite/owner_process.hpp"
@@ -10,6 +11,9 @@
 
 namespace segue {
 namespace {
+
+/// What QEMU says of a guest that was given none: it tells nobody apart.
+constexpr std::string_view no_uuid = "00000000-0000-0000-0000-000000000000";
 
 /// An unfinished move of the guest that `is_same` tells, as a finding.
 template <class IsSame>
@@ -49,9 +53,8 @@ Result<std::unique_ptr<SourceJob>> SourceJob::open(Loop& loop, const std::string
 }
 
 std::optional<Finding> SourceJob::obstacle(const GuestFacts& guest) const {
-    return in_the_way(unfinished_, [&](const MoveRecord& record) {
-        return !guest.uuid.empty() && record.move.guest.uuid == guest.uuid;
-    });
+    if (guest.uuid.empty() || guest.uuid == no_uuid) return std::nullopt;
+    return in_the_way(unfinished_, [&](const MoveRecord& record) { return record.move.guest.uuid == guest.uuid; });
 }
 
 void SourceJob::close(const Summary& summary, std::function<void(Result<void>)> then) {

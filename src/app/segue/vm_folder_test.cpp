@@ -259,6 +259,20 @@ TEST_F(NamedVmTest, TheCommandLineWinsOverItsLimits) {
     refused("--timeout 1 s is not longer than --max-downtime 1 s");
 }
 
+TEST_F(NamedVmTest, WritesToFilesOnlyIfTheyAreSaidToBeShared) {
+    ASSERT_TRUE(take_named_vm(places, migrate));
+    GuestFacts src;
+    EXPECT_FALSE(images_not_shared(migrate, src));
+    src.images = {{"nbd0", ""}, {"disk0", "/srv/web1.raw"}};
+    const auto finding = images_not_shared(migrate, src);
+    ASSERT_TRUE(finding);
+    EXPECT_NE(finding->what.find("web1 writes to /srv/web1.raw"), std::string::npos) << finding->what;
+    EXPECT_NE(finding->remedy.find("--storage-is-shared"), std::string::npos);
+    put("vm.toml", "name = 'web1'\ncommand = ['q']\nshared_storage = true\n");
+    ASSERT_TRUE(take_named_vm(places, migrate));
+    EXPECT_FALSE(images_not_shared(migrate, src));
+}
+
 TEST_F(NamedVmTest, MovesOnlyFromWhereItRuns) {
     ASSERT_TRUE(write_vm_arriving(folder, {move_id, "host0", "then", false}));
     refused("is on its way here from host0");

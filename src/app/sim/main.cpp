@@ -7,8 +7,10 @@
 #include <chrono>
 #include <csignal>
 #include <map>
+#include <optional>
 #include <string>
 #include <unistd.h>
+#include <vector>
 
 #include "app/sim/runner.hpp"
 #include "units/text.hpp"
@@ -45,9 +47,14 @@ void print_head(const Scenario& s) {
                bounds.switchover_bandwidth ? to_text(*bounds.switchover_bandwidth) : "none", to_text(s.plan.link.rate),
                to_text(s.plan.link.round_trip), to_text(s.plan.guest.memory), to_text(s.plan.guest.rate),
                to_text(s.plan.guest.working_set));
+    const auto& remote = s.plan.remote;
     fmt::print("  {} switchover bandwidth, guardian {}, destination's control {}\n",
                s.plan.qemu.native_switchover_bandwidth ? "native" : "emulated",
-               s.plan.guard.own_monitor ? "with its own monitor" : "queued", s.plan.far ? "over the link" : "local");
+               s.plan.guard.own_monitor ? "with its own monitor" : "queued",
+               remote.used ? "segue receive" : s.plan.far ? "over the link" : "local");
+    if (!remote.used) return;
+    fmt::print("  control {} each way, its clock {} off and {} ppm fast, its QEMU {}\n", to_text(remote.delay),
+               to_text(remote.clock_offset), remote.clock_ppm, remote.by_command ? "started" : "attached");
 }
 
 void print_violations(const RunResult& result) {
@@ -72,64 +79,147 @@ int run_one(std::uint64_t seed, bool verbose) {
     return result.violations.empty() ? 0 : 1;
 }
 
-struct Cell {
+struct Tally {
     int runs = 0;
     std::map<std::string, int> outcomes;
 };
-using Table = std::map<std::pair<Fault, Moment>, Cell>;
+using Table = std::map<Cell, Tally>;
 
 void print_table(const Table& table) {
-    fmt::print("{:<17} {:<13} {:>5}  outcomes\n", "fault", "struck in", "runs");
-    for (const auto& [key, cell] : table) {
+    fmt::print("{:<24} {:<24} {:>5}  outcomes\n", "fault", "struck in", "runs");
+    for (const auto& [cell, tally] : table) {
         std::string outcomes;
-        for (const auto& [word, count] : cell.outcomes) {
+        for (const auto& [word, count] : tally.outcomes) {
             outcomes += fmt::format("{}{} {}", outcomes.empty() ? "" : ", ", word, count);
         }
-        const auto where = key.second == Moment::any_time ? std::string_view("-") : to_string(key.second);
-        fmt::print("{:<17} {:<13} {:>5}  {}\n", to_string(key.first), where, cell.runs, outcomes);
+        fmt::print("{:<24} {:<24} {:>5}  {}\n", to_string(cell.fault), to_string(cell.moment), tally.runs, outcomes);
     }
 }
 
-int check(std::uint64_t first, std::uint64_t last, bool quiet, bool keep_going) {
-    Table table;
+struct Range {
+    std::uint64_t first = 0;
+    std::uint64_t last = 0;
+};
+
+struct Checked {
+    Table table;  ///< By what was drawn, of runs in which it struck; the rest under `none`.
     std::uint64_t passed = 0;
     std::uint64_t failed = 0;
-    const auto began = std::chrono::steady_clock::now();
-    for (std::uint64_t seed = first; seed <= last; ++seed) {
+};
+
+Checked run_all(Range seeds, bool keep_going) {
+    Checked out;
+    for (std::uint64_t seed = seeds.first; seed <= seeds.last; ++seed) {
         current_seed = static_cast<int>(seed);
         const Scenario scenario = scenario_from(seed);
         const RunResult result = run_scenario(scenario);
-        const Fault fault = result.struck ? scenario.fault : Fault::none;
-        Cell& cell = table[{fault, result.struck ? result.struck_in : Moment::any_time}];
-        ++cell.runs;
-        ++cell.outcomes[outcome_word(result)];
+        Tally& tally = out.table[result.struck ? Cell{scenario.fault, scenario.moment} : Cell{}];
+        ++tally.runs;
+        ++tally.outcomes[outcome_word(result)];
         if (result.violations.empty()) {
-            ++passed;
+            ++out.passed;
             continue;
         }
-        ++failed;
-        fmt::print("seed {} ({} in {}): {}\n", seed, to_string(fault), to_string(result.struck_in),
+        ++out.failed;
+        fmt::print("seed {} ({} in {}): {}\n", seed, to_string(scenario.fault), to_string(scenario.moment),
                    fmt::join(result.violations, "; "));
         if (keep_going) continue;
         fmt::print("replay: segue-sim run --seed {}\n", seed);
         break;
     }
-    if (!quiet) print_table(table);
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-    if (!quiet) fmt::print("{:.1f} s\n", took.count());
-    fmt::print("{} passed, {} failed\n", passed, failed);
-    return failed == 0 ? 0 : 1;
+    return out;
 }
 
-bool parse_range(const std::string& text, std::uint64_t& first, std::uint64_t& last) {
+int check(Range seeds, bool quiet, bool keep_going) {
+    const auto began = std::chrono::steady_clock::now();
+    const Checked checked = run_all(seeds, keep_going);
+    if (!quiet) print_table(checked.table);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+    if (!quiet) fmt::print("{:.1f} s\n", took.count());
+    fmt::print("{} passed, {} failed\n", checked.passed, checked.failed);
+    return checked.failed == 0 ? 0 : 1;
+}
+
+/// Stages and steps of one part of a move, for a table that fits a page.
+struct Part {
+    std::string_view name;
+    std::vector<Moment> moments;
+};
+
+const std::vector<Part>& parts() {
+    using enum Moment;
+    static const std::vector<Part> all = {
+        {"setup", {inspecting, sampling, guarding, preparing, step_guarding, step_preparing, step_dst_prepared,
+                   step_dst_listening}},
+        {"pre-copy", {copying, any_time, step_migrate}},
+        {"stop", {stopping, held, step_held}},
+        {"blackout", {continued, loaded, step_continued, step_word}},
+        {"word", {handing_over, step_dst_accepted, step_dst_running, step_answered_running, step_answered_refused,
+                  step_dst_refused}},
+        {"undo", {undoing, step_undoing, step_rolled_back, step_dst_tombstone}},
+        {"close", {closing, step_moved, step_closed}},
+    };
+    return all;
+}
+
+int runs_in(const Table& table, Cell cell) {
+    const auto found = table.find(cell);
+    return found == table.end() ? 0 : found->second.runs;
+}
+
+/// How often a fault struck in a part, and in how many of its cells; "." where there is nothing to strike.
+std::string entry(const Table& table, Fault fault, const Part& part) {
+    const auto& reachable = reachable_cells();
+    int runs = 0;
+    int struck = 0;
+    int cells = 0;
+    for (const Moment moment : part.moments) {
+        const Cell cell{fault, moment};
+        if (std::ranges::find(reachable, cell) == reachable.end()) continue;
+        ++cells;
+        runs += runs_in(table, cell);
+        struck += runs_in(table, cell) > 0 ? 1 : 0;
+    }
+    return cells == 0 ? "." : fmt::format("{} ({}/{})", runs, struck, cells);
+}
+
+/// Runs the seeds, prints what struck where, and fails where a fault that can strike never did.
+int coverage(Range seeds, bool each_cell) {
+    const Checked checked = run_all(seeds, true);
+    fmt::print("| fault |");
+    for (const auto& part : parts()) fmt::print(" {} |", part.name);
+    fmt::print("\n|---|---|---|---|---|---|---|---|\n");
+    for (std::size_t f = 1; f < fault_count; ++f) {
+        fmt::print("| {} |", to_string(static_cast<Fault>(f)));
+        for (const auto& part : parts()) fmt::print(" {} |", entry(checked.table, static_cast<Fault>(f), part));
+        fmt::print("\n");
+    }
+    std::size_t struck = 0;
+    std::size_t never = 0;
+    for (const Cell& cell : reachable_cells()) {
+        if (cell.fault == Fault::none) continue;
+        const int runs = runs_in(checked.table, cell);
+        if (each_cell) fmt::print("{} in {}: {}\n", to_string(cell.fault), to_string(cell.moment), runs);
+        if (runs == 0) fmt::print("never struck: {} in {}\n", to_string(cell.fault), to_string(cell.moment));
+        ++(runs > 0 ? struck : never);
+    }
+    fmt::print("{} seeds, {} of them broke a promise; {} of {} cells were struck\n", seeds.last - seeds.first + 1,
+               checked.failed, struck, struck + never);
+    fmt::print("{} passed, {} failed\n", checked.passed, checked.failed + never);
+    return checked.failed + never == 0 ? 0 : 1;
+}
+
+std::optional<Range> parse_range(const std::string& text) {
+    Range range;
     const char* const end = text.data() + text.size();
-    const auto [middle, error] = std::from_chars(text.data(), end, first);
-    if (error != std::errc{}) return false;
-    last = first;
-    if (middle == end) return true;
-    if (*middle != '-') return false;
-    const auto [stop, second] = std::from_chars(middle + 1, end, last);
-    return second == std::errc{} && stop == end && first <= last;
+    const auto [middle, error] = std::from_chars(text.data(), end, range.first);
+    if (error != std::errc{}) return std::nullopt;
+    range.last = range.first;
+    if (middle == end) return range;
+    if (*middle != '-') return std::nullopt;
+    const auto [stop, second] = std::from_chars(middle + 1, end, range.last);
+    const bool good = second == std::errc{} && stop == end && range.first <= range.last;
+    return good ? std::optional(range) : std::nullopt;
 }
 
 }  // namespace
@@ -149,14 +239,18 @@ int main(int argc, char** argv) {
     many->add_option("--seeds", seeds, "FIRST-LAST")->required();
     many->add_flag("--quiet", quiet, "the verdict only");
     many->add_flag("--keep-going", keep_going, "do not stop at the first");
+    auto* table = app.add_subcommand("coverage", "which fault struck where, as a table; fails where one never did");
+    table->add_option("--seeds", seeds, "FIRST-LAST")->required();
+    bool each_cell = false;
+    table->add_flag("--cells", each_cell, "every cell as well");
     CLI11_PARSE(app, argc, argv);
     say_seed_on_abort();
     if (*run) return run_one(seed, verbose);
-    std::uint64_t first = 0;
-    std::uint64_t last = 0;
-    if (!parse_range(seeds, first, last)) {
+    const auto range = parse_range(seeds);
+    if (!range) {
         fmt::print(stderr, "segue-sim: --seeds takes FIRST-LAST, for example 1-500\n");
         return 2;
     }
-    return check(first, last, quiet, keep_going);
+    if (*table) return coverage(*range, each_cell);
+    return check(*range, quiet, keep_going);
 }

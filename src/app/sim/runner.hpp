@@ -1,5 +1,6 @@
 #pragma once
-/// \file  Runs one scenario: the real Migration against the simulated world, every promise checked.
+/// \file  Runs one scenario: the real Migration (and Session, Client, Recovery) against the simulated world, every
+///        promise checked.
 ///
 /// Thread: none. Deterministic: the same scenario gives the same transcript, byte for byte.
 
@@ -16,6 +17,7 @@ struct RunResult {
     std::vector<std::string> violations;
     std::vector<std::string> transcript;  ///< One line per transition.
     std::optional<Summary> summary;       ///< Absent when Segue died before the end.
+    std::optional<Summary> recovered;     ///< Of the last `segue recover`, if one was needed.
     bool struck = false;                  ///< The fault's moment came.
     Moment struck_in = Moment::any_time;  ///< The stage in which it really struck.
     Duration virtual_time{0};

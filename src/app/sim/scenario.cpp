@@ -31,6 +31,7 @@ void draw_world(Scenario& s, Rng rng) {
     qemu.device_state = {rng.between(64 * 1024, 1024 * 1024)};
     qemu.load = rng.between(milliseconds{2}, milliseconds{22});
     qemu.dst_cont = rng.between(milliseconds{1}, milliseconds{8});
+    s.plan.src_disk.fsync_max = s.plan.dst_disk.fsync_max = rng.between(microseconds{300}, milliseconds{8});
     qemu.forget = rng.between(milliseconds{5}, milliseconds{200});
     s.plan.guard.own_monitor = rng.chance(0.6);
     s.plan.guard.lateness_worst = rng.between(microseconds{100}, milliseconds{4});
@@ -48,41 +49,96 @@ void draw_request(Scenario& s, Rng rng) {
     s.request.forecast = rng.chance(0.3);
 }
 
-void draw_fault(Scenario& s, Rng rng) {
-    s.fault = static_cast<Fault>(rng.between(0, fault_count - 1));
-    s.moment = static_cast<Moment>(rng.between(0, moment_count - 1));
-    // A stage that a move need not pass through is made to happen.
-    s.hurts_undo = s.moment == Moment::undoing || (s.moment == Moment::closing && rng.chance(0.5));
-    s.cancel_first = milliseconds{rng.between(50, 2500)};
-    s.which = static_cast<int>(rng.between(0, 2));
-    s.effect_happens = rng.chance(0.5);
-    if (s.moment == Moment::sampling) s.request.forecast = true;
-    if (s.moment >= Moment::stopping && s.moment <= Moment::handing_over) {
-        s.plan.guest.rate = std::min(s.plan.guest.rate, mebibytes_per_second(rng.between(1, 20)));
-        s.request.bounds.timeout.reset();
-    }
-    switch (s.moment) {
-        case Moment::copying: s.offset = milliseconds{rng.between(0, 2500)}; break;
-        case Moment::sampling: s.offset = milliseconds{rng.between(0, 3000)}; break;
-        case Moment::any_time: s.offset = milliseconds{rng.between(0, 6000)}; break;
+/// Faults that last: mostly shorter than a move, sometimes for ever.
+Duration draw_length(Fault fault, Rng& rng) {
+    static constexpr std::array lengths{15, 60, 300, 1200, 6000, 1000000};
+    const Duration length = milliseconds{lengths[static_cast<std::size_t>(rng.between(0, 5))]};
+    if (fault == Fault::segue_stalled || fault == Fault::receive_stalled) return std::min<Duration>(length, seconds{6});
+    if (fault == Fault::slow_flush) return milliseconds{rng.between(2000, 3000)};
+    if (fault == Fault::word_late) return milliseconds{rng.between(200, 900)};
+    if (fault == Fault::duplicate_answer) return milliseconds{rng.between(0, 400)};
+    return length;
+}
+
+Duration draw_offset(Moment moment, Rng& rng) {
+    switch (moment) {
+        case Moment::copying: return milliseconds{rng.between(0, rng.between(20, 1500))};
+        case Moment::sampling: return milliseconds{rng.between(0, 3000)};
+        case Moment::any_time: return milliseconds{rng.between(0, rng.between(100, 3000))};
         case Moment::inspecting:
         case Moment::guarding:
-        case Moment::preparing: s.offset = rng.between(microseconds{0}, milliseconds{15}); break;
-        case Moment::continued: s.offset = rng.between(microseconds{0}, milliseconds{rng.between(0, 80)}); break;
+        case Moment::preparing: return rng.between(microseconds{0}, milliseconds{15});
+        case Moment::continued: return rng.between(microseconds{0}, milliseconds{rng.between(0, 80)});
         case Moment::closing:
-        case Moment::undoing: s.offset = rng.between(microseconds{0}, milliseconds{rng.between(0, 20)}); break;
+        case Moment::undoing: return rng.between(microseconds{0}, milliseconds{rng.between(0, 20)});
         case Moment::stopping:
         case Moment::held:
         case Moment::loaded:
         case Moment::handing_over:
-            s.offset = rng.chance(0.4) ? Duration{0} : rng.between(microseconds{0}, milliseconds{4});
-            break;
+            return rng.chance(0.4) ? Duration{0} : rng.between(microseconds{0}, milliseconds{4});
+        case Moment::step_guarding: case Moment::step_preparing: case Moment::step_migrate: case Moment::step_held:
+        case Moment::step_continued: case Moment::step_word: case Moment::step_answered_running:
+        case Moment::step_answered_refused: case Moment::step_undoing: case Moment::step_rolled_back:
+        case Moment::step_moved: case Moment::step_closed: case Moment::step_dst_prepared:
+        case Moment::step_dst_listening: case Moment::step_dst_accepted: case Moment::step_dst_running:
+        case Moment::step_dst_refused: case Moment::step_dst_tombstone: break;
     }
-    static constexpr std::array lengths{15, 60, 300, 1200, 6000, 1000000};
-    s.length = milliseconds{lengths[static_cast<std::size_t>(rng.between(0, 5))]};
-    if (s.fault == Fault::segue_stalled) s.length = std::min<Duration>(s.length, seconds{6});
-    if (s.fault == Fault::slow_flush) s.length = milliseconds{rng.between(2000, 3000)};
+    // Before, while and after it is written.
+    if (rng.chance(0.4)) return Duration{0};
+    return rng.between(microseconds{0}, milliseconds{rng.chance(0.5) ? 1 : 6});
+}
+
+/// A stage or step that a move need not pass through is made to happen.
+void lead_to(Scenario& s, Rng& rng) {
+    const Moment m = s.moment;
+    s.hurts_undo = m == Moment::undoing || m == Moment::step_undoing || m == Moment::step_rolled_back ||
+                   m == Moment::step_dst_tombstone ||
+                   ((m == Moment::closing || m == Moment::step_closed) && rng.chance(0.5));
+    s.refuses_word = m == Moment::step_answered_refused || m == Moment::step_dst_refused;
+    if (m == Moment::sampling) s.request.forecast = true;
+    const bool blackout = m >= Moment::stopping && m <= Moment::handing_over;
+    const bool late_step = m >= Moment::step_held && m <= Moment::step_answered_refused;
+    const bool whole_move = m == Moment::step_moved || m == Moment::step_dst_accepted ||
+                            m == Moment::step_dst_running || m == Moment::step_dst_refused;
+    // An undo that comes too late would hurt nothing.
+    if (s.hurts_undo) s.plan.guest.rate = std::max(s.plan.guest.rate, mebibytes_per_second(40));
+    if (blackout || late_step || whole_move) {
+        s.plan.guest.rate = std::min(s.plan.guest.rate, mebibytes_per_second(rng.between(1, 20)));
+        s.request.bounds.timeout.reset();
+    }
+}
+
+void draw_fault(Scenario& s, Cell cell, Rng rng) {
+    s.fault = cell.fault;
+    s.moment = cell.moment;
+    lead_to(s, rng);
+    s.cancel_first = milliseconds{rng.between(2, rng.between(20, 500))};
+    s.which = static_cast<int>(rng.between(0, rng.between(0, 2)));
+    s.effect_happens = rng.chance(0.5);
+    s.offset = draw_offset(s.moment, rng);
+    s.length = draw_length(s.fault, rng);
     if (s.fault == Fault::timeout_short) s.request.bounds.timeout = milliseconds{rng.between(100, 2500)};
+    if (rng.chance(0.1)) s.cancel_on_top = milliseconds{rng.between(0, 1000)};
+    s.notice_src = rng.chance(0.7) ? milliseconds{rng.between(0, 5)} : milliseconds{rng.between(0, 5000)};
+    s.notice_dst = rng.chance(0.7) ? milliseconds{rng.between(0, 5)} : milliseconds{rng.between(0, 5000)};
+    s.recover_early = rng.chance(0.3);
+    s.lost_for_good = s.fault == Fault::dst_host_lost && rng.chance(0.3);
+    if (rng.chance(0.3)) s.recover_killed = rng.between(microseconds{0}, milliseconds{rng.between(1, 800)});
+}
+
+/// The destination on another host.
+void draw_remote(Scenario& s, Rng rng) {
+    auto& remote = s.plan.remote;
+    remote.used = true;
+    remote.by_command = rng.chance(0.5);
+    remote.delay = rng.chance(0.7) ? rng.between(microseconds{100}, milliseconds{2})
+                                   : rng.between(milliseconds{2}, milliseconds{25});
+    remote.clock_offset = milliseconds{rng.between(-900'000, 900'000'000)};
+    remote.clock_ppm = static_cast<int>(rng.between(-200, 200));
+    s.plan.far = false;
+    s.plan.guard.dst_killable = false;
+    s.request.remote = true;
+    s.request.control_round_trip = remote.delay * 5 / 2 + milliseconds{1};
 }
 
 }  // namespace
@@ -96,7 +152,12 @@ Scenario scenario_from(std::uint64_t seed) {
     s.request.data_address = {"192.0.2.2", 0};
     draw_world(s, rng.stream("world-plan"));
     draw_request(s, rng.stream("request"));
-    draw_fault(s, rng.stream("fault"));
+    // One cell after the other, in an order that has nothing to do with theirs.
+    const auto& cells = reachable_cells();
+    const Cell cell = cells[static_cast<std::size_t>(seed * 7919 % cells.size())];
+    const bool remote = rng.stream("mode").chance(0.5) || needs_remote(cell.fault) || needs_remote(cell.moment);
+    if (remote) draw_remote(s, rng.stream("remote"));
+    draw_fault(s, cell, rng.stream("fault"));
     return s;
 }
 
@@ -109,66 +170,6 @@ Scenario plain_scenario(std::uint64_t seed) {
     s.request.forecast = false;
     s.request.bounds.max_downtime = milliseconds{300};
     return s;
-}
-
-std::string_view to_string(Fault fault) noexcept {
-    switch (fault) {
-        case Fault::none: return "none";
-        case Fault::link_collapse: return "link-collapse";
-        case Fault::black_hole: return "black-hole";
-        case Fault::return_path_lost: return "return-path-lost";
-        case Fault::dst_frozen: return "dst-frozen";
-        case Fault::dst_dies: return "dst-dies";
-        case Fault::src_dies: return "src-dies";
-        case Fault::src_monitor_lost: return "src-monitor-lost";
-        case Fault::slow_flush: return "slow-flush";
-        case Fault::segue_killed: return "segue-killed";
-        case Fault::segue_stalled: return "segue-stalled";
-        case Fault::guardian_killed: return "guardian-killed";
-        case Fault::user_cancel: return "user-cancel";
-        case Fault::timeout_short: return "timeout-short";
-        case Fault::lost_answer: return "lost-answer";
-        case Fault::late_answer: return "late-answer";
-        case Fault::cont_refused: return "cont-refused";
-    }
-    return "unknown";
-}
-
-std::string_view to_string(Moment moment) noexcept {
-    switch (moment) {
-        case Moment::inspecting: return "inspecting";
-        case Moment::sampling: return "sampling";
-        case Moment::guarding: return "guarding";
-        case Moment::preparing: return "preparing";
-        case Moment::copying: return "copying";
-        case Moment::stopping: return "stopping";
-        case Moment::held: return "held";
-        case Moment::continued: return "continued";
-        case Moment::loaded: return "loaded";
-        case Moment::handing_over: return "handing-over";
-        case Moment::undoing: return "undoing";
-        case Moment::closing: return "closing";
-        case Moment::any_time: return "any-time";
-    }
-    return "unknown";
-}
-
-Moment moment_of(MigrationStage stage) noexcept {
-    switch (stage) {
-        case MigrationStage::inspecting: return Moment::inspecting;
-        case MigrationStage::sampling: return Moment::sampling;
-        case MigrationStage::guarding: return Moment::guarding;
-        case MigrationStage::preparing: return Moment::preparing;
-        case MigrationStage::copying: return Moment::copying;
-        case MigrationStage::held: return Moment::held;
-        case MigrationStage::continued: return Moment::continued;
-        case MigrationStage::loaded: return Moment::loaded;
-        case MigrationStage::handing_over: return Moment::handing_over;
-        case MigrationStage::undoing: return Moment::undoing;
-        case MigrationStage::closing: return Moment::closing;
-        case MigrationStage::finished: return Moment::any_time;
-    }
-    return Moment::any_time;
 }
 
 }  // namespace segue::sim

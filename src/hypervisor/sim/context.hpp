@@ -31,6 +31,10 @@ struct Truth {
     bool src_changed = false;       ///< Settings differ from what was found.
     bool src_migration_open = false;  ///< A migration is under way or not yet cleaned up.
     bool dst_has_latest = false;    ///< At the moment it was first run: every chunk at its latest generation.
+    bool dst_ever_ran = false;      ///< Then the source's copy is stale for ever.
+    bool fenced = false;            ///< The operator said so: what he starts stale is his.
+    bool accepted = false;          ///< Durably, by the destination's host.
+    bool tombstone = false;         ///< Durably, by the destination's host.
     std::vector<Standing> standings;
     std::optional<Instant> held_at;       ///< pre-switchover, the last time.
     std::optional<Instant> completed_at;  ///< By the source's word.
@@ -40,6 +44,10 @@ struct Truth {
 
 struct Hooks {
     std::function<void(const GuestNotice&)> guest;
+    /// With a remote destination: news of its QEMU, and whether somebody listens for the data connection
+    /// (and hands it on then).
+    std::function<void(const GuestNotice&)> dst_guest;
+    std::function<bool()> take_stream;
     std::function<void(const GuardNotice&)> guard;
     std::function<void()> segue_killed;  ///< By the guardian.
     std::function<void(std::string)> violation;

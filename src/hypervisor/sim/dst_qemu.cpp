@@ -18,6 +18,12 @@ DstQemu::DstQemu(Context& context, Link& link, const Memory& memory, Rng rng)
       monitor_(context.agenda, loop_, rng.stream("dst-monitor")) {
     // What was never received is a zero page, which is what a chunk never written is.
     generation_.assign(memory.chunks(), 0);
+    if (context_.plan.remote.used && context_.plan.remote.by_command) context_.truth.dst_alive = false;
+}
+
+void DstQemu::start() {
+    context_.truth.dst_alive = true;
+    context_.log("dst", "QEMU started");
 }
 
 void DstQemu::submit(const DstCommand& command, Monitor::Reply on_answer) {
@@ -110,6 +116,7 @@ void DstQemu::let_run() {
     run_state_ = RunState::running;
     std::size_t stale = 0;
     for (std::size_t i = 0; i < generation_.size(); ++i) stale += generation_[i] != memory_.generation(i) ? 1U : 0U;
+    context_.truth.dst_ever_ran = true;
     context_.truth.dst_has_latest = stale == 0;
     if (stale != 0) context_.violation("the destination runs with " + std::to_string(stale) + " stale chunks");
     context_.log("dst", "RESUME");

@@ -20,6 +20,10 @@ public:
 
     [[nodiscard]] Monitor& monitor() { return monitor_; }
     void submit(const DstCommand& command, Monitor::Reply on_answer);
+    /// `segue receive` starts it: only where the plan says so, once.
+    void start();
+    [[nodiscard]] bool frozen() const { return frozen_; }
+    [[nodiscard]] RunState run_state() const { return run_state_; }
     /// Reads what has arrived; true while it waits for more.
     bool tick();
     void die(const std::string& why);

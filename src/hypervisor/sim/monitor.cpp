@@ -68,9 +68,15 @@ void Monitor::send(Work work, bool out_of_band, Reply on_answer) {
 
 void Monitor::notify(const GuestNotice& notice) {
     if (!open_) return;
-    deliver([this, notice] {
-        if (open_ && on_notice) on_notice(notice);
+    deliver([this, notice, connection = connection_] {
+        if (open_ && connection == connection_ && on_notice) on_notice(notice);
     });
+}
+
+void Monitor::reopen() {
+    close();
+    open_ = true;
+    ++connection_;
 }
 
 void Monitor::close() {

@@ -73,6 +73,8 @@ public:
     void notify(const GuestNotice& notice);
     /// Answers what is outstanding with `unavailable`; commands that were sent are still served.
     void close();
+    /// Another client connects; nothing of the one before reaches it.
+    void reopen();
     /// The path is passable again.
     void flush();
 
@@ -85,6 +87,7 @@ private:
     MainLoop& loop_;
     Rng rng_;
     bool open_ = true;
+    std::uint64_t connection_ = 1;
     std::uint64_t next_id_ = 1;
     std::map<std::uint64_t, Reply> outstanding_;
     Instant last_in_;

@@ -49,6 +49,21 @@ struct GuardPlan {
     bool dst_killable = true;  ///< It holds the destination's pidfd (both on one host).
 };
 
+/// A disk as the journal feels it: how long one fsync takes.
+struct DiskPlan {
+    Duration fsync_min = std::chrono::microseconds{200};
+    Duration fsync_max = std::chrono::milliseconds{4};
+};
+
+/// The destination on a host of its own, behind `segue receive`.
+struct RemotePlan {
+    bool used = false;
+    bool by_command = false;  ///< Its QEMU is started by `segue receive`; else it waits there already.
+    Duration delay = std::chrono::microseconds{300};  ///< Of the control connection, each way.
+    Duration clock_offset{0};  ///< Of that host's clock, and how much faster it goes.
+    int clock_ppm = 0;
+};
+
 /// Faults planted in the world on purpose, to prove that the checks see them. All off in any real run.
 enum class Planted {
     none,
@@ -59,6 +74,14 @@ enum class Planted {
     final_sync_left_out,      ///< QEMU forgets what was dirtied since the last sync.
     put_back_left_out,        ///< Settings are said to be restored and are not.
     src_run_after_word,       ///< The source is continued when the answer to the word is late.
+    src_ended_early,          ///< The source's QEMU is ended when the word is said, not when it was answered.
+    journal_after_act,        ///< Durable steps of the source are written 50 ms after they were said to be.
+    accepted_not_durable,     ///< `accepted` is said to be on the disk at once.
+    tombstone_not_durable,    ///< The same of the tombstone.
+    old_lease_taken,          ///< The destination takes a word on any lease.
+    guardian_without_lease,   ///< The destination's guardian knows no deadline.
+    recover_guesses_dead,     ///< recover takes a destination that does not answer for dead.
+    recover_ignores_accepted, ///< recover does not look at what was accepted.
 };
 
 struct Plan {
@@ -67,7 +90,10 @@ struct Plan {
     LinkPlan link;
     QemuPlan qemu;
     GuardPlan guard;
-    bool far = false;  ///< The destination's control connection crosses the same link.
+    DiskPlan src_disk;
+    DiskPlan dst_disk;
+    RemotePlan remote;
+    bool far = false;  ///< The destination's control connection crosses the same link. Not with `remote`.
     Planted planted = Planted::none;
 };
 

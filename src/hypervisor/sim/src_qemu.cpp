@@ -41,6 +41,8 @@ void SrcQemu::set_status(MigrationStatus status) {
 void SrcQemu::let_run() {
     if (!context_.truth.src_alive || run_state_ == RunState::running) return;
     work();
+    const bool stale = context_.truth.dst_ever_ran && !context_.truth.fenced;
+    if (stale) context_.violation("a stale copy of the guest was started on the source");
     run_state_ = RunState::running;
     context_.src_vcpus(true);
     context_.log("src", "RESUME");

@@ -23,6 +23,11 @@ World::World(const Plan& plan, Hooks hooks)
     };
     src_.segue_monitor().on_notice = to_segue;
     dst_.monitor().on_notice = to_segue;
+    if (context_.plan.remote.used) {
+        dst_.monitor().on_notice = [this](const GuestNotice& notice) {
+            if (context_.hooks.dst_guest) context_.hooks.dst_guest(notice);
+        };
+    }
     dst_.monitor().passable = [this] { return !context_.plan.far || !link_.black(); };
     dst_.on_loaded = [this] {
         if (return_path_lost_) return;
@@ -53,7 +58,9 @@ void World::submit(const StreamCommand& command, OnStream on_answer) {
             const Duration delay = w.link_.round_trip() * 3 / 2;
             w.context_.agenda.after(delay, [w = &w, on_answer = on_answer, cap = c.cap] {
                 if (w->link_.black()) return;
-                if (!w->dst_.listening()) {
+                const auto& hooks = w->context_.hooks;
+                const bool taken = hooks.take_stream ? hooks.take_stream() : w->dst_.listening();
+                if (!taken) {
                     on_answer(fail(ErrorKind::unavailable, "connection refused"));
                     return;
                 }
@@ -117,6 +124,15 @@ void World::lose_src_monitor() {
         src_.segue_monitor().close();
         if (context_.hooks.guest) context_.hooks.guest(SrcLost{Error{ErrorKind::unavailable, "connection closed", {}}});
     });
+}
+
+void World::reopen_src_monitor() {
+    if (context_.truth.src_alive) src_.segue_monitor().reopen();
+}
+
+void World::lose_src_power() {
+    guardian_.die();
+    src_.die();
 }
 
 void World::kill_segue() {

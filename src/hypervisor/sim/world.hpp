@@ -25,6 +25,7 @@ public:
     World& operator=(const World&) = delete;
 
     [[nodiscard]] Agenda& agenda() { return context_.agenda; }
+    [[nodiscard]] const Plan& plan() const { return context_.plan; }
     [[nodiscard]] const Truth& truth() const { return context_.truth; }
     [[nodiscard]] guard::Verdict verdict() const { return context_.verdict(); }
     [[nodiscard]] const Guardian& guardian() const { return guardian_; }
@@ -40,6 +41,11 @@ public:
     void submit(const StreamCommand& command, OnStream on_answer);
     void submit(const GuardCommand& command, Guardian::OnAnswer on_answer) { guardian_.submit(command, on_answer); }
 
+    /// The destination's journal has it on its disk.
+    void note_accepted() { context_.truth.accepted = true; }
+    void note_tombstone() { context_.truth.tombstone = true; }
+    void note_fenced() { context_.truth.fenced = true; }
+
     // Faults.
     void link_factor(double factor);  ///< Of its rate; 0 is black.
     void lose_return_path() { return_path_lost_ = true; }
@@ -47,9 +53,14 @@ public:
     void kill_dst() { dst_.die("killed by the fault"); }
     void kill_src() { src_.die(); }
     void lose_src_monitor();
+    /// Another process connects, after the one before has ended.
+    void reopen_src_monitor();
+    [[nodiscard]] DstQemu& dst() { return dst_; }
     void slow_flush(Duration length) { src_.slow_flush(length); }
     void kill_segue();
     void segue_exits() { guardian_.segue_died(); }
+    /// The source's host: both QEMU and guardian are gone, and nobody hears of it. The wire is to be black.
+    void lose_src_power();
     void kill_guardian() { guardian_.die(); }
     void refuse_dst_cont() { dst_.refuse_cont(); }
 

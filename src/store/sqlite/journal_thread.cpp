@@ -1,5 +1,6 @@
 #include "store/sqlite/journal_thread.hpp"
 
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -79,7 +80,13 @@ JournalThread::JournalThread(Loop& loop, std::unique_ptr<Journal> journal)
     SEGUE_ASSERT(static_cast<bool>(impl_->bell));
     // Shared: an answer may destroy this object while deliver() runs.
     impl_->watch = loop.watch_readable(impl_->bell.get(), [impl = impl_] { impl->deliver(); });
+    // Signals are for the loop's thread: one that ends the process must not be taken here.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_BLOCK, &all, &before);
     impl_->worker = std::thread([impl = impl_.get()] { impl->work(); });
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 JournalThread::~JournalThread() {

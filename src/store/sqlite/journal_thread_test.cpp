@@ -1,8 +1,10 @@
 #include "store/sqlite/journal_thread.hpp"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "store/journal_samples_test.hpp"
@@ -39,6 +41,25 @@ protected:
     JobId job{};
     std::unique_ptr<JournalThread> thread;
 };
+
+TEST_F(JournalThreadTest, leaves_signals_to_the_loop) {
+    // Else a SIGTERM that the loop's thread waits for on a descriptor ends the process here.
+    const auto takes = [](Journal&) -> Result<bool> {
+        sigset_t blocked;
+        ::pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+        return sigismember(&blocked, SIGTERM) == 0 || sigismember(&blocked, SIGINT) == 0;
+    };
+    std::optional<bool> taken;
+    thread->ask<bool>(takes, [&](Result<bool> answer) {
+        taken = answer.value();
+        loop.stop();
+    });
+    run();
+    EXPECT_EQ(taken, false);
+    sigset_t ours;
+    ::pthread_sigmask(SIG_BLOCK, nullptr, &ours);
+    EXPECT_EQ(sigismember(&ours, SIGTERM), 0) << "the loop's own thread is left as it was";
+}
 
 TEST_F(JournalThreadTest, answers_in_order_on_the_loop_and_not_from_inside_the_call) {
     std::vector<int> order;

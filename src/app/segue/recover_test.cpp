@@ -1,0 +1,249 @@
+#include "app/segue/recover.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "app/segue/cli_recover.hpp"
+#include "app/segue/recover_ports.hpp"
+#include "io/fd.hpp"
+#include "store/journal_memory.hpp"
+#include "store/sqlite/owner_process.hpp"
+
+namespace segue {
+namespace {
+
+// ---- words
+
+Recover parsed(const std::vector<std::string>& words) {
+    const auto invocation = parse_recover(words);
+    EXPECT_TRUE(invocation) << to_string(invocation.error());
+    return invocation ? std::get<Recover>(*invocation) : Recover{};
+}
+
+std::string refused(const std::vector<std::string>& words) {
+    const auto invocation = parse_recover(words);
+    EXPECT_FALSE(invocation);
+    return invocation ? "" : to_string(invocation.error());
+}
+
+TEST(RecoverWords, TakesNothingAtAll) {
+    const Recover words = parsed({});
+    EXPECT_FALSE(words.job || words.fenced || words.confirm || words.output.json);
+}
+
+TEST(RecoverWords, TakesTheJobAndTheOperatorsWordInAnyOrder) {
+    for (const std::vector<std::string>& words :
+         {std::vector<std::string>{"42", "--fenced", "host2", "--confirm", "qmp:/run/a.qmp", "--json", "-v"},
+          std::vector<std::string>{"--json", "--confirm=qmp:/run/a.qmp", "--verbose", "--fenced=host2", "42"}}) {
+        const Recover taken = parsed(words);
+        EXPECT_EQ(taken.job, 42);
+        EXPECT_EQ(taken.fenced, "host2");
+        EXPECT_EQ(taken.confirm, "qmp:/run/a.qmp");
+        EXPECT_TRUE(taken.output.json && taken.output.verbose);
+    }
+}
+
+TEST(RecoverWords, RefusesWhatIsNotUnderstoodAndSaysWhatToWrite) {
+    const std::vector<std::pair<std::vector<std::string>, std::string>> table{
+        {{"web-7"}, "for example segue recover 42"},
+        {{"0"}, "is no number of a move"},
+        {{"4x"}, "is no number of a move"},
+        {{"1", "2"}, "one word too many"},
+        {{"--fence", "host2"}, "did you mean --fenced?"},
+        {{"--fenced"}, "--fenced has no value"},
+        {{"--fenced="}, "--fenced has no value"},
+        {{"--fenced", "--json"}, "--fenced has no value"},
+        {{"--fenced", "host2"}, "--fenced needs --confirm VM"},
+        {{"--confirm", "qmp:/run/a.qmp"}, "--confirm belongs to --fenced"},
+        {{"--fenced", "a", "--fenced", "b"}, "is given twice"},
+        {{"--timeout", "3"}, "see segue recover --help"},
+    };
+    for (const auto& [words, text] : table) EXPECT_NE(refused(words).find(text), std::string::npos) << refused(words);
+}
+
+TEST(RecoverWords, HelpFitsATerminal) {
+    const auto help = parse_recover({"--help"});
+    ASSERT_TRUE(help);
+    std::string line;
+    for (const char c : std::get<Help>(*help).text) {
+        if (c != '\n') line += c;
+        EXPECT_LE(line.size(), 80U) << line;
+        if (c == '\n') line.clear();
+    }
+}
+
+// ---- which move
+
+class RecoverChoice : public testing::Test {
+protected:
+    MemoryJournal journal;
+    MoveOwner dead{1, 1, "another boot"};
+
+    JobId add(std::uint64_t number, const MoveOwner& owner, MoveRole role = MoveRole::source) {
+        NewMove move;
+        move.id = {1, number};
+        move.role = role;
+        move.vm = "qmp:/run/a.qmp";
+        move.guest.name = "web-7";
+        move.src = {"host1", "qmp:/run/a.qmp"};
+        move.dst = {"host2", "qmp:/run/b.qmp"};
+        move.transport = "ssh://root@host2";
+        move.owner = owner;
+        return *journal.create(move, {first_step(role), stamp_now(), "{}"});
+    }
+    std::string why_not(const Recover& wanted) {
+        const auto chosen = choose_move(journal, wanted);
+        EXPECT_FALSE(chosen);
+        return chosen ? "" : to_string(chosen.error());
+    }
+    static Recover job(JobId id) {
+        Recover wanted;
+        wanted.job = static_cast<std::int64_t>(id);
+        return wanted;
+    }
+};
+
+TEST_F(RecoverChoice, FindsNothingInAnEmptyJournal) {
+    const auto chosen = choose_move(journal, {});
+    ASSERT_TRUE(chosen);
+    EXPECT_FALSE(*chosen);
+}
+
+TEST_F(RecoverChoice, TakesTheOnlyUnfinishedMoveOfThisSource) {
+    add(1, dead, MoveRole::destination);
+    const JobId mine = add(2, dead);
+    const auto chosen = choose_move(journal, {});
+    ASSERT_TRUE(chosen && *chosen);
+    EXPECT_EQ((*chosen)->job, mine);
+}
+
+TEST_F(RecoverChoice, PassesOverMovesThatAreUnderWay) {
+    add(1, *this_process());
+    const JobId left = add(2, dead);
+    const auto chosen = choose_move(journal, {});
+    ASSERT_TRUE(chosen && *chosen);
+    EXPECT_EQ((*chosen)->job, left);
+}
+
+TEST_F(RecoverChoice, ListsThemWhenSeveralAreUnfinished) {
+    add(1, dead);
+    add(2, dead);
+    const std::string why = why_not({});
+    EXPECT_NE(why.find("2 moves are unfinished: 1 (qmp:/run/a.qmp), 2"), std::string::npos) << why;
+}
+
+TEST_F(RecoverChoice, NamesTheProcessThatWorksOnIt) {
+    const JobId mine = add(1, *this_process());
+    for (const Recover& wanted : {Recover{}, job(mine)}) {
+        const std::string why = why_not(wanted);
+        EXPECT_NE(why.find("process " + std::to_string(::getpid())), std::string::npos) << why;
+        EXPECT_NE(why.find("segue cancel 1"), std::string::npos) << why;
+    }
+}
+
+TEST_F(RecoverChoice, SendsTheDestinationsSideToItsSourceHost) {
+    const std::string why = why_not(job(add(1, dead, MoveRole::destination)));
+    EXPECT_NE(why.find("on its source host, host1"), std::string::npos) << why;
+}
+
+TEST_F(RecoverChoice, RefusesAJobThatHasEndedOrNeverWas) {
+    const JobId mine = add(1, dead);
+    MoveEnding ending;
+    ending.outcome = "moved";
+    ASSERT_TRUE(journal.close(mine, dead, ending, stamp_now()));
+    EXPECT_NE(why_not(job(mine)).find("has come to its end (moved)"), std::string::npos);
+    EXPECT_NE(why_not(job(JobId{77})).find("no job 77"), std::string::npos);
+}
+
+TEST_F(RecoverChoice, TakesTheOperatorsWordOnlyForTheHostAndGuestOfTheMove) {
+    const MoveRecord record = *journal.load(add(1, dead));
+    const auto fits = [&](const char* host, const char* vm) {
+        Recover wanted;
+        wanted.fenced = host;
+        wanted.confirm = vm;
+        return check_fence(wanted, record).has_value();
+    };
+    EXPECT_TRUE(fits("host2", "qmp:/run/a.qmp"));
+    EXPECT_TRUE(fits("ssh://root@host2", "web-7"));
+    EXPECT_FALSE(fits("host1", "qmp:/run/a.qmp"));
+    EXPECT_FALSE(fits("host2", "qmp:/run/b.qmp"));
+}
+
+TEST_F(RecoverChoice, SaysWhereTheGuestIs) {
+    const MoveRecord record = *journal.load(add(1, dead));
+    Summary summary;
+    summary.outcome = Outcome::moved;
+    EXPECT_EQ(render_recovered(summary, record), "job 1, qmp:/run/a.qmp: moved, the guest is the destination's");
+    summary.outcome = Outcome::unknown;
+    summary.error = "it does not answer";
+    EXPECT_EQ(render_recovered(summary, record), "job 1, qmp:/run/a.qmp: state unknown: it does not answer");
+}
+
+// ---- whether a QEMU is gone
+
+class GoneQemu : public testing::Test {
+protected:
+    std::string path = testing::TempDir() + "segue_recover_" + std::to_string(::getpid()) + ".qmp";
+    MoveRecord record;
+
+    void SetUp() override { record.steps.push_back({StepKind::begun, stamp_now(), "{}"}); }
+    void TearDown() override { std::remove(path.c_str()); }
+
+    Fd listen() {
+        Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        path.copy(address.sun_path, path.size());
+        EXPECT_EQ(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+        EXPECT_EQ(::listen(socket.get(), 1), 0);
+        return socket;
+    }
+};
+
+TEST_F(GoneQemu, LivesWhileItsSocketIsListenedAt) {
+    const Fd socket = listen();
+    EXPECT_FALSE(qemu_is_gone(record, path, 0));
+}
+
+TEST_F(GoneQemu, IsGoneWhenNobodyListensAtItsSocket) {
+    listen();
+    EXPECT_TRUE(qemu_is_gone(record, path, 0));
+}
+
+TEST_F(GoneQemu, IsNotTakenForGoneBecauseItsSocketWasRemoved) {
+    EXPECT_FALSE(qemu_is_gone(record, path, 0));
+    EXPECT_FALSE(qemu_is_gone(record, path, ::getpid()));
+}
+
+TEST_F(GoneQemu, IsGoneWithItsSocketAndItsProcess) {
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(0);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_TRUE(qemu_is_gone(record, path, child));
+}
+
+TEST_F(GoneQemu, IsGoneWhenItsNumberIsThatOfAYoungerProcess) {
+    record.steps.back().at.since_boot = Instant{};
+    EXPECT_TRUE(qemu_is_gone(record, path, ::getpid()));
+}
+
+TEST_F(GoneQemu, IsGoneWhenTheHostWasStartedAgain) {
+    const Fd socket = listen();
+    record.steps.back().at.boot_id = "another boot";
+    EXPECT_TRUE(qemu_is_gone(record, path, 0));
+}
+
+TEST_F(GoneQemu, IsFoundByThePidInTheJournal) {
+    EXPECT_EQ(recorded_source_pid(record), 0);
+    record.steps.push_back({StepKind::preparing, stamp_now(), R"({"put_back":"x","src_pid":"4711"})"});
+    EXPECT_EQ(recorded_source_pid(record), 4711);
+}
+
+}  // namespace
+}  // namespace segue
