@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -13,6 +14,7 @@ from lab_arguments import machine_arguments
 from lab_base import start_time
 from lab_vm import Vm
 from segue_lab import ADDRESS, wait_until
+from test_ssh import PORT, Sshd
 
 NAME = 'web1'
 UUID = '6f9619ff-8b86-4011-b42d-00c04fc964ff'
@@ -26,6 +28,7 @@ def cases(long_form):
         yield 'a move that is cancelled leaves the other host as it was' + number, cancelled
         yield 'a destination that dies leaves nothing in the way' + number, destination_killed
         yield 'a move whose segue died is not started again, before and after recover' + number, recovered
+    yield 'by name through ssh, with nothing but a host', through_ssh
     yield 'what is in the way is refused, and nothing is touched', refused
     yield 'a description with faults tells them all', faults
 
@@ -62,7 +65,8 @@ class Hosts:
         words += ['-chardev', 'null,id=beat', '-device', 'isa-debugcon,iobase=0xe9,chardev=beat']
         words += ['-chardev', 'socket,id=serial,path={serial},server=on,wait=off,logfile={serial}.log']
         words += ['-serial', 'chardev:serial']
-        serials = ''.join(f'[host.{h}]\nserial = "{self.vm(h).serial_path}"\n' for h in 'ab')
+        places = {'a': 'a', 'b': 'b', 'default': 'b'}
+        serials = ''.join(f'[host.{h}]\nserial = "{self.vm(at).serial_path}"\n' for h, at in places.items())
         with open(os.path.join(self.config(host), NAME + '.toml'), 'w') as f:
             f.write(f'name = "{NAME}"\ncommand = {json.dumps(words)}\n[limits]\n{limits}\n{serials}')
 
@@ -278,6 +282,20 @@ def recovered(lab):
         hosts.refused('a', 'vm', 'start', NAME, says=f'{NAME} was moved to destination on ')
         hosts.require_state('b', 'running')
         return f'{hosts.require_whole("b")} pages'
+
+
+def through_ssh(lab):
+    with Hosts(lab) as hosts, Sshd(lab) as sshd:
+        hosts.start()
+        done = subprocess.run(lab.enter('a') + [program('segue'), 'migrate', NAME, '--to',
+                                                f'ssh://root@{ADDRESS["b"]}:{PORT}', '--no-forecast'],
+                              env={**hosts.env('a'), **sshd.env()}, text=True, stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=40)
+        require(done.returncode == 0, f'exit {done.returncode}: {done.stderr.strip()[-400:]}')
+        require(done.stdout.startswith(f'{NAME}: '), done.stdout)
+        hosts.require_state('b', 'running')
+        hosts.require_state('a', 'moved', socket.gethostname())
+        return f'{hosts.require_whole("b")} pages; {done.stdout.strip()}'
 
 
 def refused(lab):

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "api/schema_test.hpp"
 #include "app/segue/host_name.hpp"
 #include "app/segue/vm_arrival.hpp"
 #include "app/segue/vm_files.hpp"
@@ -296,6 +297,23 @@ TEST(VmView, TheListIsATableAndOneJsonObject) {
               R"("uuid":"6f9619ff-8b86-4011-b42d-00c04fc964ff","moved_to":null,"moved_at":null,"moved_job":null},)"
               R"({"name":"database","state":"moved","pid":null,"uuid":null,"moved_to":"host2",)"
               R"("moved_at":"2026-11-21T19:26:26Z","moved_job":7}]})");
+}
+
+TEST(VmView, ItsJsonIsAsTheSchemaSays) {
+    VmDetails vm;
+    vm.command = {{"qemu", "a\xff"}, {"A=B"}};
+    for (const auto& [state, pid] : {std::pair<const char*, std::optional<std::int64_t>>{"running", 812},
+                                     {"stopped", {}}, {"moved", {}}, {"arriving", 812}, {"unknown", {}}}) {
+        vm.view = {"web1", state, pid, {}, uuid};
+        EXPECT_EQ(json_test::problem_of(vm_json(vm)), "");
+        vm.view.uuid.clear();
+        vm.view.moved = VmMoved{"host2", 7, "2026-11-21T19:26:26Z"};
+        vm.limits = {std::chrono::milliseconds{300}, std::chrono::minutes{1}, mebibytes_per_second(5), ByteRate{7}};
+        EXPECT_EQ(json_test::problem_of(vm_json(vm)), "");
+        EXPECT_EQ(json_test::problem_of(vm_list_json({vm.view, vm.view})), "");
+    }
+    EXPECT_NE(vm_json(vm).find("\"max_downtime_seconds\":0.3,"), std::string::npos) << vm_json(vm);
+    EXPECT_EQ(json_test::problem_of(vm_list_json({})), "");
 }
 
 TEST(VmView, TheCommandIsShownAsAShellWouldTakeIt) {
