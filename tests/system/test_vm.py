@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from harness import program, require
-from lab_arguments import machine_arguments
+from lab_arguments import disk_arguments, machine_arguments
 from lab_base import start_time
 from lab_vm import Vm
 from segue_lab import ADDRESS, wait_until
@@ -29,6 +29,7 @@ def cases(long_form):
         yield 'a destination that dies leaves nothing in the way' + number, destination_killed
         yield 'a move whose segue died is not started again, before and after recover' + number, recovered
     yield 'by name through ssh, with nothing but a host', through_ssh
+    yield 'a guest that writes to a file moves only where that is said to be shared', on_a_disk
     yield 'what is in the way is refused, and nothing is touched', refused
     yield 'a description with faults tells them all', faults
 
@@ -36,14 +37,14 @@ def cases(long_form):
 class Hosts:
     """A VM's description on both hosts, and segue there."""
 
-    def __init__(self, lab, guest='hot=8 rate=200', limits='max_downtime = "500ms"'):
+    def __init__(self, lab, guest='hot=8 rate=200', limits='max_downtime = "500ms"', words=()):
         self.lab = lab
         self.stack = contextlib.ExitStack()
         for host in 'ab':
             self.clean(host)
             self.stack.callback(self.clean, host)
             os.makedirs(self.config(host))
-        self.describe('a', guest, limits)
+        self.describe('a', guest, limits, list(words))
 
     def __enter__(self):
         return self
@@ -57,14 +58,14 @@ class Hosts:
     def folder(self, host):
         return os.path.join(self.lab.state_dir(host), 'vms', NAME)
 
-    def describe(self, host, guest, limits):
+    def describe(self, host, guest, limits, more):
         qemu = self.lab.qemu_path('10')
         words = machine_arguments(qemu, NAME, 128 * 1024, 1, self.lab.tool('guest.elf'), guest)
         at = words.index('-name')
         words[at:at + 2] = []
         words += ['-chardev', 'null,id=beat', '-device', 'isa-debugcon,iobase=0xe9,chardev=beat']
         words += ['-chardev', 'socket,id=serial,path={serial},server=on,wait=off,logfile={serial}.log']
-        words += ['-serial', 'chardev:serial']
+        words += ['-serial', 'chardev:serial', *more]
         places = {'a': 'a', 'b': 'b', 'default': 'b'}
         serials = ''.join(f'[host.{h}]\nserial = "{self.vm(at).serial_path}"\n' for h, at in places.items())
         with open(os.path.join(self.config(host), NAME + '.toml'), 'w') as f:
@@ -89,7 +90,8 @@ class Hosts:
         before = self.files()
         done = self.segue(host, *words)
         require(done.returncode == 2, f'{words} on {host}: exit {done.returncode}: {done.stderr.strip()[-400:]}')
-        sentence = done.stderr.strip().splitlines()[-1]
+        # The result of a move is on standard output.
+        sentence = ' '.join(done.stderr.strip().splitlines()[-1:] + done.stdout.strip().splitlines()[-1:])
         require(says in sentence, f'{words} on {host} says: {sentence}')
         require(self.files() == before, f'{words} on {host} touched {before ^ self.files()}')
         return sentence
@@ -296,6 +298,20 @@ def through_ssh(lab):
         hosts.require_state('b', 'running')
         hosts.require_state('a', 'moved', socket.gethostname())
         return f'{hosts.require_whole("b")} pages; {done.stdout.strip()}'
+
+
+def on_a_disk(lab):
+    disk = os.path.join(lab.dir, 'disk.raw')
+    with open(disk, 'wb') as f:
+        f.truncate(1 << 20)
+    with Hosts(lab, words=disk_arguments(disk)) as hosts:
+        hosts.start()
+        hosts.refused('a', *hosts.to('b'), says=f'{NAME} writes to {disk}')
+        hosts.refused('a', *hosts.to('b'), '--dry-run', says=f'{NAME} writes to {disk}')
+        hosts.require_state('a', 'running')
+        require(not os.path.exists(hosts.folder('b')), 'a refused move left a folder on b')
+        hosts.move('a', 'b', '--storage-is-shared')
+        return f'{hosts.require_whole("b")} pages'
 
 
 def refused(lab):
