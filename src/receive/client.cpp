@@ -92,6 +92,10 @@ void Client::on(const Call& event) {
     if (std::holds_alternative<DstKill>(event.command) && surely_dead()) {
         return answer(event.id, Done{});
     }
+    // A refused word whose QEMU was seen dead: asking would cost the guest, which stands, a round trip.
+    if (std::holds_alternative<DstReadRunState>(event.command) && word_refused_ && dead_) {
+        return answer(event.id, RunState::other);
+    }
     if (lost_) return answer(event.id, lost_error());
     if (!peer_) queued_.emplace_back(event);
     else ask(event);

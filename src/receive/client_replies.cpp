@@ -202,8 +202,10 @@ void Client::on(const Died& m) {
     // Died with a guest that it owned: the source's copy is stale, so no kill is ever answered by that.
     if (!m.accepted) dead_ = true;
     answer_kills();
-    // After a refused word its death is no news, but what the refusal announced.
-    if (!word_refused_ || m.accepted) effects_.emplace_back(Notice{DstDied{}});
+    // After a refused word its death is no news, but what the refusal announced. While a word is open the word's own
+    // answer is on its way and says more: refused, so that the guest need not stand until somebody recovers it.
+    const bool word_open = std::ranges::any_of(waiting_, [](const auto& w) { return w.second.kind == Kind::word; });
+    if (m.accepted || !(word_refused_ || word_open)) effects_.emplace_back(Notice{DstDied{}});
 }
 
 void Client::on(const RunStateChanged& m) {

@@ -107,6 +107,25 @@ TEST_F(ReceiveClient, ARefusedWordAndAnUnknownOneAreTwoThings) {
     EXPECT_EQ(refused(), ErrorKind::refused);
 }
 
+TEST_F(ReceiveClient, ARefusedWordOfADeadDestinationIsNotAskedAbout) {
+    const RequestId id = say_word();
+    hears(Refused{id, "cont was refused", true});
+    call(DstReadRunState{});
+    EXPECT_TRUE(done());
+    EXPECT_FALSE(sent<Status>());
+}
+
+TEST_F(ReceiveClient, ADeathBeforeTheWordWasAcceptedWaitsForTheWordsAnswer) {
+    const RequestId id = say_word();
+    hears(Died{false});
+    EXPECT_TRUE(effects.empty());
+    hears(Refused{id, "there is no loaded guest", true});
+    EXPECT_EQ(refused(), ErrorKind::refused);
+    EXPECT_FALSE(notice<DstDied>());
+    call(DstKill{});
+    EXPECT_TRUE(done());
+}
+
 TEST_F(ReceiveClient, AWordWithoutAnswerIsTimedOutAndALateAnswerStillCounts) {
     const RequestId id = say_word();
     now = now + seconds{1};

@@ -165,7 +165,8 @@ void Session::on_finish_state(const Result<GuestAnswer>& answer) {
     if (state && *state == RunState::running) return runs();
     if (state && *state == RunState::paused) return continue_guest();
     fail_request(*std::exchange(word_, std::nullopt), ErrorKind::unavailable,
-                 state ? "its QEMU neither runs the guest nor holds it as it was loaded: it may have run; look at it there"
+                 state ? "its QEMU neither runs the guest nor holds it as it was loaded: it may have run, look at it "
+                         "there"
                        : "the state of its QEMU could not be read", answer ? "" : to_string(answer.error()));
 }
 

@@ -25,7 +25,11 @@ def cases(long_form):
     yield 'shipped programs have no fault points', no_fault_points
     cells = [(who, point, guest, own) for who, points in (('segue', SEGUE), ('guard', GUARD))
              for point, guest in points for own in (True, False)]
+    # Short: every point on 10, with its own monitor and queued in turn; test_matrix kills at them once more.
+    in_turn = [cell for i, cell in enumerate(cells) if i % 4 in (0, 3)]
     for qemu, runs, step in (('10', 5 if long_form else 1, 1), ('7.2', 2 if long_form else 1, 1 if long_form else 3)):
+        if not long_form:
+            cells = in_turn
         for who, point, guest, own in cells[::step]:
             for run in range(1, runs + 1):
                 name = f'{qemu} {who}:{point}, monitor {"of its own" if own else "queued"}'
@@ -52,8 +56,14 @@ def one(lab, qemu, who, point, guest, own):
         with Move(lab, qemu, guest, options=options, own_monitor=own, fault_point=f'{who}:{point}') as move:
             move.start()
             if not kill_at_point(move, who):
-                # Undone at its last check, as it may be on a busy machine: nothing to kill, try again.
-                move.finish(20).require_exit(3)
+                # Nothing to kill, try again: undone at its last check, as it may be on a busy machine; or, at `loaded`,
+                # the word was out before the guardian had its turn.
+                move.finish(20)
+                if (move.exit, point) == (0, 'loaded'):
+                    move.require_moved()
+                    void.append('moved')
+                    continue
+                move.require_exit(3)
                 move.require_source_runs()
                 void.append(move.decisions()[-120:])
                 continue

@@ -319,9 +319,9 @@ def final(_):
     """The table: runs, and the worst time from the blow to RESUME (r: from the start of `segue recover`)."""
     if not table:
         return
-    print(''.join(f'{word:>19}' for word in ('', *MOMENTS)))
+    print(''.join(f'{word:>20}' for word in ('', *MOMENTS)))
     for victim in VICTIMS:
-        print(''.join(f'{word:>19}' for word in (victim, *(shown(table.get((victim, m), [])) for m in MOMENTS))))
+        print(''.join(f'{word:>20}' for word in (victim, *(shown(table.get((victim, m), [])) for m in MOMENTS))))
     for victim in VICTIMS:
         runs = [run for (who, _), all_ in table.items() if who == victim for run in all_ if run]
         if runs:

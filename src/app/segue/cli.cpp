@@ -400,21 +400,21 @@ Result<Invocation> parse_migrate(const Words& arguments) {
 }
 
 Result<Invocation> parse_command(const std::string& command, const Words& arguments) {
-    static const Words commands = {"migrate", "vm",      "recover", "status", "cancel",
-                                   "history", "receive", "help",    "version"};
+    static const Words commands = {"migrate", "recover", "status", "cancel", "history",
+                                   "vm",      "receive", "help",   "version"};
     if (command == "migrate") return parse_migrate(arguments);
     if (command == "recover") return parse_recover(arguments);
     if (command == "receive") return parse_receive(arguments);
-    if (command == "vm") return parse_vm(arguments);
     if (is_jobs_command(command)) return parse_jobs_command(command, arguments);
+    if (command == "vm") return parse_vm(arguments);
     if (command == "--version" || command == "-V" || command == "version") return Version{};
     if (command == "--help" || command == "-h" || command == "help") {
         if (!arguments.empty() && arguments[0] == "recover") return Help{std::string(recover_help_text)};
         if (!arguments.empty() && arguments[0] == "receive") return Help{std::string(receive_help_text)};
-        if (!arguments.empty() && arguments[0] == "vm") return Help{std::string(vm_help_text)};
         if (!arguments.empty() && is_jobs_command(arguments[0])) {
             return Help{std::string(jobs_help_text(arguments[0]))};
         }
+        if (!arguments.empty() && arguments[0] == "vm") return Help{std::string(vm_help_text)};
         const bool about_migrate = !arguments.empty() && arguments[0] == "migrate";
         return Help{std::string(about_migrate ? migrate_help_text : help_text)};
     }
@@ -428,7 +428,7 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
     }
     const std::string_view near = nearest_word(command, commands);
     if (!near.empty()) return wrong(fmt::format("\"{}\" is not a command: did you mean segue {}?", shown, near));
-    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, vm, recover, status, cancel, history, "
+    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, recover, status, cancel, history, vm, "
                              "receive, help and version", shown));
 }
 

@@ -13,7 +13,7 @@ inline constexpr std::string_view help_text =
   segue migrate qmp:PATH --to ssh://HOST --dst-qmp PATH --data-address HOST[:PORT]
                           move any guest from one QEMU to another
   segue vm start|stop|list|show|check
-                          VMs by name
+                          VMs by name (segue help vm)
   segue recover [JOB]     end a move whose segue died, or which ended with 10
   segue status [JOB]      what is under way on this host
   segue cancel JOB        end a move and keep the guest on its source

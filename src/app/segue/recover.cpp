@@ -22,7 +22,6 @@
 #include "store/sqlite/journal_thread.hpp"
 #include "store/sqlite/owner_process.hpp"
 #include "store/sqlite/sqlite_journal.hpp"
-#include "vm/description.hpp"
 
 namespace segue {
 namespace {
@@ -38,9 +37,11 @@ public:
         std::function<void(const Summary&)> on_finish;
     };
 
-    Recoverer(Loop& loop, JournalThread& journal, MoveOwner owner, std::string version, RecoveryCase what, Told told)
+    Recoverer(Loop& loop, JournalThread& journal, std::string state_folder, MoveOwner owner, std::string version,
+              RecoveryCase what, Told told)
         : loop_(loop),
           journal_(journal),
+          state_folder_(std::move(state_folder)),
           owner_(std::move(owner)),
           version_(std::move(version)),
           what_(std::move(what)),
@@ -130,8 +131,30 @@ private:
     void perform(const Submit& submit, const SrcCommand& command) {
         SEGUE_ASSERT(src_ != nullptr);
         if (std::holds_alternative<SrcRun>(command)) SEGUE_FAULT_POINT("recover:run");
-        src_->submit(command, submit.timeout,
-                     [this, id = submit.id](Result<GuestAnswer> value) { answer(id, std::move(value)); });
+        const auto act = [this, submit, command] {
+            src_->submit(command, submit.timeout,
+                         [this, id = submit.id](Result<GuestAnswer> value) { answer(id, std::move(value)); });
+        };
+        // Who would start its definition again finds the QEMU or the mark.
+        if (std::holds_alternative<SrcEnd>(command)) return mark_moved_then(act);
+        act();
+    }
+
+    /// Of a VM by name; any other has no definition here. Done again where an earlier attempt did not come so far.
+    void mark_moved_then(std::function<void()> then) {
+        const NewMove& move = what_.record.move;
+        if (std::exchange(marked_, true) || move.vm.starts_with("qmp:")) return then();
+        journal_.ask<void>(
+            [state = state_folder_, name = move.vm, host = move.dst.host, job = what_.record.job](Journal&) {
+                return mark_moved(state, name, host, job, stamp_now().wall);
+            },
+            [this, then = std::move(then)](const Result<void>& marked) {
+                if (!marked) {
+                    told_.on_note("its definition could not be marked as moved, do not start it here: " +
+                                  to_string(marked.error()));
+                }
+                then();
+            });
     }
 
     void perform(const Submit& submit, const DstCommand& command) {
@@ -154,11 +177,15 @@ private:
 
     void finish(const Summary& summary) {
         if (std::exchange(ended_, true)) return;
-        loop_.post([this, summary] { told_.on_finish(summary); });
+        const auto tell = [this, summary] { told_.on_finish(summary); };
+        // A source that had ended already was not asked to.
+        if (summary.outcome == Outcome::moved) return mark_moved_then([this, tell] { loop_.post(tell); });
+        loop_.post(tell);
     }
 
     Loop& loop_;
     JournalThread& journal_;
+    std::string state_folder_;
     MoveOwner owner_;
     std::string version_;
     RecoveryCase what_;
@@ -167,6 +194,7 @@ private:
     std::deque<Event> events_;  ///< Bounded by the commands outstanding and the notices of two monitors.
     bool draining_ = false;
     bool ended_ = false;
+    bool marked_ = false;
     std::optional<Loop::TimerId> timer_;
     std::unique_ptr<SourceOpener> opener_;
     std::unique_ptr<qemu::SrcGuest> src_;
@@ -201,14 +229,8 @@ JsonContext context_of(const MoveRecord& record) {
             static_cast<std::int64_t>(record.job)};
 }
 
-/// Its definition, if it was moved by name, does not start here any more.
-Result<void> mark(const std::string& state_folder, const MoveRecord& record, WallInstant at) {
-    if (!vm::is_vm_name(record.move.vm)) return {};
-    return mark_moved(state_folder, record.move.vm, record.move.dst.host, record.job, at);
-}
-
 /// The move is ours from here on.
-int run(const Recover& wanted, const MoveRecord& record, const MoveOwner& self, const std::string& state_folder,
+int run(const Recover& wanted, const MoveRecord& record, const std::string& state_folder, const MoveOwner& self,
         const std::string& version, std::unique_ptr<Journal> journal, FdSink& out, FdSink& err) {
     Output output(detect_style(wanted.output), context_of(record), out, err);
     Loop loop;
@@ -233,15 +255,8 @@ int run(const Recover& wanted, const MoveRecord& record, const MoveOwner& self, 
             output.note("the journal's disk does not answer: the record of this move stays open");
             loop.stop();
         });
-        const bool moved = summary.outcome == Outcome::moved;
-        thread.ask<void>([&record, &state_folder, moved, self, ending = ending_of(summary),
-                          at = stamp_now()](Journal& j) -> Result<void> {
-                             // Before the record is closed: until then it keeps the definition from starting here.
-                             if (auto marked = moved ? mark(state_folder, record, at.wall) : Result<void>{}; !marked) {
-                                 return marked;
-                             }
-                             return j.close(record.job, self, ending, at);
-                         },
+        thread.ask<void>([id = record.job, self, ending = ending_of(summary), at = stamp_now()](
+                             Journal& j) { return j.close(id, self, ending, at); },
                          [&](const Result<void>& closed) {
                              if (!closed) output.note("the journal was not closed: " + to_string(closed.error()));
                              loop.stop();
@@ -252,7 +267,7 @@ int run(const Recover& wanted, const MoveRecord& record, const MoveOwner& self, 
     what.remote = !record.move.transport.empty();
     what.fenced = wanted.fenced.has_value();
     recoverer = std::make_unique<Recoverer>(
-        loop, thread, self, version, std::move(what),
+        loop, thread, state_folder, self, version, std::move(what),
         Recoverer::Told{[&](const Report& report) { output.show(report); },
                         [&](const std::string& line) { output.note(line); }, on_finish});
     recoverer->start();
@@ -283,7 +298,7 @@ int recover(const Recover& wanted, const std::string& state_folder, const std::s
     }
     // The dead process could not take its socket away.
     ::unlink(job_socket_path(state_folder, static_cast<std::int64_t>(record.job)).c_str());
-    return run(wanted, record, *self, state_folder, version, std::move(*journal), out, err);
+    return run(wanted, record, state_folder, *self, version, std::move(*journal), out, err);
 }
 
 }  // namespace segue

@@ -19,6 +19,7 @@ struct Evidence {
     std::optional<Summary> recovered;  ///< What the last `segue recover` said.
     Truth at_finish;                   ///< As it was when Segue's Finish was said.
     bool struck = false;
+    std::vector<Fault> struck_with;
     Instant struck_at;
     Instant finished_at;
     Instant now;

@@ -41,6 +41,7 @@ void print_head(const Scenario& s) {
     fmt::print("seed {}: fault {} at {} + {} for {} (answer {}, effect {})\n", s.seed, to_string(s.fault),
                to_string(s.moment), to_text(s.offset), to_text(s.length), s.which,
                s.effect_happens ? "happens" : "does not");
+    if (s.second) fmt::print("  then {} after {}\n", to_string(*s.second), to_text(s.second_after));
     fmt::print("  max downtime {}, timeout {}, cap {}, switchover {}, link {} rtt {}, guest {} writing {} on {}\n",
                to_text(bounds.max_downtime), bounds.timeout ? to_text(*bounds.timeout) : "none",
                bounds.max_bandwidth ? to_text(*bounds.max_bandwidth) : "none",
@@ -67,8 +68,8 @@ bool is_chatter(const std::string& line) {
            line.find(" GuardNote") != std::string::npos;
 }
 
-int run_one(std::uint64_t seed, bool verbose) {
-    const Scenario scenario = scenario_from(seed);
+int run_one(std::uint64_t seed, bool verbose, bool pairs) {
+    const Scenario scenario = pairs ? pair_from(seed) : scenario_from(seed);
     print_head(scenario);
     const RunResult result = run_scenario(scenario, [verbose](const std::string& line) {
         if (!verbose && is_chatter(line)) return;
@@ -107,11 +108,11 @@ struct Checked {
     std::uint64_t failed = 0;
 };
 
-Checked run_all(Range seeds, bool keep_going) {
+Checked run_all(Range seeds, bool keep_going, bool pairs) {
     Checked out;
     for (std::uint64_t seed = seeds.first; seed <= seeds.last; ++seed) {
         current_seed = static_cast<int>(seed);
-        const Scenario scenario = scenario_from(seed);
+        const Scenario scenario = pairs ? pair_from(seed) : scenario_from(seed);
         const RunResult result = run_scenario(scenario);
         Tally& tally = out.table[result.struck ? Cell{scenario.fault, scenario.moment} : Cell{}];
         ++tally.runs;
@@ -124,15 +125,15 @@ Checked run_all(Range seeds, bool keep_going) {
         fmt::print("seed {} ({} in {}): {}\n", seed, to_string(scenario.fault), to_string(scenario.moment),
                    fmt::join(result.violations, "; "));
         if (keep_going) continue;
-        fmt::print("replay: segue-sim run --seed {}\n", seed);
+        fmt::print("replay: segue-sim run --seed {}{}\n", seed, pairs ? " --pairs" : "");
         break;
     }
     return out;
 }
 
-int check(Range seeds, bool quiet, bool keep_going) {
+int check(Range seeds, bool quiet, bool keep_going, bool pairs) {
     const auto began = std::chrono::steady_clock::now();
-    const Checked checked = run_all(seeds, keep_going);
+    const Checked checked = run_all(seeds, keep_going, pairs);
     if (!quiet) print_table(checked.table);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
     if (!quiet) fmt::print("{:.1f} s\n", took.count());
@@ -185,7 +186,7 @@ std::string entry(const Table& table, Fault fault, const Part& part) {
 
 /// Runs the seeds, prints what struck where, and fails where a fault that can strike never did.
 int coverage(Range seeds, bool each_cell) {
-    const Checked checked = run_all(seeds, true);
+    const Checked checked = run_all(seeds, true, false);
     fmt::print("| fault |");
     for (const auto& part : parts()) fmt::print(" {} |", part.name);
     fmt::print("\n|---|---|---|---|---|---|---|---|\n");
@@ -232,11 +233,14 @@ int main(int argc, char** argv) {
     auto* run = app.add_subcommand("run", "one seed: one line per transition, in virtual time");
     run->add_option("--seed", seed, "which world")->required();
     run->add_flag("--verbose", verbose, "polling as well");
+    bool pairs = false;
+    run->add_flag("--pairs", pairs, "with a second fault");
     std::string seeds;
     bool quiet = false;
     bool keep_going = false;
     auto* many = app.add_subcommand("check", "many seeds: stops at the first broken promise");
     many->add_option("--seeds", seeds, "FIRST-LAST")->required();
+    many->add_flag("--pairs", pairs, "two faults a run: safety and the end only");
     many->add_flag("--quiet", quiet, "the verdict only");
     many->add_flag("--keep-going", keep_going, "do not stop at the first");
     auto* table = app.add_subcommand("coverage", "which fault struck where, as a table; fails where one never did");
@@ -245,12 +249,12 @@ int main(int argc, char** argv) {
     table->add_flag("--cells", each_cell, "every cell as well");
     CLI11_PARSE(app, argc, argv);
     say_seed_on_abort();
-    if (*run) return run_one(seed, verbose);
+    if (*run) return run_one(seed, verbose, pairs);
     const auto range = parse_range(seeds);
     if (!range) {
         fmt::print(stderr, "segue-sim: --seeds takes FIRST-LAST, for example 1-500\n");
         return 2;
     }
     if (*table) return coverage(*range, each_cell);
-    return check(*range, quiet, keep_going);
+    return check(*range, quiet, keep_going, pairs);
 }

@@ -2,6 +2,7 @@
 /// \file  One run: Segue in a simulated world, one fault, the world healed, `segue recover` if there is something left
 ///        to do, and every promise checked. Flow in runner.cpp, faults in run_faults.cpp, recover in run_recover.cpp.
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -44,14 +45,22 @@ private:
 
     // ---- faults (run_faults.cpp)
     void strike();
-    [[nodiscard]] bool hurt();
-    [[nodiscard]] bool hurt_link();
-    [[nodiscard]] bool hurt_qemu();
-    [[nodiscard]] bool hurt_source();
-    [[nodiscard]] bool hurt_remote();
+    /// False: there was nothing to hurt.
+    [[nodiscard]] bool hurt(Fault fault);
+    [[nodiscard]] bool hurt_at_all(Fault fault);
+    [[nodiscard]] bool hurt_link(Fault fault);
+    [[nodiscard]] bool hurt_qemu(Fault fault);
+    [[nodiscard]] bool hurt_source(Fault fault);
+    [[nodiscard]] bool hurt_remote(Fault fault);
+    [[nodiscard]] bool struck_with(Fault fault) const {
+        return std::ranges::find(struck_with_, fault) != struck_with_.end();
+    }
     void end_segue(const std::string& how);
     void lose_src_host();
-    void lasts(std::function<void()> undo) { agenda().after(scenario_.length, std::move(undo)); }
+    [[nodiscard]] Duration length_of(Fault fault) const {
+        return fault == scenario_.fault ? scenario_.length : scenario_.second_length;
+    }
+    void lasts(Fault fault, std::function<void()> undo) { agenda().after(length_of(fault), std::move(undo)); }
     [[nodiscard]] Harm harm_of(const Command& command);
 
     // ---- recover (run_recover.cpp)
@@ -82,12 +91,14 @@ private:
     MigrationStage stage_ = MigrationStage::inspecting;
     std::string_view who_ = "segue";
     Instant until_{std::chrono::seconds{1000} + over_after};
+    bool over_ = false;  ///< Segue has ended, by itself or not.
     bool healed_ = false;
     bool killed_by_guardian_ = false;
     bool moment_seen_ = false;
     bool harm_armed_ = false;
     int harm_in_ = 0;
     std::optional<Instant> struck_at_;
+    std::vector<Fault> struck_with_;
     std::optional<Instant> finished_at_;
     std::optional<Instant> gone_at_;
     std::optional<Summary> summary_;

@@ -18,8 +18,7 @@ constexpr Duration slow_fsync = seconds{1};
 void Run::strike() {
     if (scenario_.fault == Fault::none || !segue_->alive()) return;
     const auto stage = moment_of(stage_);
-    log("fault", std::string(to_string(scenario_.fault)));
-    if (!hurt()) {
+    if (!hurt(scenario_.fault)) {
         log("fault", "nothing was there to hurt");
         return;
     }
@@ -30,14 +29,25 @@ void Run::strike() {
     if (scenario_.cancel_on_top) {
         agenda().after(*scenario_.cancel_on_top, [this] { cancel("the user cancels on top"); });
     }
+    if (!scenario_.second) return;
+    agenda().after(scenario_.second_after, [this] {
+        if (!healed_) static_cast<void>(hurt(*scenario_.second));
+    });
 }
 
-bool Run::hurt() {
-    const Fault fault = scenario_.fault;
-    if (needs_remote(fault)) return dst_host_ && hurt_remote();
+bool Run::hurt(Fault fault) {
+    log("fault", std::string(to_string(fault)));
+    struck_with_.push_back(fault);
+    if (hurt_at_all(fault)) return true;
+    struck_with_.pop_back();
+    return false;
+}
+
+bool Run::hurt_at_all(Fault fault) {
+    if (needs_remote(fault)) return dst_host_ && hurt_remote(fault);
     if (fault == Fault::timeout_short || fault == Fault::cont_refused || fault == Fault::slow_flush) {
         if (fault == Fault::cont_refused) world_.refuse_dst_cont();
-        if (fault == Fault::slow_flush) world_.slow_flush(scenario_.length);
+        if (fault == Fault::slow_flush) world_.slow_flush(length_of(fault));
         return true;
     }
     if (fault == Fault::lost_answer || fault == Fault::late_answer) {
@@ -52,14 +62,13 @@ bool Run::hurt() {
     if (fault == Fault::src_fsync_slow) src_disk_.slow_down(slow_fsync);
     if (fault == Fault::src_journal_fails) {
         src_disk_.fail_writes(true);
-        lasts([this] { src_disk_.fail_writes(false); });
+        lasts(fault, [this] { src_disk_.fail_writes(false); });
     }
     if (fault == Fault::src_fsync_slow || fault == Fault::src_journal_fails) return true;
-    return hurt_link() || hurt_qemu() || hurt_source();
+    return hurt_link(fault) || hurt_qemu(fault) || hurt_source(fault);
 }
 
-bool Run::hurt_link() {
-    const Fault fault = scenario_.fault;
+bool Run::hurt_link(Fault fault) {
     const auto hold_control = [this](bool held) {
         if (!control_) return;
         for (const Way way : {Way::to_dst, Way::to_src}) control_->hold(way, held);
@@ -70,7 +79,7 @@ bool Run::hurt_link() {
         // The control connection may use the same wire.
         const bool both = fault == Fault::black_hole && scenario_.effect_happens;
         if (both) hold_control(true);
-        lasts([this, both, hold_control] {
+        lasts(fault, [this, both, hold_control] {
             world_.link_factor(1);
             if (both) hold_control(false);
         });
@@ -78,12 +87,11 @@ bool Run::hurt_link() {
     return fault == Fault::return_path_lost || fault == Fault::link_collapse || fault == Fault::black_hole;
 }
 
-bool Run::hurt_qemu() {
-    const Fault fault = scenario_.fault;
+bool Run::hurt_qemu(Fault fault) {
     const auto& truth = world_.truth();
     if (fault == Fault::dst_frozen && truth.dst_alive) {
         world_.freeze_dst(true);
-        lasts([this] { world_.freeze_dst(false); });
+        lasts(fault, [this] { world_.freeze_dst(false); });
         return true;
     }
     if (fault == Fault::dst_dies && truth.dst_alive) {
@@ -101,8 +109,7 @@ bool Run::hurt_qemu() {
     return false;
 }
 
-bool Run::hurt_source() {
-    const Fault fault = scenario_.fault;
+bool Run::hurt_source(Fault fault) {
     const auto& guardian = world_.guardian();
     const bool guarded = guardian.started() && guardian.alive() && !guardian.left();
     if (fault == Fault::guardian_killed || fault == Fault::segue_and_guardian_killed) {
@@ -112,22 +119,23 @@ bool Run::hurt_source() {
         return true;
     }
     if (fault == Fault::segue_killed) end_segue("SIGKILL");
-    if (fault == Fault::segue_stalled) segue_->stall(scenario_.length);
+    if (fault == Fault::segue_stalled) segue_->stall(length_of(fault));
     if (fault == Fault::src_host_lost) lose_src_host();
     return fault == Fault::segue_killed || fault == Fault::segue_stalled || fault == Fault::src_host_lost;
 }
 
-bool Run::hurt_remote() {
-    const Fault fault = scenario_.fault;
+bool Run::hurt_remote(Fault fault) {
     const auto hold = [this](bool held) {
         for (const Way way : {Way::to_dst, Way::to_src}) control_->hold(way, held);
     };
     if (fault == Fault::receive_killed) return dst_host_->kill_receive();
     if (fault == Fault::dst_guardian_killed) return dst_host_->kill_guardian();
     // The guardian first, or it would end the QEMU in between.
-    if (fault == Fault::receive_and_guardian_killed) return dst_host_->kill_guardian() && dst_host_->kill_receive();
+    if (fault == Fault::receive_and_guardian_killed) {
+        return dst_host_->receive_alive() && dst_host_->kill_guardian() && dst_host_->kill_receive();
+    }
     if (fault == Fault::receive_stalled) {
-        lasts([this] { dst_host_->freeze_receive(false); });
+        lasts(fault, [this] { dst_host_->freeze_receive(false); });
         return dst_host_->freeze_receive(true);
     }
     if (fault == Fault::both_segues_killed) {
@@ -139,7 +147,7 @@ bool Run::hurt_remote() {
     if (fault == Fault::control_deaf_src) control_->lose(Way::to_src);
     if (fault == Fault::control_black_hole) {
         hold(true);
-        lasts([hold] { hold(false); });
+        lasts(fault, [hold] { hold(false); });
     }
     if (fault == Fault::dst_host_lost) {
         world_.link_factor(0);
@@ -149,12 +157,12 @@ bool Run::hurt_remote() {
     if (fault == Fault::dst_fsync_slow) dst_host_->disk().slow_down(slow_fsync);
     if (fault == Fault::dst_journal_fails) {
         dst_host_->disk().fail_writes(true);
-        lasts([this] { dst_host_->disk().fail_writes(false); });
+        lasts(fault, [this] { dst_host_->disk().fail_writes(false); });
     }
     auto* client = segue_->remote();
-    if (client != nullptr && fault == Fault::word_late) client->delay_word(scenario_.length);
-    if (client != nullptr && fault == Fault::duplicate_answer) client->repeat_answer(scenario_.which, scenario_.length);
-    return client != nullptr;
+    if (client != nullptr && fault == Fault::word_late) client->delay_word(length_of(fault));
+    if (client != nullptr && fault == Fault::duplicate_answer) client->repeat_answer(scenario_.which, length_of(fault));
+    return client != nullptr || (fault != Fault::word_late && fault != Fault::duplicate_answer);
 }
 
 void Run::end_segue(const std::string& how) {
@@ -173,6 +181,7 @@ void Run::lose_src_host() {
         for (const Way way : {Way::to_dst, Way::to_src}) control_->lose(way);
     }
     segue_->vanish();
+    if (!recovers_.empty()) recovers_.back()->vanish();
     world_.lose_src_power();
     if (!dst_host_) world_.kill_dst();
     src_disk_.lose_power();
@@ -189,7 +198,7 @@ Harm Run::harm_of(const Command& command) {
     if (harm_in_++ < scenario_.which) return {};
     harm_armed_ = false;
     result_.struck = true;
-    if (scenario_.fault == Fault::late_answer) {
+    if (struck_with(Fault::late_answer)) {
         log("fault", fmt::format("the answer to {} comes late", name_of(command)));
         return {true, false, std::min<Duration>(scenario_.length, seconds{20})};
     }

@@ -35,6 +35,7 @@ bool Run::recover_needed() {
 }
 
 void Run::after_segue() {
+    if (std::exchange(over_, true)) return;
     until_ = now() + seconds{20} + settle + peer_silence_max;
     agenda().after(settle, [this] {
         if (!scenario_.recover_early) heal();
@@ -49,7 +50,7 @@ void Run::recover_when_quiet(Instant since) {
         agenda().after(milliseconds{100}, [this, since] { recover_when_quiet(since); });
         return;
     }
-    if (!finished_at_) {
+    if (!finished_at_ && struck_with_.size() <= 1) {
         for (auto& what : check_without_segue(scenario_, world_, result_.struck)) violation(std::move(what));
     }
     if (recover_needed()) return recover();
@@ -57,6 +58,8 @@ void Run::recover_when_quiet(Instant since) {
 }
 
 void Run::recover() {
+    // An owner that lives is left alone.
+    if (!recovers_.empty() && recovers_.back()->alive()) return;
     if (recovers_.size() >= recovers_max) {
         until_ = now() + settle;
         return;

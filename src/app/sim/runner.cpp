@@ -203,12 +203,11 @@ void Run::segue_gone() {
 
 /// For a new connection, while the fault lasts.
 bool Run::dst_unreachable() const {
-    const Fault fault = scenario_.fault;
-    if (result_.struck && scenario_.lost_for_good) return true;
-    return result_.struck && !healed_ &&
-           (fault == Fault::control_deaf_dst || fault == Fault::control_deaf_src || fault == Fault::dst_host_lost ||
-            fault == Fault::control_black_hole || fault == Fault::control_cut ||
-            (fault == Fault::black_hole && scenario_.effect_happens));
+    if (scenario_.lost_for_good && struck_with(Fault::dst_host_lost)) return true;
+    const bool control = struck_with(Fault::control_deaf_dst) || struck_with(Fault::control_deaf_src) ||
+                         struck_with(Fault::control_black_hole) || struck_with(Fault::control_cut);
+    const bool all = struck_with(Fault::black_hole) && scenario_.effect_happens;
+    return !healed_ && (control || all || struck_with(Fault::dst_host_lost));
 }
 
 void Run::heal() {
@@ -223,7 +222,7 @@ void Run::heal() {
 }
 
 RunResult Run::conclude() {
-    Evidence evidence{scenario_, world_, summary_, recovered_, at_finish_, result_.struck,
+    Evidence evidence{scenario_, world_, summary_, recovered_, at_finish_, result_.struck, struck_with_,
                       struck_at_.value_or(Instant{}), finished_at_.value_or(now()), now(), src_record(),
                       dst_host_ && dst_host_->guardian_alive(), dst_host_ && dst_host_->receive_alive(),
                       src_disk_.fsyncs(),

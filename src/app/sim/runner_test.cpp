@@ -60,6 +60,14 @@ TEST_P(Block, keeps_every_promise) {
     }
 }
 
+TEST_P(Block, keeps_safe_and_comes_to_an_end_with_two_faults) {
+    const std::uint64_t first = 1 + GetParam() * seeds_a_block;
+    for (std::uint64_t seed = first; seed < first + seeds_a_block; ++seed) {
+        const auto result = run_scenario(pair_from(seed));
+        ASSERT_TRUE(result.violations.empty()) << "segue-sim run --pairs --seed " << seed << '\n' << all_of(result);
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, Block, testing::Range<std::uint64_t>(0, 8));
 
 TEST(Seeds, same_seed_same_transcript) {

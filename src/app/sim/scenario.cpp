@@ -161,6 +161,17 @@ Scenario scenario_from(std::uint64_t seed) {
     return s;
 }
 
+Scenario pair_from(std::uint64_t seed) {
+    Scenario s = scenario_from(seed);
+    Rng rng = Rng(seed).stream("second");
+    // 0 is `none`. Those of a remote destination are the last.
+    const std::size_t last = s.plan.remote.used ? fault_count - 1 : static_cast<std::size_t>(Fault::src_journal_fails);
+    s.second = static_cast<Fault>(rng.between(1, static_cast<std::int64_t>(last)));
+    s.second_length = draw_length(*s.second, rng);
+    s.second_after = rng.between(microseconds{0}, milliseconds{rng.chance(0.5) ? 5 : 3000});
+    return s;
+}
+
 Scenario plain_scenario(std::uint64_t seed) {
     Scenario s;
     s.seed = seed;

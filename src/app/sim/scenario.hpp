@@ -65,6 +65,9 @@ struct Scenario {
     bool hurts_undo = false;     ///< The user cancels first, so that there is something to undo.
     Duration cancel_first{0};    ///< When, after copying began.
     bool refuses_word = false;   ///< The destination's QEMU refuses `cont` all along, for the same reason.
+    std::optional<Fault> second{};  ///< Strikes `second_after` the first: then only safety and the end are promised.
+    Duration second_after{0};
+    Duration second_length{0};
     std::optional<Duration> cancel_on_top{};  ///< The user cancels so long after the fault.
     Duration notice_src{0};      ///< How long each side's kernel takes to notice a cut.
     Duration notice_dst{0};
@@ -79,6 +82,8 @@ inline constexpr Duration healed_after = std::chrono::seconds{60};
 inline constexpr Duration over_after = std::chrono::seconds{160};
 
 [[nodiscard]] Scenario scenario_from(std::uint64_t seed);
+/// The same with a second fault.
+[[nodiscard]] Scenario pair_from(std::uint64_t seed);
 /// A convergent guest on a good link, no fault: what directed tests start from.
 [[nodiscard]] Scenario plain_scenario(std::uint64_t seed);
 

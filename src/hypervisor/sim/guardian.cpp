@@ -204,7 +204,8 @@ void Guardian::attempt(int number) {
     src_.submit(src_.guard_monitor(), SrcCommand{SrcReadRunState{}}, [this, number](const Result<GuestAnswer>& answer) {
         if (!alive_ || outcome_) return;
         const auto* value = answer ? std::get_if<RunState>(&*answer) : nullptr;
-        if (value != nullptr) judge(*value, number);
+        if (value != nullptr) return judge(*value, number);
+        context_.agenda.after(look_pause, [this, number] { attempt(number + 1); });  // It may have died meanwhile.
     });
 }
 
