@@ -194,6 +194,8 @@ def there_and_back(lab):
         require(f'moved to b' in hosts.ok('a', 'vm', 'list'), 'the list does not say where it went')
         hosts.refused('a', *hosts.to('b'), says='runs there: move it from there')
         pages = hosts.require_whole('b')
+        jobs = [json.loads(line) for line in hosts.ok('b', 'history', '--json').splitlines()]
+        require([job['vm'] for job in jobs] == [NAME], f'the journal of b says {jobs}')
 
         hosts.move('b', 'a', '--max-downtime', '600ms')
         hosts.require_state('a', 'running')
