@@ -28,6 +28,7 @@ def cases(long_form):
         yield 'a move that is cancelled leaves the other host as it was' + number, cancelled
         yield 'a destination that dies leaves nothing in the way' + number, destination_killed
         yield 'a move whose segue died is not started again, before and after recover' + number, recovered
+    yield 'a mark that cannot be written leaves the move to recover', unmarked
     yield 'by name through ssh, with nothing but a host', through_ssh
     yield 'a guest that writes to a file moves only where that is said to be shared', on_a_disk
     yield 'what is in the way is refused, and nothing is touched', refused
@@ -285,6 +286,25 @@ def recovered(lab):
         hosts.require_state('a', 'moved', 'destination')
         hosts.refused('a', 'vm', 'start', NAME, says=f'{NAME} was moved to destination on ')
         hosts.require_state('b', 'running')
+        return f'{hosts.require_whole("b")} pages'
+
+
+def unmarked(lab):
+    with Hosts(lab, limits='max_bandwidth = "60MiB/s"') as hosts:
+        hosts.start()
+        process = hosts.popen_move('a', 'b')
+        in_the_way = os.path.join(hosts.folder('a'), 'moved.json')
+        os.mkdir(in_the_way)
+        said = process.communicate(timeout=30)[1]
+        require(process.returncode == 0, f'exit {process.returncode}: {said[-300:]}')
+        require('could not be remembered' in said, f'nobody was told: {said}')
+        hosts.require_state('b', 'running')
+        again = hosts.segue('a', 'recover')
+        require('stays unfinished' in again.stderr, again.stderr)
+        os.rmdir(in_the_way)
+        hosts.refused('a', 'vm', 'start', NAME, says='which did not come to its end')
+        hosts.ok('a', 'recover')
+        hosts.require_state('a', 'moved', 'destination')
         return f'{hosts.require_whole("b")} pages'
 
 
