@@ -1,5 +1,5 @@
 #pragma once
-/// \file  Values of a line of JSON, written as docs/json-output.md says. Only the files of this folder use it.
+/// \file  Values of a line of JSON, written as docs/json-output.md says. For whatever prints lines of JSON.
 ///
 /// Pure. Errors: none; text that is not UTF-8 is repaired with U+FFFD.
 

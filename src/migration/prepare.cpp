@@ -49,7 +49,8 @@ void Migration::facts_complete() {
         findings.push_back({"source: " + to_string(*src_error_), "see segue migrate --help for the source's monitor"});
     if (dst_error_)
         findings.push_back({"destination: " + to_string(*dst_error_),
-                            request_.remote ? "check --dst-qmp or --dst-command on that host" : "check --dst-qmp"});
+                            request_.remote ? "check --dst-qmp, --dst-command or the description, on that host"
+                                            : "check --dst-qmp"});
     if (findings.empty()) findings = preflight(*src_, *dst_, request_.remote);
     if (!findings.empty()) return refuse(std::move(findings));
     if (src_->images.empty()) return after_first_flush();

@@ -28,6 +28,18 @@ TEST_F(ReceiveSession, NothingIsDoneBeforeTheGreeting) {
     EXPECT_FALSE(world.qemu.alive);
 }
 
+/// Its shell builds the command: where nobody did, there is nothing to start.
+TEST_F(ReceiveSession, AVmWithoutACommandIsNotStarted) {
+    world.start_session();
+    world.say(hello(true, 1, 1));
+    pass(10 * ms);
+    world.say(Prepare{RequestId{1}, "", {}, {}, VmText{"name = 'a'", "u"}});
+    ASSERT_TRUE(last<Failed>());
+    EXPECT_EQ(last<Failed>()->error.kind, ErrorKind::unsupported);
+    EXPECT_EQ(stage(), Stage::idle);
+    EXPECT_FALSE(world.qemu.alive);
+}
+
 TEST_F(ReceiveSession, AWordOnAFreshLeaseRunsTheGuest) {
     connect();
     EXPECT_EQ(stage(), Stage::connected);

@@ -5,14 +5,16 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
 from harness import program, require
-from lab_arguments import machine_arguments
+from lab_arguments import disk_arguments, machine_arguments
 from lab_base import start_time
 from lab_vm import Vm
 from segue_lab import ADDRESS, wait_until
+from test_ssh import PORT, Sshd
 
 NAME = 'web1'
 UUID = '6f9619ff-8b86-4011-b42d-00c04fc964ff'
@@ -25,6 +27,10 @@ def cases(long_form):
         yield 'there and back by name' + number, there_and_back
         yield 'a move that is cancelled leaves the other host as it was' + number, cancelled
         yield 'a destination that dies leaves nothing in the way' + number, destination_killed
+        yield 'a move whose segue died is not started again, before and after recover' + number, recovered
+    yield 'a mark that cannot be written leaves the move to recover', unmarked
+    yield 'by name through ssh, with nothing but a host', through_ssh
+    yield 'a guest that writes to a file moves only where that is said to be shared', on_a_disk
     yield 'what is in the way is refused, and nothing is touched', refused
     yield 'a description with faults tells them all', faults
 
@@ -32,14 +38,14 @@ def cases(long_form):
 class Hosts:
     """A VM's description on both hosts, and segue there."""
 
-    def __init__(self, lab, guest='hot=8 rate=200', limits='max_downtime = "500ms"'):
+    def __init__(self, lab, guest='hot=8 rate=200', limits='max_downtime = "500ms"', words=()):
         self.lab = lab
         self.stack = contextlib.ExitStack()
         for host in 'ab':
             self.clean(host)
             self.stack.callback(self.clean, host)
             os.makedirs(self.config(host))
-        self.describe('a', guest, limits)
+        self.describe('a', guest, limits, list(words))
 
     def __enter__(self):
         return self
@@ -53,15 +59,16 @@ class Hosts:
     def folder(self, host):
         return os.path.join(self.lab.state_dir(host), 'vms', NAME)
 
-    def describe(self, host, guest, limits):
+    def describe(self, host, guest, limits, more):
         qemu = self.lab.qemu_path('10')
         words = machine_arguments(qemu, NAME, 128 * 1024, 1, self.lab.tool('guest.elf'), guest)
         at = words.index('-name')
         words[at:at + 2] = []
         words += ['-chardev', 'null,id=beat', '-device', 'isa-debugcon,iobase=0xe9,chardev=beat']
         words += ['-chardev', 'socket,id=serial,path={serial},server=on,wait=off,logfile={serial}.log']
-        words += ['-serial', 'chardev:serial']
-        serials = ''.join(f'[host.{h}]\nserial = "{self.vm(h).serial_path}"\n' for h in 'ab')
+        words += ['-serial', 'chardev:serial', *more]
+        places = {'a': 'a', 'b': 'b', 'default': 'b'}
+        serials = ''.join(f'[host.{h}]\nserial = "{self.vm(at).serial_path}"\n' for h, at in places.items())
         with open(os.path.join(self.config(host), NAME + '.toml'), 'w') as f:
             f.write(f'name = "{NAME}"\ncommand = {json.dumps(words)}\n[limits]\n{limits}\n{serials}')
 
@@ -84,7 +91,8 @@ class Hosts:
         before = self.files()
         done = self.segue(host, *words)
         require(done.returncode == 2, f'{words} on {host}: exit {done.returncode}: {done.stderr.strip()[-400:]}')
-        sentence = done.stderr.strip().splitlines()[-1]
+        # The result of a move is on standard output.
+        sentence = ' '.join(done.stderr.strip().splitlines()[-1:] + done.stdout.strip().splitlines()[-1:])
         require(says in sentence, f'{words} on {host} says: {sentence}')
         require(self.files() == before, f'{words} on {host} touched {before ^ self.files()}')
         return sentence
@@ -187,6 +195,8 @@ def there_and_back(lab):
         require(f'moved to b' in hosts.ok('a', 'vm', 'list'), 'the list does not say where it went')
         hosts.refused('a', *hosts.to('b'), says='runs there: move it from there')
         pages = hosts.require_whole('b')
+        jobs = [json.loads(line) for line in hosts.ok('b', 'history', '--json').splitlines()]
+        require([job['vm'] for job in jobs] == [NAME], f'the journal of b says {jobs}')
 
         hosts.move('b', 'a', '--max-downtime', '600ms')
         hosts.require_state('a', 'running')
@@ -252,6 +262,78 @@ def destination_killed(lab):
         hosts.require_state('b', 'running')
         pages = hosts.require_whole('b')
         return f'moved afterwards, {pages} pages'
+
+
+def recovered(lab):
+    with Hosts(lab) as hosts:
+        pid = hosts.start()
+        env = dict(hosts.env('a'), SEGUE_FAULT_POINT='segue:answered')
+        process = subprocess.Popen(lab.enter('a') + [program('segue-faults'), *hosts.to('b')], env=env,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        hosts.stack.callback(process.wait)
+        hosts.stack.callback(process.kill)
+        wait_until(lambda: read(f'/proc/{process.pid}/stat').rsplit(')', 1)[1].split()[0] == 'T', 20, 'the answer')
+        process.kill()
+        process.wait()
+        hosts.refused('a', 'vm', 'start', NAME, says='runs already')
+        os.kill(pid, signal.SIGKILL)  # As a host that was started again.
+        wait_until(lambda: start_time(pid) is None, 5, "the end of the source's QEMU")
+        hosts.require_state('b', 'running')
+        says = 'which did not come to its end, so that it may run there'
+        for words in ((), ('--forget-move',)):
+            hosts.refused('a', 'vm', 'start', NAME, *words, says=says)
+        hosts.ok('a', 'recover')
+        hosts.require_state('a', 'moved', 'destination')
+        hosts.refused('a', 'vm', 'start', NAME, says=f'{NAME} was moved to destination on ')
+        hosts.require_state('b', 'running')
+        return f'{hosts.require_whole("b")} pages'
+
+
+def unmarked(lab):
+    with Hosts(lab, limits='max_bandwidth = "60MiB/s"') as hosts:
+        hosts.start()
+        process = hosts.popen_move('a', 'b')
+        in_the_way = os.path.join(hosts.folder('a'), 'moved.json')
+        os.mkdir(in_the_way)
+        said = process.communicate(timeout=30)[1]
+        require(process.returncode == 0, f'exit {process.returncode}: {said[-300:]}')
+        require('could not be remembered' in said, f'nobody was told: {said}')
+        hosts.require_state('b', 'running')
+        again = hosts.segue('a', 'recover')
+        require('stays unfinished' in again.stderr, again.stderr)
+        os.rmdir(in_the_way)
+        hosts.refused('a', 'vm', 'start', NAME, says='which did not come to its end')
+        hosts.ok('a', 'recover')
+        hosts.require_state('a', 'moved', 'destination')
+        return f'{hosts.require_whole("b")} pages'
+
+
+def through_ssh(lab):
+    with Hosts(lab) as hosts, Sshd(lab) as sshd:
+        hosts.start()
+        done = subprocess.run(lab.enter('a') + [program('segue'), 'migrate', NAME, '--to',
+                                                f'ssh://root@{ADDRESS["b"]}:{PORT}', '--no-forecast'],
+                              env={**hosts.env('a'), **sshd.env()}, text=True, stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=40)
+        require(done.returncode == 0, f'exit {done.returncode}: {done.stderr.strip()[-400:]}')
+        require(done.stdout.startswith(f'{NAME}: '), done.stdout)
+        hosts.require_state('b', 'running')
+        hosts.require_state('a', 'moved', socket.gethostname())
+        return f'{hosts.require_whole("b")} pages; {done.stdout.strip()}'
+
+
+def on_a_disk(lab):
+    disk = os.path.join(lab.dir, 'disk.raw')
+    with open(disk, 'wb') as f:
+        f.truncate(1 << 20)
+    with Hosts(lab, words=disk_arguments(disk)) as hosts:
+        hosts.start()
+        hosts.refused('a', *hosts.to('b'), says=f'{NAME} writes to {disk}')
+        hosts.refused('a', *hosts.to('b'), '--dry-run', says=f'{NAME} writes to {disk}')
+        hosts.require_state('a', 'running')
+        require(not os.path.exists(hosts.folder('b')), 'a refused move left a folder on b')
+        hosts.move('a', 'b', '--storage-is-shared')
+        return f'{hosts.require_whole("b")} pages'
 
 
 def refused(lab):

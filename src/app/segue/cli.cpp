@@ -30,6 +30,7 @@ struct MigrateWords {
     std::optional<std::string> max_downtime, max_suspend_time, timeout, max_bandwidth, switchover_bandwidth;
     bool dry_run = false;
     bool no_forecast = false;
+    bool storage_is_shared = false;
     bool json = false;
     bool verbose = false;
     bool help = false;
@@ -52,6 +53,7 @@ void declare(CLI::App& app, MigrateWords& words) {
     app.add_option("--switchover-bandwidth", words.switchover_bandwidth);
     app.add_flag("--dry-run", words.dry_run);
     app.add_flag("--no-forecast", words.no_forecast);
+    app.add_flag("--storage-is-shared", words.storage_is_shared);
     app.add_flag("--json", words.json);
     app.add_flag("-v,--verbose", words.verbose);
 }
@@ -360,6 +362,11 @@ Result<Invocation> to_invocation(const MigrateWords& words) {
     SEGUE_TRY(src, parse_src(words));
     migrate.src_qmp = src;
     if (src.empty()) migrate.vm_name = words.vm[0];
+    if (words.storage_is_shared && !src.empty()) {
+        return wrong("--storage-is-shared is for a VM that is moved by its name: the images of qmp:PATH are not looked "
+                     "at, leave it out");
+    }
+    migrate.shared_storage = words.storage_is_shared;
     if (auto taken = take_destination(words, migrate); !taken) return std::unexpected(taken.error());
     if (words.src_guard_qmp) {
         SEGUE_TRY(guard, parse_socket_path("--src-guard-qmp", *words.src_guard_qmp));

@@ -40,6 +40,7 @@ struct Migrate {
     Request request;
     std::string vm_name;  ///< Of a VM that is known by name; then what follows is filled in by take_named_vm.
     std::optional<receive::VmText> definition;
+    bool shared_storage = false;  ///< As its description or --storage-is-shared says.
     bool max_downtime_given = false;
     std::string src_qmp;
     std::optional<std::string> src_guard_qmp;

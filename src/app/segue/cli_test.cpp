@@ -167,7 +167,7 @@ TEST(CommandLine, help_fits_a_screen_and_names_every_option) {
     for (const char* name : {"--src-qmp", "--src-guard-qmp", "--to", "--dst-qmp", "--dst-command",
                              "--data-address", "--max-downtime",
                              "--max-suspend-time", "--timeout", "--max-bandwidth", "--switchover-bandwidth",
-                             "--dry-run", "--no-forecast", "--json", "--verbose"}) {
+                             "--dry-run", "--storage-is-shared", "--no-forecast", "--json", "--verbose"}) {
         EXPECT_NE(migrate_help_text.find(name), std::string_view::npos) << name;
     }
 }
@@ -262,6 +262,7 @@ INSTANTIATE_TEST_SUITE_P(Sides, WrongInput, testing::Values(
     Wrong{"migrate web_7!" + far, {"VM \"web_7!\" is no name", "at most 64", "qmp:PATH"}},
     Wrong{"migrate web-7 --to ssh://h" + far, {"web-7 is a VM's name", "leave --dst-qmp out"}},
     Wrong{"migrate web-7 --to ssh://h --dst-command qemu", {"from its description", "leave --dst-command out"}},
+    Wrong{base + "--storage-is-shared", {"--storage-is-shared is for a VM that is moved by its name"}},
     Wrong{"migrate web-7 --to cmd:x", {"--data-address is missing"}},
     Wrong{"migrate libvirt:qemu:///system#web-7" + far, {"libvirt", "not supported yet", "qmp:PATH"}},
     Wrong{"migrate qemu+ssh://h/system" + far, {"libvirt", "not supported yet"}},

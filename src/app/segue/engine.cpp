@@ -62,6 +62,7 @@ struct Engine::Impl {
     std::optional<std::expected<void, Finding>> dst_ready;
     bool ended_early = false;  ///< Refused or cancelled before the migration began.
     bool journal_trouble = false;  ///< Told once.
+    bool unmarked = false;         ///< The definition could not be marked as moved.
 
     Impl(Loop& l, Request r, Where w, Callbacks c)
         : loop(l),
@@ -135,6 +136,9 @@ struct Engine::Impl {
             if (answer) {
                 if (const auto* facts = std::get_if<GuestFacts>(&*answer)) {
                     request.experience = callbacks.recall(*facts);
+                    if (auto finding = where.check ? where.check(*facts) : std::nullopt) {
+                        return refuse({std::move(*finding)});
+                    }
                     if (auto obstacle = identify(*facts)) return refuse({std::move(*obstacle)});
                 }
             }
@@ -241,6 +245,8 @@ struct Engine::Impl {
             } else if (auto* report = std::get_if<Report>(&effect)) {
                 callbacks.on_report(*report);
             } else if (auto* finish = std::get_if<Finish>(&effect)) {
+                // The record stays open: until `segue recover` has marked it, it keeps the definition from starting.
+                finish->summary.unfinished = finish->summary.unfinished || unmarked;
                 loop.post([this, summary = std::move(finish->summary)] { callbacks.on_finish(summary); });
             }
         }
@@ -335,10 +341,11 @@ struct Engine::Impl {
         const std::string host = dst->host_name();
         where.job->journal->ask<void>([mark = where.job->mark, host](Journal&) { return mark(host); },
                                       [this, id, recorded = std::move(recorded)](const Result<void>& marked) {
+                                          unmarked = !marked;
                                           if (!marked && callbacks.on_note) {
-                                              callbacks.on_note("do not start it on this host again: that it was moved "
-                                                                "could not be remembered: " +
-                                                                to_string(marked.error()));
+                                              callbacks.on_note("that it was moved could not be remembered: " +
+                                                                to_string(marked.error()) +
+                                                                ". Next: segue recover, which tries again");
                                           }
                                           journaled(id, recorded);
                                       });

@@ -34,8 +34,7 @@ inline constexpr std::string_view migrate_help_text =
   segue migrate qmp:PATH [--to HOST] --dst-qmp PATH --data-address HOST[:PORT]
 
 From where to where
-  NAME                    a VM of segue vm list; its QEMU is started there from
-                          the same description, whose [limits] count
+  NAME                    a VM of segue vm list, built there as it was here
   qmp:PATH                QMP socket of the guest's QEMU (or --src-qmp PATH)
   --to HOST               the other host: ssh://[USER@]HOST[:PORT], or
                           cmd:COMMAND that ends in segue receive --stdio there;
@@ -64,6 +63,7 @@ Bounds: where one would break, the guest stays on, or returns to, the source
 
 How
   --dry-run               check both sides, forecast, change nothing
+  --storage-is-shared     with NAME: its image paths are the same storage there
   --no-forecast           start at once, without 4 s of page sampling
   --json                  one JSON object per line on standard output
   -v, --verbose           also say what is decided, and why

@@ -106,6 +106,9 @@ Engine::Where where_of(const Migrate& wanted, const std::string& move_id, Source
                            wanted.port_first, wanted.port_last,   SEGUE_VERSION};
     }
     where.move_id = move_id;
+    if (!wanted.vm_name.empty()) {
+        where.check = [&wanted](const GuestFacts& src) { return images_not_shared(wanted, src); };
+    }
     if (job != nullptr) {
         where.job = Engine::Job{&job->journal(), job->id(), job->owner(),
                                 [job](const GuestFacts& src) { return job->obstacle(src); },

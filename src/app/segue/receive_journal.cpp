@@ -275,6 +275,10 @@ void ReceiveJournal::recall(const receive::MoveId& move, std::string src_host, O
 
 const MoveOwner& ReceiveJournal::left_qemu() const { return impl_->left_qemu; }
 
+void ReceiveJournal::know_vm(std::string name) {
+    impl_->on_thread->move.vm = std::move(name);  // No request is under way: `recall` was answered.
+}
+
 void ReceiveJournal::know_qemu(pid_t pid) {
     impl_->qemu_pid = pid;
     impl_->qemu_ticks = start_ticks_of(pid);

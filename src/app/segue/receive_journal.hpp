@@ -33,6 +33,8 @@ public:
     void recall(const receive::MoveId& move, std::string src_host, OnRecalled on_recalled);
     /// The QEMU that an earlier session left, once recalled; pid 0 where it was not written down.
     [[nodiscard]] const MoveOwner& left_qemu() const;
+    /// Of a VM that is moved by its definition. Before `begun` is written.
+    void know_vm(std::string name);
     /// Of the QEMU that was attached or started; goes with the steps to come.
     void know_qemu(pid_t pid);
     /// Answered later. \param monitor  Only `begun` needs it.

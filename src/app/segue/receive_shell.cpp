@@ -111,6 +111,7 @@ struct ReceiveShell::Impl {
             return false;
         }
         arrival.emplace(std::move(*begun));
+        journal->know_vm(arrival->name());
         prepare.command = arrival->command();
         return true;
     }

@@ -150,7 +150,8 @@ private:
             },
             [this, then = std::move(then)](const Result<void>& marked) {
                 if (!marked) {
-                    told_.on_note("its definition could not be marked as moved, do not start it here: " +
+                    unmarked_ = true;
+                    told_.on_note("its definition could not be marked as moved, and the move stays unfinished: " +
                                   to_string(marked.error()));
                 }
                 then();
@@ -177,7 +178,11 @@ private:
 
     void finish(const Summary& summary) {
         if (std::exchange(ended_, true)) return;
-        const auto tell = [this, summary] { told_.on_finish(summary); };
+        // An open record keeps the definition from starting here until it is marked.
+        const auto tell = [this, told = summary]() mutable {
+            told.unfinished = told.unfinished || unmarked_;
+            told_.on_finish(told);
+        };
         // A source that had ended already was not asked to.
         if (summary.outcome == Outcome::moved) return mark_moved_then([this, tell] { loop_.post(tell); });
         loop_.post(tell);
@@ -194,7 +199,8 @@ private:
     std::deque<Event> events_;  ///< Bounded by the commands outstanding and the notices of two monitors.
     bool draining_ = false;
     bool ended_ = false;
-    bool marked_ = false;
+    bool marked_ = false;    ///< Or tried to.
+    bool unmarked_ = false;  ///< It failed.
     std::optional<Loop::TimerId> timer_;
     std::unique_ptr<SourceOpener> opener_;
     std::unique_ptr<qemu::SrcGuest> src_;

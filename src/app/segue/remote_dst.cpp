@@ -170,6 +170,8 @@ void RemoteDst::Impl::on_bytes(std::string_view bytes) {
                                              greeting->features.end()) {
             refuse(fmt::format("has segue {}, which cannot start a VM from its description", greeting->segue),
                    "install this segue there, or move the guest as qmp:PATH with --dst-qmp or --dst-command");
+            feed(receive::ConnectionLost{"the destination's segue cannot start a VM from its description"});
+            return close();
         }
         feed(receive::PeerSaid{message});
         if (client.greeted() && on_ready && !probe && !lost) measure();

@@ -69,11 +69,13 @@ struct RemoteDstTest : testing::Test {
     std::vector<GuestNotice> notices;
     std::vector<std::string> notes;
     std::unique_ptr<RemoteDst> dst;
+    std::optional<receive::VmText> vm;
 
     void start(const DstHost& host) {
         receive::ClientPlan plan;
         plan.hello = our_hello("0.1.0", receive::MoveId{std::string(32, 'a')});
-        plan.prepare.monitor = "/run/b.qmp";
+        if (!vm) plan.prepare.monitor = "/run/b.qmp";
+        plan.prepare.vm = vm;
         plan.token = {data_token};
         dst = std::make_unique<RemoteDst>(
             loop, host, std::move(plan),
@@ -183,6 +185,19 @@ TEST_F(RemoteDstTest, says_that_the_other_sides_segue_is_too_old_to_receive) {
 TEST_F(RemoteDstTest, says_that_the_versions_do_not_meet) {
     expect_refused(command("read -r line; " + say(greeting(7, 9)) + "cat > /dev/null"), "speaks versions 7 to 9",
                    "update the older segue");
+}
+
+TEST_F(RemoteDstTest, says_that_the_other_side_cannot_build_a_vm) {
+    vm = receive::VmText{"name = 'web1'", "u"};
+    expect_refused(peer(""), "has segue 0.1.0, which cannot start a VM from its description", "as qmp:PATH");
+}
+
+TEST_F(RemoteDstTest, asks_for_a_vm_where_that_is_known) {
+    vm = receive::VmText{"name = 'web1'", "u"};
+    receive::Hello knows = greeting();
+    knows.features = {std::string(receive::vm_feature)};
+    start_and_greet(command("read -r line; " + say(knows) + "while read -r line; do id=${line#*\\\"request\\\":}; "
+                            "id=${id%%[!0-9]*}; " + say(status(receive::Stage::idle)) + "done"));
 }
 
 TEST_F(RemoteDstTest, says_that_a_login_script_prints) {

@@ -29,7 +29,6 @@ public:
     [[nodiscard]] const std::vector<std::string>& command() const { return command_; }  ///< Empty after `find`.
     [[nodiscard]] const std::vector<std::string>& environment() const { return environment_; }
     [[nodiscard]] std::string log_path() const { return folder_ + "/arriving.log"; }
-    /// As `segue receive` says it: "web1 arrives".
     [[nodiscard]] const std::string& name() const { return name_; }
 
     /// Its QEMU is started.

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "api/schema_test.hpp"
 #include "app/segue/host_name.hpp"
 #include "app/segue/vm_arrival.hpp"
 #include "app/segue/vm_files.hpp"
@@ -259,6 +260,20 @@ TEST_F(NamedVmTest, TheCommandLineWinsOverItsLimits) {
     refused("--timeout 1 s is not longer than --max-downtime 1 s");
 }
 
+TEST_F(NamedVmTest, WritesToFilesOnlyIfTheyAreSaidToBeShared) {
+    ASSERT_TRUE(take_named_vm(places, migrate));
+    GuestFacts src;
+    EXPECT_FALSE(images_not_shared(migrate, src));
+    src.images = {{"nbd0", ""}, {"disk0", "/srv/web1.raw"}};
+    const auto finding = images_not_shared(migrate, src);
+    ASSERT_TRUE(finding);
+    EXPECT_NE(finding->what.find("web1 writes to /srv/web1.raw"), std::string::npos) << finding->what;
+    EXPECT_NE(finding->remedy.find("--storage-is-shared"), std::string::npos);
+    put("vm.toml", "name = 'web1'\ncommand = ['q']\nshared_storage = true\n");
+    ASSERT_TRUE(take_named_vm(places, migrate));
+    EXPECT_FALSE(images_not_shared(migrate, src));
+}
+
 TEST_F(NamedVmTest, MovesOnlyFromWhereItRuns) {
     ASSERT_TRUE(write_vm_arriving(folder, {move_id, "host0", "then", false}));
     refused("is on its way here from host0");
@@ -282,6 +297,23 @@ TEST(VmView, TheListIsATableAndOneJsonObject) {
               R"("uuid":"6f9619ff-8b86-4011-b42d-00c04fc964ff","moved_to":null,"moved_at":null,"moved_job":null},)"
               R"({"name":"database","state":"moved","pid":null,"uuid":null,"moved_to":"host2",)"
               R"("moved_at":"2026-11-21T19:26:26Z","moved_job":7}]})");
+}
+
+TEST(VmView, ItsJsonIsAsTheSchemaSays) {
+    VmDetails vm;
+    vm.command = {{"qemu", "a\xff"}, {"A=B"}};
+    for (const auto& [state, pid] : {std::pair<const char*, std::optional<std::int64_t>>{"running", 812},
+                                     {"stopped", {}}, {"moved", {}}, {"arriving", 812}, {"unknown", {}}}) {
+        vm.view = {"web1", state, pid, {}, uuid};
+        EXPECT_EQ(json_test::problem_of(vm_json(vm)), "");
+        vm.view.uuid.clear();
+        vm.view.moved = VmMoved{"host2", 7, "2026-11-21T19:26:26Z"};
+        vm.limits = {std::chrono::milliseconds{300}, std::chrono::minutes{1}, mebibytes_per_second(5), ByteRate{7}};
+        EXPECT_EQ(json_test::problem_of(vm_json(vm)), "");
+        EXPECT_EQ(json_test::problem_of(vm_list_json({vm.view, vm.view})), "");
+    }
+    EXPECT_NE(vm_json(vm).find("\"max_downtime_seconds\":0.3,"), std::string::npos) << vm_json(vm);
+    EXPECT_EQ(json_test::problem_of(vm_list_json({})), "");
 }
 
 TEST(VmView, TheCommandIsShownAsAShellWouldTakeIt) {

@@ -148,10 +148,11 @@ Result<void> check_not_moving(VmMonitor& monitor, const std::string& name) {
     if (word == "completed") {
         SEGUE_TRY(state, monitor.ask("query-status", answer_max));
         const auto* run = state.is_object() ? state.get_object().if_contains("status") : nullptr;
-        if (run != nullptr && run->is_string() && run->get_string() == "running") return {};  // It came by that move.
+        // Else it came by that move, whatever became of it since.
+        if (run != nullptr && run->is_string() && run->get_string() != "postmigrate") return {};
     }
-    return fail(ErrorKind::conflict, fmt::format("{} is being moved (its QEMU says {}): wait for the end, or cancel "
-                                                 "the move first", name, word));
+    return fail(ErrorKind::conflict, fmt::format("{} is being moved (its QEMU says {}): wait for the end, or "
+                                                 "segue cancel; segue status shows it", name, word));
 }
 
 Result<void> quit(const Fd& pidfd, VmMonitor* monitor) {

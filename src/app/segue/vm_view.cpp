@@ -3,12 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/json/array.hpp>
-#include <boost/json/object.hpp>
-#include <boost/json/serialize.hpp>
-#include <boost/json/value.hpp>
 #include <utility>
 
+#include "api/json_line.hpp"
 #include "app/segue/plain_text.hpp"
 #include "units/text.hpp"
 
@@ -26,16 +23,16 @@ json::object object_of(const VmView& vm) {
     object["name"] = vm.name;
     object["state"] = vm.state;
     object["pid"] = vm.pid ? json::value(*vm.pid) : json::value();
-    object["uuid"] = vm.uuid.empty() ? json::value() : json::value(vm.uuid);
-    object["moved_to"] = vm.moved ? json::value(vm.moved->host) : json::value();
-    object["moved_at"] = vm.moved ? json::value(vm.moved->at) : json::value();
+    object["uuid"] = json_line::text_or_null(vm.uuid);
+    object["moved_to"] = json_line::text_or_null(vm.moved ? vm.moved->host : "");
+    object["moved_at"] = json_line::text_or_null(vm.moved ? vm.moved->at : "");
     object["moved_job"] = vm.moved ? json::value(vm.moved->job) : json::value();
     return object;
 }
 
 json::array array_of(const std::vector<std::string>& words) {
     json::array array;
-    for (const std::string& word : words) array.emplace_back(word);
+    for (const std::string& word : words) array.emplace_back(json_line::text_value(word));
     return array;
 }
 
@@ -60,13 +57,6 @@ std::string in_shell_words(const std::vector<std::string>& words) {
 template <class T>
 void limit_line(std::string& text, std::string_view name, const std::optional<T>& value) {
     if (value) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, to_text(*value));
-}
-
-json::value seconds_of(const std::optional<Duration>& value) {
-    return value ? json::value(to_seconds(*value)) : json::value();
-}
-json::value rate_of(const std::optional<ByteRate>& value) {
-    return value ? json::value(value->per_second) : json::value();
 }
 
 }  // namespace
@@ -106,7 +96,7 @@ std::string vm_list_json(const std::vector<VmView>& vms) {
     json::array list;
     for (const VmView& vm : vms) list.emplace_back(object_of(vm));
     object["vms"] = std::move(list);
-    return json::serialize(object);
+    return json_line::line_of(object);
 }
 
 std::string render_vm(const VmDetails& vm) {
@@ -132,16 +122,16 @@ std::string vm_json(const VmDetails& vm) {
     json::object object{{"type", "vm"}, {"schema", 1}};
     const json::object view = object_of(vm.view);
     object.insert(view.begin(), view.end());
-    object["file"] = vm.file;
-    object["folder"] = vm.folder;
+    object["file"] = json_line::text_value(vm.file);
+    object["folder"] = json_line::text_value(vm.folder);
     object["shared_storage"] = vm.shared_storage;
-    object["max_downtime_seconds"] = seconds_of(vm.limits.max_downtime);
-    object["timeout_seconds"] = seconds_of(vm.limits.timeout);
-    object["max_bandwidth_bytes_per_second"] = rate_of(vm.limits.max_bandwidth);
-    object["switchover_bandwidth_bytes_per_second"] = rate_of(vm.limits.switchover_bandwidth);
+    object["max_downtime_seconds"] = json_line::seconds(vm.limits.max_downtime);
+    object["timeout_seconds"] = json_line::seconds(vm.limits.timeout);
+    object["max_bandwidth_bytes_per_second"] = json_line::rate(vm.limits.max_bandwidth);
+    object["switchover_bandwidth_bytes_per_second"] = json_line::rate(vm.limits.switchover_bandwidth);
     object["env"] = array_of(vm.command.environment);
     object["command"] = array_of(vm.command.words);
-    return json::serialize(object);
+    return json_line::line_of(object);
 }
 
 }  // namespace segue
