@@ -14,6 +14,10 @@ namespace segue::vm {
 
 #define TOML_ASSERT(expression) \
     static_cast<void>((expression) || (::segue::vm::toml_is_broken(), false))
+#include <toml++/impl/preprocessor.h>
+// Its test for blanks runs into this at most letters that are no ASCII, which is undefined; "no blank" is right there.
+#undef TOML_UNREACHABLE
+#define TOML_UNREACHABLE return {}
 #include <toml++/toml.h>
 
 #include "vm/description.hpp"

@@ -20,6 +20,10 @@ namespace segue::sim {
 class Run {
 public:
     Run(const Scenario& scenario, std::function<void(const std::string&)> on_line);
+    /// The agenda holds processes, and these the disks that end before it.
+    ~Run() { agenda().clear(); }
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
     RunResult run();
 
 private:

@@ -25,6 +25,8 @@ public:
         entries_.push({when < now_ ? now_ : when, next_++, std::move(work)});
     }
     void after(Duration delay, Work work) { at(now_ + delay, std::move(work)); }
+    /// What was planned is forgotten, with all that it holds.
+    void clear() { entries_ = {}; }
     /// \pre !empty().
     void run_one() {
         SEGUE_ASSERT(!entries_.empty());
