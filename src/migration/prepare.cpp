@@ -192,8 +192,14 @@ void Migration::on_prepared(const Result<AnswerValue>& answer) {
         "the data connection could not be made",       "the destination did not take the data connection",
         "the source did not take the data connection", "the source did not take its settings"};
     SEGUE_ASSERT(prepare_step_ < std::size(what));
-    // A refused migrate-incoming can be given again; one that may have been taken has used this QEMU up.
-    if (prepare_step_ == 3 && !answer && !outcome_unknown(answer.error().kind)) dst_listens_ = false;
+    // A refused migrate-incoming can be given again; one that may have been taken has used this QEMU up. Behind
+    // `segue receive` it is given only with a data connection.
+    const bool cannot_listen = prepare_step_ == 3 && !answer && !outcome_unknown(answer.error().kind);
+    const bool no_way_there = prepare_step_ == 4 && !answer && request_.remote;
+    if (cannot_listen || no_way_there) {
+        dst_listens_ = false;
+        return undo(Outcome::refused, fmt::format("{}: {}", what[prepare_step_], to_string(answer.error())));
+    }
     if (!answer) return undo(Outcome::failed, fmt::format("{}: {}", what[prepare_step_], to_string(answer.error())));
     if (prepare_step_ == 1) {
         const auto* state = answer_as<RunState>(answer);

@@ -15,6 +15,8 @@ constexpr Duration undo_answer_max = std::chrono::milliseconds{500};
 constexpr Duration undo_retry = std::chrono::milliseconds{5};
 /// After this long without a running guest a person must look (the guardian has long tried as well).
 constexpr Duration undo_max = std::chrono::seconds{30};
+constexpr std::string_view no_way_remedy =
+    "check --data-address: an address of the destination's host that this host reaches by TCP, with its ports open";
 constexpr Duration closing_answer_max = std::chrono::seconds{15};
 
 }  // namespace
@@ -281,6 +283,9 @@ void Migration::next_closing_step() {
         summary_.unfinished = true;
     }
     if (guard_started_ && !guardian_must_put_back) tell(GuardCommand{GuardRelease{}});
+    // Only what is as it was has been refused.
+    if (summary_.outcome == Outcome::refused && !left_undone_.empty()) summary_.outcome = Outcome::failed;
+    if (summary_.outcome == Outcome::refused) summary_.findings = {{undo_why_, std::string(no_way_remedy)}};
     if (!moved && !crashed_) summary_.error = undo_sentence();
     if (crashed_)
         summary_.error = undo_why_ + "; the guest runs nowhere, and no stale copy was started: start it again";
@@ -337,11 +342,11 @@ std::string Migration::undo_sentence() const {
     switch (summary_.outcome) {
         case Outcome::downtime_exceeded:
             return text + again + "try when the link is quiet, or allow more with --max-downtime or --max-bandwidth";
+        case Outcome::refused: return text + std::string(no_way_remedy);
         case Outcome::timeout: return text + again + "allow more --timeout, --max-downtime or --max-bandwidth";
         case Outcome::failed:
         case Outcome::cancelled:
         case Outcome::moved:
-        case Outcome::refused:
         case Outcome::guest_crashed:
         case Outcome::unknown:
         case Outcome::planned: break;

@@ -98,6 +98,28 @@ TEST_F(ReceiveSession, WhatWasPutBackIsLeftAlone) {
     EXPECT_TRUE(world.qemu.alive);
 }
 
+TEST_F(ReceiveSession, AQemuThatWaitedWaitsAgainWhenNoDataConnectionCameAndItsSettingsArePutBack) {
+    listen(false);
+    ASSERT_EQ(stage(), Stage::listening);
+    world.say(PutBack{RequestId{5}});
+    pass(10 * ms);
+    EXPECT_EQ(last<Did>()->request, RequestId{5});
+    EXPECT_EQ(status().stage, Stage::prepared);
+    world.say(Bye{});
+    pass(seconds{5});
+    EXPECT_TRUE(world.qemu.alive);
+    EXPECT_EQ(world.qemu.state, RunState::inmigrate);
+}
+
+TEST_F(ReceiveSession, ADataConnectionThatNobodyAwaitsEndsTheDestination) {
+    listen(false);
+    world.say(PutBack{RequestId{5}});
+    pass(10 * ms);
+    world.feed(DataConnected{Result<void>{}});
+    pass(seconds{1});
+    EXPECT_FALSE(world.qemu.alive);
+}
+
 TEST_F(ReceiveSession, AnAcceptedGuestIsFinishedByTheNextSession) {
     connect();
     world.faults.fsync_max = 50 * ms;

@@ -217,6 +217,12 @@ void Session::on(const Settings& m) {
 }
 
 void Session::on(const PutBack& m) {
+    // The data connection cannot be made: without a listener this is a QEMU that waits, as before.
+    if (stage_ == Stage::listening && !order_) {
+        effects_.emplace_back(CloseListener{});
+        listen_.reset();
+        stage_ = Stage::prepared;
+    }
     order(m.request, DstPutBack{});
     if (order_ == m.request) putting_back_ = true;
 }
@@ -267,6 +273,8 @@ void Session::on(const ListenerOpen& event) {
 }
 
 void Session::on(const DataConnected& event) {
+    // It was on its way when the settings were put back: its one migrate-incoming is used up.
+    if (stage_ == Stage::prepared) return end("a data connection came that was no longer awaited");
     if (stage_ != Stage::listening) return;
     effects_.emplace_back(CloseListener{});
     if (!event.handed_over) {

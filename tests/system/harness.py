@@ -48,7 +48,7 @@ class Move:
                  src_extra=(), dst_extra=(), network=False):
         self.lab, self.guest, self.qemu, self.calm = lab, guest, qemu, calm
         self.options, self.own_monitor, self.fault_point = list(options), own_monitor, fault_point
-        self.segue_env = dict(segue_env or {})
+        self.segue_env, self.address = dict(segue_env or {}), ADDRESS['b']
         self.lines, self.stderr, self.process, self.killed_ns, self.killed_stamp = [], '', None, None, None
         self.stack = contextlib.ExitStack()
         try:
@@ -94,7 +94,7 @@ class Move:
         name = 'segue-faults' if self.fault_point else 'segue'
         argv = self.lab.enter('a') + [
             program(name), 'migrate', f'qmp:{self.src.qmp_path}', '--dst-qmp', self.dst.qmp_path, '--data-address',
-            ADDRESS['b'], '--json', '--no-forecast', *self.options]
+            self.address, '--json', '--no-forecast', *self.options]
         if self.own_monitor:
             argv += ['--src-guard-qmp', self.src.guard_qmp_path]
         env = {**self.lab.env('a'), **self.segue_env}

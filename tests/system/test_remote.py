@@ -23,6 +23,7 @@ def cases(long_form):
         for run in range(1, runs + 1):
             name = f'10 {kind} in the blackout' + (f' #{run}' if runs > 1 else '')
             yield name, lambda lab, k=kind: rolled_back(lab, k)
+    yield '10 no direct TCP to the destination', no_direct_tcp
     yield '10 receive killed while copying', receive_killed
     yield '10 segue killed while copying', segue_killed
 
@@ -66,6 +67,19 @@ def rolled_back(lab, kind):
             finally:
                 fault.undo()
     require(False, 'the fault never bit in 4 runs')
+
+
+def no_direct_tcp(lab):
+    """The destination listens where the source cannot get to: refused, and both QEMUs are as they were."""
+    with remote(lab, '10') as move:
+        move.address = '127.0.0.1:5000-5010'
+        move.run()
+        move.require_exit(2)
+        require('--data-address' in move.result['error'], move.result['error'])
+        require(move.at_dst.status() == 'inmigrate', f'the destination is {move.at_dst.status()}')
+        move.require_put_back('dst', move.at_dst)
+        require(not move.at_src.find('STOP'), 'the guest was stopped')
+        return move.result['findings'][0]['what']
 
 
 def cmdline(pid):
