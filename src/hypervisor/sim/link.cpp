@@ -39,6 +39,8 @@ std::optional<Parcel> Link::read(bool reading) {
 bool Link::end_of_file() const { return src_closed_ && arrived_ == written_ && !black(); }
 
 void Link::advance(Instant now, Duration step) {
+    if (acked_ == written_) heard_at_ = now;
+    if (silence_max_ && connected_ && now - heard_at_ > *silence_max_) src_closed_ = true;
     if (!connected_ || black()) return;
     if (dst_closed_) {
         // Whatever still goes out is answered with a reset.
@@ -61,6 +63,7 @@ void Link::advance(Instant now, Duration step) {
     }
     while (!flights_.empty() && flights_.front().acked <= now) {
         acked_ = flights_.front().end;
+        heard_at_ = now;
         flights_.pop_front();
     }
 }

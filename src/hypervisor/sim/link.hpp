@@ -37,6 +37,8 @@ public:
     void connect() { connected_ = true; }
     [[nodiscard]] bool connected() const { return connected_; }
     void pace(std::optional<ByteRate> rate) { pace_ = rate; }
+    /// TCP_USER_TIMEOUT: broken at the source when nothing was acknowledged for so long.
+    void limit_silence(Duration longest) { silence_max_ = longest; }
     [[nodiscard]] std::int64_t room() const;
     /// \pre bytes <= room().
     void write(std::int64_t bytes) { written_ += bytes; }
@@ -62,6 +64,8 @@ private:
     LinkPlan plan_;
     double factor_ = 1;
     std::optional<ByteRate> pace_;
+    std::optional<Duration> silence_max_;
+    Instant heard_at_;  ///< Something was acknowledged, or nothing was outstanding.
     bool connected_ = false;
     bool src_closed_ = false;
     bool dst_closed_ = false;

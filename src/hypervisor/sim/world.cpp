@@ -72,8 +72,7 @@ void World::submit(const StreamCommand& command, OnStream on_answer) {
         void operator()(const StreamPace& c) const {
             w.link_.pace(c.cap ? std::optional(pacing_for(*c.cap, {1448})) : std::nullopt);
         }
-        /// Nobody dies together here whose deaths would need it.
-        void operator()(const StreamLimitSilence&) const {}
+        void operator()(const StreamLimitSilence& c) const { w.link_.limit_silence(c.silence); }
         void operator()(const StreamRead&) const {
             const auto sample = w.link_.sample(w.context_.agenda.now());
             w.context_.agenda.after(microseconds{5}, [on_answer = on_answer, sample] { on_answer(sample); });
