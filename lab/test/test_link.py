@@ -33,11 +33,14 @@ class Link(LabCase):
         for rate, count in (('100MiB/s', 60 << 20), ('1Gbit/s', 60 << 20), ('8MiB/s', 6 << 20)):
             self.lab.link_rate(rate)
             for source, target in (('a', 'b'), ('b', 'a')):
-                with PacketMeter(self.lab, source, PORT) as meter:
-                    payload = self.tcp(source, target, count)
-                bins = meter.bins()
-                frames = payload * 1514 / 1448  # 1448 with TCP timestamps
                 asked = parse_rate(rate)
+                for _ in range(3):  # A busy machine can keep the sender from sending; nothing lets it send more.
+                    with PacketMeter(self.lab, source, PORT) as meter:
+                        payload = self.tcp(source, target, count)
+                    bins = meter.bins()
+                    frames = payload * 1514 / 1448  # 1448 with TCP timestamps
+                    if frames / asked > 0.95:
+                        break
                 overhead = total_bytes(bins) / count
                 report(
                     f'{rate} {source} to {target}: {frames / asked:.3f} of the rate; meter: {overhead:.4f} frame bytes '
