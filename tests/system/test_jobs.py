@@ -229,7 +229,8 @@ def on_terminal(move):
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     move.src.wait_beats(80)
-    move.process = subprocess.Popen(argv, env=move.lab.env('a'), stdin=theirs, stdout=theirs, stderr=theirs,
+    env = {**move.lab.env('a'), 'TERM': 'xterm'}  # Whatever the tests themselves run on.
+    move.process = subprocess.Popen(argv, env=env, stdin=theirs, stdout=theirs, stderr=theirs,
                                     preexec_fn=own_terminal)
     move._readers = []
     os.close(theirs)

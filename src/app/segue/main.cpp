@@ -153,7 +153,7 @@ int migrate(const Migrate& wanted) {
             return exit_status(Outcome::refused);
         }
         job = std::move(*opened);
-        output.know_job(static_cast<std::int64_t>(job->id()));
+        output.begin_job(static_cast<std::int64_t>(job->id()));
         service.emplace(loop, state_folder(), identity_of(wanted, *job),
                         JobService::Callbacks{cancel, [&](const std::string& line) { output.note(line); }});
     }

@@ -61,6 +61,12 @@ void Output::begin(const Migrate& migrate) {
     if (!style_.json) line(render_begin(migrate));
 }
 
+void Output::begin_job(std::int64_t job) {
+    know_job(job);
+    if (style_.json) return;
+    line(plain_text(context_.vm) + fmt::format(": job {0}; from elsewhere: segue status {0}, segue cancel {0}", job));
+}
+
 void Output::note(std::string_view text) { line("segue: " + plain_text(text)); }
 
 void Output::show(const Report& report) {

@@ -54,6 +54,8 @@ public:
     void begin(const Migrate& migrate);
     /// The number of this move in the journal, for what is told from here on.
     void know_job(std::int64_t job) { context_.job = job; }
+    /// The same, and told: how to look at it and to end it from elsewhere.
+    void begin_job(std::int64_t job);
     /// Something that the operator should know and that changes nothing. In every mode, on standard error.
     void note(std::string_view text);
     void show(const Report& report);

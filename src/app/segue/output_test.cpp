@@ -248,6 +248,15 @@ TEST(Log, has_a_line_per_stage_and_one_every_half_minute) {
     EXPECT_EQ(screen.out.take(), render_result(moved(), vm, bounds(), false) + "\n");
 }
 
+TEST(Log, tells_people_the_job_and_how_to_reach_it) {
+    Screen people({});
+    people.output.begin_job(7);
+    EXPECT_EQ(people.err.take(), vm + ": job 7; from elsewhere: segue status 7, segue cancel 7\n");
+    Screen program({.json = true});
+    program.output.begin_job(7);
+    EXPECT_EQ(program.err.take(), "");
+}
+
 TEST(Terminal, redraws_one_line_at_most_four_times_a_second) {
     Screen screen({.live = true, .columns = 40});
     screen.output.show(StageReport{Duration{0}, "copying"});
