@@ -76,7 +76,7 @@ class Move:
         return self
 
     def __exit__(self, kind, error, _):
-        if error is not None:
+        if error is not None and not isinstance(error, GeneratorExit):  # That is a case's normal end.
             self.save_log(error)
         if self.process and self.process.poll() is None:
             self.process.kill()
