@@ -100,6 +100,19 @@ TEST(Crash, of_a_writer_at_any_moment_loses_nothing_that_was_answered) {
     EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds{30}) << "5 s on an idle machine";
 }
 
+TEST(Crash, processes_that_make_the_journal_at_once_all_open_it) {
+    for (int round = 0; round < 40; ++round) {
+        const TestFolder folder;
+        std::vector<Child> children;
+        for (int process = 0; process < 4; ++process) {
+            children.push_back(start([&](int) {
+                if (!open_journal(folder.journal())) ::_exit(2);
+            }));
+        }
+        for (const Child& child : children) ASSERT_EQ(status_of(child), 0) << "round " << round;
+    }
+}
+
 TEST(Crash, processes_that_write_at_once_all_get_their_steps_in_order) {
     const TestFolder folder;
     constexpr int steps = 100;

@@ -125,11 +125,14 @@ Result<void> set_wal_mode(Database& database) {
     }
 }
 
-/// Whose file this is. Empty files are nobody's yet.
+/// Whose file this is. Empty files are nobody's yet. Read in one transaction: another process may be making the
+/// tables between two questions, and a file with tables and without our number would be taken for a stranger's.
 Result<void> check_identity(Database& database) {
+    SEGUE_TRY(transaction, Transaction::read(database));
     SEGUE_TRY(id, database.integer("PRAGMA application_id"));
     SEGUE_TRY(version, database.integer("PRAGMA user_version"));
     SEGUE_TRY(tables, database.integer("SELECT count(*) FROM sqlite_schema"));
+    if (auto ended = transaction.commit(); !ended) return ended;
     const bool empty = id == 0 && version == 0 && tables == 0;
     if (id == application_id || empty) return {};
     return std::unexpected(damaged(database.path(), "it is a database of another program"));
