@@ -17,22 +17,10 @@ constexpr Duration stream_every = std::chrono::milliseconds{50};
 constexpr Duration stream_max = std::chrono::seconds{1};
 constexpr Duration report_every = std::chrono::milliseconds{250};
 constexpr Duration change_max = std::chrono::seconds{5};
-constexpr Duration journal_max = std::chrono::seconds{10};
 constexpr std::size_t passes_kept = 64;
 constexpr Duration queues_remembered = std::chrono::seconds{1};
 
 }  // namespace
-
-void Migration::journal_migrate() {
-    submit(JournalStep{StepKind::migrate_may_be_sent, Durability::durable}, journal_max,
-           &Migration::on_migrate_journaled);
-}
-
-void Migration::on_migrate_journaled(const Result<AnswerValue>& answer) {
-    if (stage_ != MigrationStage::preparing) return;
-    if (!answer) return undo(Outcome::failed, "the journal could not be written: " + to_string(answer.error()));
-    start_copying();
-}
 
 void Migration::start_copying() {
     enter(MigrationStage::copying);

@@ -91,10 +91,10 @@ private:
     void on_preparing_journaled(const Result<AnswerValue>& answer);
     void next_prepare_step();
     void on_prepared(const Result<AnswerValue>& answer);
-
-    // ---- pre-copy (copying.cpp) and go (go.cpp)
     void journal_migrate();
     void on_migrate_journaled(const Result<AnswerValue>& answer);
+
+    // ---- pre-copy (copying.cpp) and go (go.cpp)
     void start_copying();
     void on_started(const Result<AnswerValue>& answer);
     void poll();

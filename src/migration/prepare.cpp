@@ -213,4 +213,15 @@ void Migration::on_prepared(const Result<AnswerValue>& answer) {
     next_prepare_step();
 }
 
+void Migration::journal_migrate() {
+    submit(JournalStep{StepKind::migrate_may_be_sent, Durability::durable}, journal_max,
+           &Migration::on_migrate_journaled);
+}
+
+void Migration::on_migrate_journaled(const Result<AnswerValue>& answer) {
+    if (stage_ != MigrationStage::preparing) return;
+    if (!answer) return undo(Outcome::failed, "the journal could not be written: " + to_string(answer.error()));
+    start_copying();
+}
+
 }  // namespace segue

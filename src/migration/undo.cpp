@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 #include <utility>
 
 #include "base/assert.hpp"
@@ -19,6 +21,29 @@ constexpr std::string_view no_way_remedy =
     "check --data-address: an address of the destination's host that this host reaches by TCP, with its ports open";
 constexpr Duration closing_answer_max = std::chrono::seconds{15};
 
+/// In the order in which they are taken.
+enum ClosingStep : std::size_t {
+    record_moved,
+    end_destination,
+    put_destination_back,
+    end_source,
+    announce,
+    await_forgotten,
+    put_source_back,
+    closing_steps,
+};
+
+/// What is told of one that failed.
+constexpr std::array<std::string_view, closing_steps> left_undone_words = {
+    "the journal could not be written",
+    "the destination's QEMU could not be seen to end",
+    "the destination's settings could not be put back",
+    "the source's QEMU, whose copy is stale now, could not be seen to end",
+    "the switches could not be told that the guest is still here",
+    "the source's migration was not seen to be cleaned up",
+    "the source's settings could not be put back",
+};
+
 }  // namespace
 
 void Migration::undo(Outcome outcome, const std::string& why) {
@@ -32,7 +57,7 @@ void Migration::undo(Outcome outcome, const std::string& why) {
     undo_beat_ = now_;
     decided("roll back", why);
     enter(MigrationStage::undoing);
-    // Whoever sent the word is this machine alone, so from here on it is never sent.
+    // This machine alone sends the word, and from here on it does not.
     if (src_changed_ || dst_changed_) journal(StepKind::undoing, {{"why", why}});
     if (!migrate_sent_) return source_runs();
     if (word_refused_) return make_source_run();
@@ -242,28 +267,28 @@ void Migration::next_closing_step() {
     };
     for (;; ++closing_step_) {
         switch (closing_step_) {
-            case 0:
+            case record_moved:
                 if (!moved) continue;
                 submit(JournalStep{StepKind::moved, Durability::durable}, closing_answer_max,
                        &Migration::on_closing_step);
                 return;
-            case 1:
+            case end_destination:
                 if (moved || dst_dead_ || !dst_listens_) continue;
                 tell(StreamCommand{StreamCut{}});
                 return ask(DstCommand{DstKill{}});  // Its one migrate-incoming is used up.
-            case 2:
+            case put_destination_back:
                 if (dst_dead_ || !dst_changed_ || (!moved && dst_listens_)) continue;
                 return ask(DstCommand{DstPutBack{}});
-            case 3:
+            case end_source:
                 if (!moved || source_dead_ || !moved_recorded_) continue;
                 return ask(SrcCommand{SrcEnd{}});  // Its copy is stale from now on.
-            case 4:
+            case announce:
                 if (moved || !stopped_by_us_ || source_lost_) continue;
                 return ask(SrcCommand{SrcAnnounce{}});
-            case 5:
+            case await_forgotten:
                 if (moved || !migrate_sent_ || source_lost_) continue;
                 return ask(SrcCommand{SrcAwaitForgotten{}});
-            case 6:
+            case put_source_back:
                 if (moved || !src_changed_ || source_lost_) continue;
                 return ask(SrcCommand{SrcPutBack{}});
             default: break;
@@ -296,23 +321,15 @@ void Migration::next_closing_step() {
 void Migration::on_closing_step(const Result<AnswerValue>& answer) {
     if (stage_ != MigrationStage::closing) return;
     if (!answer) {
-        static constexpr std::string_view what[] = {
-            "the journal could not be written",
-            "the destination's QEMU could not be seen to end",
-            "the destination's settings could not be put back",
-            "the source's QEMU, whose copy is stale now, could not be seen to end",
-            "the switches could not be told that the guest is still here",
-            "the source's migration was not seen to be cleaned up",
-            "the source's settings could not be put back"};
-        if (closing_step_ == 0 || closing_step_ == 3) summary_.unfinished = true;
-        left_undone_.push_back(fmt::format("{}: {}", what[closing_step_], to_string(answer.error())));
-        if (closing_step_ == 0) {
+        if (closing_step_ == record_moved || closing_step_ == end_source) summary_.unfinished = true;
+        left_undone_.push_back(fmt::format("{}: {}", left_undone_words[closing_step_], to_string(answer.error())));
+        if (closing_step_ == record_moved) {
             left_undone_.emplace_back(
                 "so the source's QEMU, whose copy is stale now, was left standing: segue recover ends it");
         }
-    } else if (closing_step_ == 0) {
+    } else if (closing_step_ == record_moved) {
         moved_recorded_ = true;
-    } else if (closing_step_ == 1) {
+    } else if (closing_step_ == end_destination) {
         dst_dead_ = true;
     }
     ++closing_step_;
