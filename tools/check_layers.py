@@ -27,7 +27,7 @@ ARROWS = {
     "channel/tcp": ["channel", "io"],
     "migration": ["policy", "hypervisor", "channel", "guard", "store"],
     "recovery": ["migration", "store"],
-    "receive": ["hypervisor", "units", "base"],
+    "receive": ["hypervisor", "store"],
     "store": ["model"],
     "store/file": ["store", "io"],
     "store/sqlite": ["store", "io"],

@@ -51,8 +51,6 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-/// Field 22 of /proc/PID/stat; 0 when there is no such process.
-[[nodiscard]] std::uint64_t start_ticks_of(pid_t pid);
 /// The process that listens on the Unix socket at `path`, or 0.
 [[nodiscard]] pid_t listener_on(const std::string& path);
 

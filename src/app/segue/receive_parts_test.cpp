@@ -16,6 +16,7 @@
 #include "app/segue/receive_journal.hpp"
 #include "app/segue/receive_listener.hpp"
 #include "app/segue/receive_process.hpp"
+#include "store/sqlite/owner_process.hpp"
 
 namespace segue {
 namespace {
@@ -42,8 +43,8 @@ TEST(ReceiveWords, are_stdio_alone) {
 }
 
 TEST(StartTicks, are_those_of_a_living_process) {
-    EXPECT_GT(start_ticks_of(::getpid()), 0U);
-    EXPECT_EQ(start_ticks_of(0), 0U);
+    EXPECT_GT(process_of(::getpid()).start_ticks, 0U);
+    EXPECT_EQ(process_of(0).start_ticks, 0U);
 }
 
 void run_until(Loop& loop, const std::function<bool()>& done) {

@@ -37,10 +37,8 @@ int probe(const std::string& path) {
 /// Its process at the time of `at`; another one may have its number by now.
 bool process_gone(std::int64_t pid, const JournalStamp& at) {
     if (::kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH) return true;
-    const std::uint64_t ticks = start_ticks_of(static_cast<pid_t>(pid));
-    const auto per_second = static_cast<std::uint64_t>(std::max(::sysconf(_SC_CLK_TCK), 1L));
-    const Duration started{static_cast<std::int64_t>(ticks * (1'000'000'000U / per_second))};
-    return ticks != 0 && started > at.since_boot.since_boot;
+    const MoveOwner now = process_of(pid);
+    return now.start_ticks != 0 && started_at(now) > at.since_boot;
 }
 
 }  // namespace

@@ -101,7 +101,7 @@ std::optional<VmArrival> VmArrival::find(const std::string& state_folder, const 
 }
 
 Result<void> VmArrival::know_process(pid_t pid) {
-    return write_vm_process(folder_, {pid, start_ticks_of(pid), boot_id_of_this_host()});
+    return write_vm_process(folder_, process_of(pid));
 }
 
 void VmArrival::arrived() {

@@ -99,7 +99,7 @@ Result<std::string> choose_uuid(const VmRecord& vm, const VmDefinition& definiti
 Result<void> remember(const VmRecord& vm, const VmDefinition& definition, const std::string& uuid, pid_t pid) {
     if (auto written = write_vm_file(vm.folder, "vm.toml", definition.text); !written) return written;
     if (auto written = write_vm_file(vm.folder, "uuid", uuid + "\n"); !written) return written;
-    return write_vm_process(vm.folder, {pid, start_ticks_of(pid), boot_id_of_this_host()});
+    return write_vm_process(vm.folder, process_of(pid));
 }
 
 /// Until it has greeted, has ended or the time is over.

@@ -33,7 +33,7 @@ receive::SessionRules rules_of(const Plan& plan) {
 
 DstReceive::DstReceive(DstHost& host, std::shared_ptr<ControlLink> link, std::int64_t pid)
     : host_(host), link_(std::move(link)), session_(our_hello(), rules_of(host.plan_)), writer_(host.disk_),
-      self_{pid, static_cast<std::uint64_t>(pid), host.boot_id_} {}
+      self_{pid, static_cast<std::uint64_t>(pid), host.boot_id_}, records_(self_) {}
 
 Instant DstReceive::clock() const { return host_.clock_.at(host_.world_.agenda().now()); }
 
@@ -206,7 +206,7 @@ void DstReceive::perform(const receive::OpenListener& effect) {
     host_.callbacks_.on_step(StepKind::dst_listening);
     writer_.ask(JournalWriter::Cost::soon,
                 [this, record = step(StepKind::dst_listening)](Journal& journal) {
-                    if (job_) static_cast<void>(journal.append(*job_, self_, record, Durability::soon));
+                    static_cast<void>(records_.write_listening(journal, record));
                 },
                 {});
     listens_ = true;

@@ -1,8 +1,8 @@
 #pragma once
-/// \file  One `segue receive` process in virtual time. See dst_host.hpp; the records it writes are those of
-///        app/segue/receive_journal.cpp.
+/// \file  One `segue receive` process in virtual time. See dst_host.hpp; its records are kept by receive::Records.
 
 #include "app/sim/dst_host.hpp"
+#include "receive/records.hpp"
 
 namespace segue::sim {
 
@@ -60,8 +60,6 @@ private:
     void recall(Journal& journal, int looks);
     [[nodiscard]] Result<receive::Recalled> recalled(Journal& journal);
     [[nodiscard]] bool qemu_alive(const MoveRecord& record) const;
-    [[nodiscard]] Result<void> begin(Journal& journal, const MoveStep& first, const std::string& monitor);
-    [[nodiscard]] Result<void> bury(Journal& journal, MoveStep step);
     void close_record(Journal& journal, int exit_status);
     void write(const receive::Write& effect);
     void wrote(receive::Record record, const Result<void>& done);
@@ -84,8 +82,7 @@ private:
     bool listens_ = false;
     std::uint64_t timer_ = 0;
     MoveOwner self_;
-    std::optional<JobId> job_;
-    NewMove move_;
+    receive::Records records_;
     std::string monitor_;        ///< Of the newest `begun`, or recalled.
     std::string asked_monitor_;
     bool qemu_known_ = false;    ///< Its pid goes with the steps to come.

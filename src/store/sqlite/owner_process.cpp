@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -63,10 +64,20 @@ JournalStamp stamp_now() {
             now_on_this_host()};
 }
 
+MoveOwner process_of(std::int64_t pid) {
+    const auto stat = pid > 0 ? read_stat(pid) : std::nullopt;
+    return {pid, stat ? stat->start_ticks : 0, boot_id_of_this_host()};
+}
+
+Instant started_at(const MoveOwner& process) {
+    constexpr std::uint64_t ns_per_s = 1'000'000'000;
+    const auto per_second = static_cast<std::uint64_t>(std::max(::sysconf(_SC_CLK_TCK), 1L));
+    return {Duration{static_cast<std::int64_t>(process.start_ticks * (ns_per_s / per_second))}};
+}
+
 Result<MoveOwner> this_process() {
-    const auto stat = read_stat(::getpid());
-    MoveOwner owner{::getpid(), stat ? stat->start_ticks : 0, boot_id_of_this_host()};
-    if (!stat || owner.boot_id.empty()) {
+    MoveOwner owner = process_of(::getpid());
+    if (owner.start_ticks == 0 || owner.boot_id.empty()) {
         return fail(ErrorKind::refused, "/proc cannot be read, so that nobody could tell later whether this process "
                                         "lives; mount it");
     }
