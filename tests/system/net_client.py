@@ -4,9 +4,11 @@
 talk: the guest sends numbered records every 2 ms, over TCP and over UDP. echo: we send them every 10 ms, the guest
 answers and says nothing of its own. Says "ready" when both flow, in the end one JSON object:
   tcp, udp  the arrivals, [[mono_ns, number], ...], in their order (of TCP: record after record, which is checked)
+  asked     mono_ns of every UDP record that was sent
   broken    what ended the TCP connection, or null
   moved     [[mono_ns, host, "rarp" or "arp"], ...]: frames with the guest's address by which a switch learns where it
             is; rarp: QEMU's announcements, arp: the guest's own
+  passed    [[mono_ns, host, "to" or "from"], ...]: IPv4 to the guest, from it, at the switch's port of that host
   until     mono_ns of the end
 """
 import ctypes
@@ -24,6 +26,7 @@ from lab_bridge import GUEST_ADDRESS, GUEST_MAC, TCP_PORT, UDP_PORT  # noqa: E40
 
 RECORD = struct.Struct('<QQ')
 EVERY_NS = 10_000_000  # What is asked while the guest stands comes in one burst, which emulation makes dear.
+SO_TIMESTAMPNS = 35
 FLOWING = 100  # Records of each kind before "ready".
 
 
@@ -70,12 +73,13 @@ class Udp:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.connect((GUEST_ADDRESS, UDP_PORT))
         self.socket.setblocking(False)
-        self.arrivals = []
+        self.arrivals, self.asked = [], []
         if not echo:
             self.socket.send(b'T')
 
     def send(self, number):
         self.socket.send(RECORD.pack(number, 0))
+        self.asked.append(now_ns())
 
     def receive(self):
         try:
@@ -85,20 +89,48 @@ class Udp:
         self.arrivals.append((now_ns(), RECORD.unpack(data)[0]))
 
 
+def port_socket(host, one_type, other_type):
+    """The switch's port of one host, both ways, the first bytes of frames of two ethertypes."""
+    port = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    # Load the ethertype; one of the two: the first 64 bytes; anything else: nothing.
+    code = b''.join(struct.pack('=HBBI', *line) for line in (
+        (0x28, 0, 0, 12), (0x15, 1, 0, one_type), (0x15, 0, 1, other_type), (0x06, 0, 0, 64), (0x06, 0, 0, 0)))
+    kept = ctypes.create_string_buffer(code)
+    program = struct.pack('HL', len(code) // 8, ctypes.addressof(kept))
+    port.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER
+    port.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+    port.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    port.bind((f'to-{host}', 0x0003))  # ETH_P_ALL: others are not heard on a bridge's port.
+    port.setblocking(False)
+    return port
+
+
+class Traffic:
+    """What passes the switch's port of one host. The kernel keeps it with its time: nobody reads before the end."""
+
+    def __init__(self, host):
+        self.host, self.socket = host, port_socket(host, 0x0800, 0x0800)
+
+    def passed(self):
+        real_to_mono_ns = now_ns() - time.clock_gettime_ns(time.CLOCK_REALTIME)
+        guest = bytes.fromhex(GUEST_MAC.replace(':', ''))
+        while True:
+            try:
+                frame, notes, _, place = self.socket.recvmsg(64, 64)
+            except BlockingIOError:
+                return
+            seconds, ns = struct.unpack('qq', notes[0][2])
+            outgoing = place[2] == socket.PACKET_OUTGOING
+            if frame[:6] == guest and outgoing or frame[6:12] == guest and not outgoing:
+                yield (seconds * 1_000_000_000 + ns + real_to_mono_ns, self.host, 'to' if outgoing else 'from')
+
+
 class Port:
     """The switch's port of one host: what arrives there, RARP and ARP alone."""
 
     def __init__(self, host):
         self.host, self.seen = host, []
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        # Load the ethertype; RARP or ARP: all of it; anything else: nothing.
-        code = b''.join(struct.pack('=HBBI', *line) for line in (
-            (0x28, 0, 0, 12), (0x15, 1, 0, 0x8035), (0x15, 0, 1, 0x0806), (0x06, 0, 0, 65535), (0x06, 0, 0, 0)))
-        kept = ctypes.create_string_buffer(code)
-        program = struct.pack('HL', len(code) // 8, ctypes.addressof(kept))
-        self.socket.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER
-        self.socket.bind((f'to-{host}', 0x0003))  # ETH_P_ALL: others are not heard on a bridge's port.
-        self.socket.setblocking(False)
+        self.socket = port_socket(host, 0x8035, 0x0806)
 
     def receive(self):
         frame, place = self.socket.recvfrom(2048)
@@ -111,7 +143,7 @@ def main(mode):
     echo = mode == 'echo'
     tcp, udp = Tcp(echo), Udp(echo)
     number, due, ready = 0, now_ns(), False
-    ports = [Port('a'), Port('b')]
+    ports, traffic = [Port('a'), Port('b')], [Traffic('a'), Traffic('b')]
     waits = {one.socket: one for one in (tcp, udp, *ports)}
     while True:
         if echo and now_ns() >= due:
@@ -125,7 +157,8 @@ def main(mode):
             if one is sys.stdin:
                 moved = sorted(frame for port in ports for frame in port.seen)
                 print(json.dumps({'tcp': tcp.arrivals, 'udp': udp.arrivals, 'until': now_ns(), 'broken': tcp.broken,
-                                  'moved': moved}))
+                                  'moved': moved, 'asked': udp.asked,
+                                  'passed': sorted(f for one in traffic for f in one.passed())}))
                 return
             waits[one].receive()
             if tcp.broken:
