@@ -18,6 +18,8 @@ ARROWS = {
     "units": ["base"],
     "model": ["units"],
     "policy": ["model"],
+    "policy/converge": ["policy"],
+    "brake": ["units"],
     "io": ["units"],
     "guard": ["units"],
     "hypervisor": ["model"],
@@ -25,7 +27,7 @@ ARROWS = {
     "hypervisor/sim": ["hypervisor", "channel", "guard", "model"],
     "channel": ["units"],
     "channel/tcp": ["channel", "io"],
-    "migration": ["policy", "hypervisor", "channel", "guard", "store"],
+    "migration": ["policy", "brake", "hypervisor", "channel", "guard", "store"],
     "recovery": ["migration", "store"],
     "receive": ["hypervisor", "store"],
     "store": ["model"],
@@ -41,8 +43,8 @@ ARROWS["app/segue"] = ARROWS["app/sim"] = [name for name in ARROWS if not name.s
 TEST_ARROWS = {"migration": ["hypervisor/sim"], "policy": ["hypervisor/sim"]}
 
 # These folders, and every codec, see no OS, no clock, no thread.
-PURE = {"base", "units", "model", "policy", "guard", "hypervisor", "hypervisor/sim", "channel",
-        "migration", "recovery", "receive", "store", "vm", "api"}
+PURE = {"base", "units", "model", "policy", "policy/converge", "brake", "guard", "hypervisor", "hypervisor/sim",
+        "channel", "migration", "recovery", "receive", "store", "vm", "api"}
 PURE_FILES = re.compile(r"(^|/)[a-z_]*codec\.(hpp|cpp)$")
 
 # Empty in what ships; what a test build puts there stops the process. Only programs may contain it.

@@ -14,16 +14,27 @@
 #include <variant>
 #include <vector>
 
+#include "model/outlook.hpp"
 #include "units/bytes.hpp"
 #include "units/duration.hpp"
+#include "units/share.hpp"
 
 namespace segue {
 
 /// One pass, from one dirty sync to the next.
 struct Pass {
     std::int64_t number = 0;
-    Duration began{0};  ///< Since the move began.
-    Bytes backlog;      ///< Dirty at its beginning.
+    Duration began{0};   ///< Since the move began.
+    Bytes backlog;       ///< Dirty at its beginning.
+    Duration worked = {};  ///< Guest work in the pass before: what dirtied this backlog. 0: not measured.
+    Share share = {};    ///< What the guest was granted in the pass before.
+};
+
+/// What the brake may be set to, floor and max stall applied; from the lowest to the highest, the last is all of
+/// it. Just all of it where there is no brake.
+struct BrakeRange {
+    std::vector<double> shares{1.0};
+    std::vector<double> stall_s{0.0};  ///< Worst standstill at a stretch, of each.
 };
 
 struct View {
@@ -34,6 +45,11 @@ struct View {
     std::optional<ByteRate> bandwidth;  ///< Of the stream, cautious; absent before the first busy window.
     Bytes budget;                       ///< The most that may be pending at the stop.
     bool allowed = false;               ///< Go has been said already.
+    Duration max_downtime{0};
+    double aggression = 0.5;  ///< 0: least disturbance, takes the time it may; 1: as soon as the bounds let it.
+    BrakeRange brake;
+    Share share = {};  ///< Granted now.
+    Outlook outlook;  ///< Of this moment, with everything that `passes` taught.
 };
 
 struct CarryOn {};
@@ -45,6 +61,11 @@ struct Decision {
     std::variant<CarryOn, AllowSwitchover, GiveUp> action;
     /// One sentence with the numbers that mattered, for the operator.
     std::string because;
+    /// From now on; absent: as it is. Never below the lowest of BrakeRange (migration/ sees to that).
+    std::optional<Share> share = {};
+    /// What it expects from here, if it can say: seconds to the end of the move, and of the standstill.
+    std::optional<Band> total_s = {};
+    std::optional<Band> downtime_s = {};
 };
 
 class Policy {
@@ -62,7 +83,7 @@ protected:
 };
 
 /// Waits for the backlog to fall by itself and allows the switchover when the next sync may fit the
-/// budget. Never brakes: the controller is a later policy behind the same port.
+/// budget. Never brakes.
 [[nodiscard]] std::unique_ptr<Policy> make_patient_policy();
 
 }  // namespace segue

@@ -1,0 +1,45 @@
+#pragma once
+/// \file  What is believed of a guest and its link at one moment: all that a forecast or a policy needs to know
+///        of them. Plain values, made by GuestModel, written into the record of decisions, read back for replay.
+///
+/// One round of w seconds of work dirties exp(z) * curve(w), z normal with `round_sigma`, correlated `round_phi`
+/// from one round to the next; beside it the whole curve is off by exp(n), n normal with `level_sigma`, the same n
+/// for all rounds of a move (theory.md 1.3).
+
+#include "model/curve.hpp"
+#include "model/fixed_costs.hpp"
+#include "units/bytes.hpp"
+#include "units/duration.hpp"
+#include "units/share.hpp"
+
+namespace segue {
+
+/// Ten, fifty and ninety per cent of the outcomes lie below.
+struct Band {
+    double p10 = 0;
+    double p50 = 0;
+    double p90 = 0;
+    friend constexpr bool operator==(const Band&, const Band&) = default;
+};
+
+struct Outlook {
+    Curve curve;
+    double level_sigma = 0.3;
+    double round_sigma = 0.1;
+    double round_phi = 0.0;
+    /// How much of its time a vCPU runs when nobody brakes it (mean of the vCPUs). A brake above it does nothing.
+    Share busy;
+    /// The part of the dirtying that a brake does not slow (network-driven: work queues up and is done later).
+    double unbraked_ratio = 0.0;
+    Band bandwidth_bytes_per_second;
+    bool bandwidth_known = false;
+    Bytes memory;
+    /// What pass 1 has to send: memory without its zero pages, headers counted. Only part of it is sure before.
+    Bytes first_pass;
+    double first_pass_sigma = 0.0;
+    Duration round_overhead{0};  ///< Of each pass, beside its bytes: dirty sync, QEMU's 100 ms windows.
+    FixedCosts costs;            ///< Of the switchover.
+    int passes_seen = 0;         ///< Dirty syncs of this move behind `curve`; 0 before the start.
+};
+
+}  // namespace segue
