@@ -15,6 +15,8 @@ json::object begin(std::string_view type, const JsonContext& context) {
 json::object bounds_object(const Bounds& bounds) {
     return {{"max_downtime_seconds", seconds(bounds.max_downtime)},
             {"timeout_seconds", seconds(bounds.timeout)},
+            {"min_cpu_ratio", bounds.min_cpu.ratio},
+            {"max_stall_seconds", seconds(bounds.longest_stall())},
             {"max_bandwidth_bytes_per_second", rate(bounds.max_bandwidth)},
             {"switchover_bandwidth_bytes_per_second", rate(bounds.switchover_bandwidth)}};
 }
@@ -56,6 +58,7 @@ std::string render(const ProgressReport& report, const JsonContext& context) {
     line["dirtying_bytes_per_second"] = rate(report.dirtying);
     line["blackout_now_seconds"] = seconds(report.blackout_now);
     line["max_downtime_seconds"] = seconds(report.max_downtime);
+    line["share_ratio"] = report.share.ratio;
     return line_of(line);
 }
 
@@ -66,6 +69,9 @@ std::string render(const DecisionReport& report, const JsonContext& context) {
     line["because"] = text_value(report.because);
     return line_of(line);
 }
+
+/// Goes into the record of the move, not to the operator.
+std::string render(const PolicyReport&, const JsonContext&) { return "{}"; }
 
 std::string render(const StageReport& report, const JsonContext& context) {
     json::object line = begin("stage", context);
@@ -128,6 +134,7 @@ std::string result_json(const Summary& summary, const JsonContext& context) {
     line["sent_bytes"] = summary.sent.count;
     line["bandwidth_bytes_per_second"] = rate(summary.bandwidth);
     line["passes"] = summary.passes;
+    line["lowest_share_ratio"] = summary.lowest_share.ratio;
     line["bounds"] = bounds_object(context.bounds);
     line["budget_bytes"] = amount(summary.budget);
     line["pending_at_stop_bytes"] = amount(summary.pending_at_stop);

@@ -18,7 +18,9 @@ using std::chrono::seconds;
 JsonContext context() {
     JsonContext c;
     c.vm = "qmp:/run/a.qmp";
-    c.bounds = {milliseconds{500}, seconds{120}, mebibytes_per_second(100), std::nullopt};
+    c.bounds.max_downtime = milliseconds{500};
+    c.bounds.timeout = seconds{120};
+    c.bounds.max_bandwidth = mebibytes_per_second(100);
     return c;
 }
 
@@ -72,8 +74,9 @@ TEST(ResultJson, says_all_about_a_move) {
               R"("dry_run":false,"guest_on":"destination","error":null,"findings":[],"downtime_seconds":0.212,)"
               R"("downtime_parts":{"stop":0.004,"transfer":0.18,"load":0.021,"handover":0.007},)"
               R"("max_downtime_kept":true,"total_seconds":9.31,"sent_bytes":851443712,)"
-              R"("bandwidth_bytes_per_second":100123456,"passes":5,"bounds":{"max_downtime_seconds":0.5,)"
-              R"("timeout_seconds":120.0,"max_bandwidth_bytes_per_second":104857600,)"
+              R"("bandwidth_bytes_per_second":100123456,"passes":5,"lowest_share_ratio":1.0,)"
+              R"("bounds":{"max_downtime_seconds":0.5,"timeout_seconds":120.0,"min_cpu_ratio":0.1,)"
+              R"("max_stall_seconds":0.25,"max_bandwidth_bytes_per_second":104857600,)"
               R"("switchover_bandwidth_bytes_per_second":null},"budget_bytes":41943040,)"
               R"("pending_at_stop_bytes":17825792,"reserve_seconds":0.042,"rollback_seconds":null})");
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "migration/migration.hpp"
 #include "units/text.hpp"
@@ -51,6 +52,7 @@ void Migration::on_brake_sample(const Result<AnswerValue>& answer) {
     const auto* sample = answer_as<BrakeSample>(answer);
     if (!sample || stage_ != MigrationStage::copying) return;
     worked_ = *sample;
+    model_->add_run_time(sample->at, sample->worked, std::exchange(share_least_, share_));
 }
 
 /// What may be granted: never less than the floor, and nothing that stalls longer than the bound.
@@ -59,13 +61,24 @@ BrakeRange Migration::brake_range() const {
     BrakeRange range{{}, {}};
     for (const BrakeStep& step : brake_.steps) {
         if (step.share < request_.bounds.min_cpu || step.share >= all_of_it) continue;
-        if (step.stall_worst > request_.bounds.longest_stall()) continue;
+        if (step.stall_worst > request_.bounds.longest_stall()) {
+            range.cut_by_stall = true;
+            continue;
+        }
         range.shares.push_back(step.share.ratio);
         range.stall_s.push_back(to_seconds(step.stall_worst));
     }
     range.shares.push_back(1.0);
     range.stall_s.push_back(0.0);
     return range;
+}
+
+/// What the brake may add to the time that QEMU needs to stop the guest.
+Duration Migration::stall_charge() const {
+    for (const BrakeStep& step : brake_.steps) {
+        if (step.share >= share_) return step.share < all_of_it ? step.stall_worst : Duration{0};
+    }
+    return Duration{0};
 }
 
 void Migration::grant(Share share) {
@@ -75,6 +88,10 @@ void Migration::grant(Share share) {
     if (share == share_) return;
     decided(share < share_ ? "brake" : "let go", fmt::format("each vCPU may run {} of the time", to_text(share)));
     share_ = share;
+    share_least_ = std::min(share_least_, share);
+    pass_share_ = std::min(pass_share_, share);
+    summary_.lowest_share = std::min(summary_.lowest_share, share);
+    refresh_budget();
     submit(BrakeCommand{BrakeSet{share}}, set_max, &Migration::on_granted);
 }
 
@@ -88,14 +105,6 @@ void Migration::let_go() {
     if (!brake_open_ || share_ == all_of_it) return;
     share_ = all_of_it;
     submit(BrakeCommand{BrakeSet{all_of_it}}, set_max, &Migration::on_granted);
-}
-
-Outlook Migration::outlook() const {
-    Outlook out;
-    out.memory = src_->memory;
-    out.first_pass = src_->memory;
-    out.costs = costs_;
-    return out;
 }
 
 }  // namespace segue

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "guard/board.hpp"
 #include "migration/migration.hpp"
@@ -65,6 +66,7 @@ void Migration::on_progress(const Result<AnswerValue>& answer) {
     const auto* progress = answer_as<SrcProgress>(answer);
     if (!progress || stage_ != MigrationStage::copying) return;
     const bool synced = progress->dirty_syncs > progress_.dirty_syncs;
+    const Bytes remaining_before = progress_.remaining;
     progress_ = *progress;
     if (progress->status == MigrationStatus::active && !stopped_by_us_) {
         // QEMU holds its main loop from before the stop until pre-switchover is set: an answer `active`
@@ -74,7 +76,7 @@ void Migration::on_progress(const Result<AnswerValue>& answer) {
         note({.pass = static_cast<std::uint32_t>(progress->dirty_syncs), .ran_at = ran_at_});
     }
     on_src_status(progress->status);
-    if (synced && stage_ == MigrationStage::copying) on_pass(progress->remaining, progress->dirty_syncs);
+    if (synced && stage_ == MigrationStage::copying) on_pass(progress->remaining, progress->dirty_syncs, remaining_before);
 }
 
 void Migration::on_stream(const Result<AnswerValue>& answer) {
@@ -87,24 +89,28 @@ void Migration::on_stream(const Result<AnswerValue>& answer) {
     while (now_ - queues_.front().at > queues_remembered) queues_.pop_front();
     // Pages wait behind the queue as long as a pass is under way.
     bandwidth_.add(sample->at, sample->acked, sample->not_sent.count > 0);
+    model_->add_stream(sample->at, sample->acked, sample->not_sent.count > 0);
     // Where QEMU, not the path, is what limits (no cap, a very fast link), nothing ever waits: what got
     // through while there was something to send is then a lower bound.
     seen_.add(sample->at, sample->acked, progress_.remaining.count > 0);
     if (stage_ == MigrationStage::copying && !passes_.empty()) refresh_budget();
 }
 
-void Migration::on_pass(Bytes backlog, std::int64_t number) {
+void Migration::on_pass(Bytes backlog, std::int64_t number, Bytes remaining_before) {
     Pass pass{number, elapsed(), backlog};
     if (worked_ && worked_at_sync_) pass.worked = worked_->worked - worked_at_sync_->worked;
     worked_at_sync_ = worked_;
-    pass.share = share_;
+    pass.share = std::exchange(pass_share_, share_);
     passes_.push_back(pass);
     if (passes_.size() > passes_kept) passes_.erase(passes_.begin());
+    const Bytes acked = stream_ ? stream_->acked : Bytes{0};
+    model_->add_sync({number, now_, backlog, remaining_before, std::nullopt, pass.share, acked - acked_at_sync_});
+    acked_at_sync_ = acked;
     refresh_budget();
     ask_policy();
 }
 
-void Migration::ask_policy() {
+View Migration::view() const {
     View view;
     view.elapsed = elapsed();
     view.timeout = request_.bounds.timeout;
@@ -114,12 +120,26 @@ void Migration::ask_policy() {
     view.budget = budget_;
     view.allowed = go_wanted_;
     view.max_downtime = request_.bounds.max_downtime;
+    view.reserve = reserve_;
+    view.switchover_bandwidth = request_.bounds.switchover_bandwidth;
     view.aggression = request_.aggression;
     view.brake = brake_range();
     view.share = share_;
-    view.outlook = outlook();
-    const Decision decision = policy_->decide(view);
-    if (std::holds_alternative<GiveUp>(decision.action)) return undo(Outcome::timeout, decision.because);
+    view.outlook = model_->outlook(now_);
+    return view;
+}
+
+void Migration::ask_policy() {
+    const View shown = view();
+    const Decision decision = policy_->decide(shown);
+    report(PolicyReport{shown, decision, std::string(policy_->name())});
+    obey(decision);
+}
+
+void Migration::obey(const Decision& decision) {
+    if (const auto* end = std::get_if<GiveUp>(&decision.action)) {
+        return undo(end->bound == "timeout" ? Outcome::timeout : Outcome::downtime_exceeded, decision.because);
+    }
     if (decision.share) grant(*decision.share);
     if (std::holds_alternative<AllowSwitchover>(decision.action) && budget_.count > 0) {
         return allow_switchover(decision.because);

@@ -99,19 +99,25 @@ struct ProgressReport {
     std::optional<ByteRate> dirtying;      ///< Distinct bytes per second over the last pass.
     std::optional<Duration> blackout_now;  ///< What a switchover now would cost.
     Duration max_downtime{0};
-    Share share;                    ///< Granted to the guest's vCPUs.
     std::string_view stage;
+    Share share = {};  ///< Granted to each of the guest's vCPUs.
 };
 struct DecisionReport {
     Duration elapsed{0};
     std::string what;
     std::string because;
 };
+/// What the policy was shown and what it decided: for the record of this move. Not for people.
+struct PolicyReport {
+    View view;
+    Decision decision;
+    std::string policy;
+};
 struct StageReport {
     Duration elapsed{0};
     std::string_view stage;
 };
-using Report = std::variant<ForecastReport, ProgressReport, DecisionReport, StageReport>;
+using Report = std::variant<ForecastReport, ProgressReport, DecisionReport, PolicyReport, StageReport>;
 
 struct Finish {
     Summary summary;

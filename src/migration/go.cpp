@@ -67,7 +67,7 @@ void Migration::refresh_budget() {
         Bytes tail{0};
         if (curve_) tail = curve_->dirtied_in(sync_to_stop);
         FixedCosts costs = costs_;
-        costs.stop = stop_charge();
+        costs.stop = stop_charge() + stall_charge();
         // What already waits in the socket goes out first and is not QEMU's to count.
         budget = pending_budget(request_.bounds.max_downtime, reserve_, costs, *bandwidth, tail) - queue_lately();
     }

@@ -213,6 +213,7 @@ void Migration::finish() {
     summary_.bandwidth = bandwidth_.median();
     summary_.reserve = reserve_;
     if (stream_) summary_.sent = stream_->acked;
+    if (model_ && !passes_.empty()) summary_.guest = model_->learned();
     enter(MigrationStage::finished);
     effects_.emplace_back(Finish{summary_});
 }

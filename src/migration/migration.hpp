@@ -102,8 +102,9 @@ private:
     void poll();
     void on_progress(const Result<AnswerValue>& answer);
     void on_stream(const Result<AnswerValue>& answer);
-    void on_pass(Bytes backlog, std::int64_t number);
+    void on_pass(Bytes backlog, std::int64_t number, Bytes remaining_before);
     void ask_policy();
+    void obey(const Decision& decision);
     void allow_switchover(const std::string& because);
     void keep_images_flushed();
     void flush_images();
@@ -125,7 +126,8 @@ private:
     void on_granted(const Result<AnswerValue>& answer);
     void let_go();
     [[nodiscard]] BrakeRange brake_range() const;
-    [[nodiscard]] Outlook outlook() const;
+    [[nodiscard]] Duration stall_charge() const;
+    [[nodiscard]] View view() const;
 
     // ---- notices of both sides (notices.cpp)
     void on_src_status(MigrationStatus status);
@@ -198,6 +200,7 @@ private:
     Instant next_flush_;
     std::vector<DirtySample> samples_;
     std::optional<DirtyCurve> curve_;
+    std::optional<GuestModel> model_;
     GuardReady guard_;
     Duration reserve_{0};
     FixedCosts costs_;
@@ -237,6 +240,9 @@ private:
     Share share_;                ///< Granted.
     std::optional<BrakeSample> worked_;          ///< The newest reading.
     std::optional<BrakeSample> worked_at_sync_;  ///< The first after the last dirty sync.
+    Share share_least_;  ///< Granted since the last reading of the vCPUs.
+    Share pass_share_;   ///< Since the last dirty sync.
+    Bytes acked_at_sync_;
     Bytes allowed_budget_;  ///< The one the source was told last.
     struct AnswerTime {
         Instant at;

@@ -21,6 +21,12 @@ constexpr Duration flush_max = std::chrono::seconds{60};
 constexpr Duration sample_brief = std::chrono::seconds{1};
 constexpr Duration sample_long = std::chrono::seconds{3};
 
+/// How many pages a sample looks at: at most a quarter of them, 65536 in all, but 512 of each GiB at least.
+std::int64_t pages_hashed(Bytes memory) {
+    const double gibs = static_cast<double>(memory.count) / static_cast<double>(mebibytes(1024).count);
+    return static_cast<std::int64_t>(std::clamp(65'536.0, 512 * gibs, 16'384 * gibs));
+}
+
 }  // namespace
 
 void Migration::on_src_facts(const Result<AnswerValue>& answer) {
@@ -54,6 +60,8 @@ void Migration::facts_complete() {
     if (findings.empty()) findings = preflight(*src_, *dst_, request_.remote);
     if (findings.empty()) findings = check_own_brake(*src_, *dst_, request_.brake);
     if (!findings.empty()) return refuse(std::move(findings));
+    model_.emplace(src_->memory, request_.experience.guest);
+    model_->set_costs(switchover_costs(request_));
     if (src_->images.empty()) return after_first_flush();
     // Twice: the first writes back what has gathered, the second shows what a flush costs from then on.
     submit(FlushImages{src_->images}, flush_max, &Migration::on_flushed_first);
@@ -91,6 +99,7 @@ void Migration::on_sample(const Result<AnswerValue>& answer) {
     }
     const Duration interval = samples_.empty() ? sample_brief : sample_long;
     samples_.push_back({interval, *rate * interval});
+    model_->add_sample({interval, *rate * interval, pages_hashed(src_->memory)});
     if (samples_.size() == 1) {
         submit(SrcCommand{SrcSampleDirtying{sample_long, src_->memory}}, sample_long + change_max,
                &Migration::on_sample);
@@ -98,6 +107,10 @@ void Migration::on_sample(const Result<AnswerValue>& answer) {
     }
     curve_ = fit_dirty_curve(samples_[0], samples_[1], src_->memory);
     forecast();
+    const std::string objection = policy_->refuse(view());
+    if (!objection.empty() && !request_.dry_run) {
+        return refuse({{objection, "segue plan shows what each choice would cost; --no-forecast tries all the same"}});
+    }
     start_guard();
 }
 
@@ -109,12 +122,18 @@ void Migration::forecast() {
     out.bandwidth_known = bounds.max_bandwidth.has_value() || bounds.switchover_bandwidth.has_value();
     if (out.bandwidth_known) {
         out.bandwidth = bounds.max_bandwidth ? pacing_for(*bounds.max_bandwidth, {}) : *bounds.switchover_bandwidth;
+        model_->expect_bandwidth(out.bandwidth);
         const ByteRate blackout = bounds.switchover_bandwidth ? *bounds.switchover_bandwidth : out.bandwidth;
         const FixedCosts costs = switchover_costs(request_);
         const Duration reserve = rollback_reserve({}, {}, true, request_.experience.rollback_worst);
+        reserve_ = reserve;
         out.budget = pending_budget(bounds.max_downtime, reserve, costs, blackout, {});
         out.rounds = forecast_rounds(*curve_, src_->memory, out.bandwidth, out.budget, costs.total());
     }
+    const View shown = view();
+    out.outlook = shown.outlook;
+    out.brake = shown.brake;
+    out.reserve = shown.reserve;
     report(std::move(out));
 }
 

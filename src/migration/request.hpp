@@ -10,6 +10,7 @@
 #include "brake/brake.hpp"
 #include "hypervisor/guest.hpp"
 #include "model/fixed_costs.hpp"
+#include "model/guest_model.hpp"
 #include "units/bytes.hpp"
 #include "units/duration.hpp"
 #include "units/share.hpp"
@@ -22,8 +23,8 @@ struct Bounds {
     std::optional<Duration> timeout;               ///< From the first change on either side to the end.
     std::optional<ByteRate> max_bandwidth;         ///< Whole frames, blackout included.
     std::optional<ByteRate> switchover_bandwidth;  ///< What the user knows of the link.
-    Share min_cpu{0.1};                            ///< Of every vCPU, in any 1 s window outside the blackout.
-    std::optional<Duration> max_stall;             ///< By the brake, at a stretch. None: half of max_downtime.
+    Share min_cpu = {0.1};                         ///< Of every vCPU, in any 1 s window outside the blackout.
+    std::optional<Duration> max_stall = {};        ///< By the brake, at a stretch. None: half of max_downtime.
 
     [[nodiscard]] Duration longest_stall() const { return max_stall.value_or(max_downtime / 2); }
 };
@@ -32,6 +33,7 @@ struct Bounds {
 struct Experience {
     std::vector<FixedCosts> fixed_costs;  ///< Newest first.
     Duration rollback_worst{0};
+    GuestMemory guest;
 };
 
 struct Request {
@@ -101,6 +103,8 @@ struct Summary {
     std::optional<Bytes> pending_at_stop;  ///< Exact, at pre-switchover.
     Duration reserve{0};
     std::optional<FixedCosts> learned;  ///< To be remembered of this guest.
+    std::optional<GuestMemory> guest;   ///< The same, of how it dirties memory; of every move that began to copy.
+    Share lowest_share;                 ///< The least it was granted.
     Duration rollback{0};               ///< From deciding to RESUME; zero when there was none.
 };
 

@@ -33,6 +33,8 @@ public:
 
 }  // namespace
 
+std::string Policy::refuse(const View&) const { return {}; }
+
 std::unique_ptr<Policy> make_patient_policy() {
     return std::make_unique<Patient>();
 }

@@ -48,6 +48,8 @@ struct View {
     Bytes budget;
     bool allowed = false;               ///< Go has been said already.
     Duration max_downtime{0};
+    Duration reserve{0};  ///< Of it, kept free for a rollback.
+    std::optional<ByteRate> switchover_bandwidth;  ///< What the operator says of the link in the blackout.
     double aggression = 0.5;  ///< 0: least disturbance, takes the time it may; 1: as soon as the bounds let it.
     BrakeRange brake;
     Share share = {};  ///< Granted now.
@@ -57,7 +59,9 @@ struct View {
 struct CarryOn {};
 /// Let the source stop the guest as soon as what is pending fits the budget.
 struct AllowSwitchover {};
-struct GiveUp {};
+struct GiveUp {
+    std::string bound = "max-downtime";  ///< That stands in the way: "timeout" or another of PlanRow::binding.
+};
 
 struct Decision {
     std::variant<CarryOn, AllowSwitchover, GiveUp> action;
@@ -78,6 +82,9 @@ public:
 
     /// Stable identifier: `[a-z][a-z0-9-]*`.
     [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+    /// Before anything is changed, `passes` empty: why no allowed choice can succeed, and what would help. Empty: one
+    /// may.
+    [[nodiscard]] virtual std::string refuse(const View& view) const;
     [[nodiscard]] virtual Decision decide(const View& view) = 0;
 
 protected:

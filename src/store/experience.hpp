@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "model/fixed_costs.hpp"
+#include "model/guest_model.hpp"
 #include "units/duration.hpp"
 
 namespace segue {
@@ -32,12 +33,14 @@ inline constexpr Duration duration_max = std::chrono::hours{1};
 struct Lesson {
     std::optional<FixedCosts> costs;   ///< Only of a move that ended on the destination.
     std::optional<Duration> rollback;  ///< Only where there was one.
+    std::optional<GuestMemory> guest = {};  ///< How it dirties memory; of every move that began to copy.
 };
 
 /// What is known of a guest. The same fields as migration's Experience, which store/ may not see.
 struct Recollection {
     std::vector<FixedCosts> fixed_costs;  ///< Newest first.
     Duration rollback_worst{0};
+    GuestMemory guest;  ///< Of the last move under 30 days ago.
     std::string warning;  ///< One sentence, or empty.
 };
 

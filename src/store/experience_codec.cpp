@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "store/guest_memory_codec.hpp"
+
 namespace segue {
 namespace {
 
@@ -83,7 +85,14 @@ Result<Remembered> parse_remembered(std::string_view text) {
     if (whole_number(object, "schema") != schema_version) return corrupt("it is of another schema");
     SEGUE_TRY(costs, entries<Remembered::Costs>(object, "costs", to_costs));
     SEGUE_TRY(rollbacks, entries<Remembered::Rollback>(object, "rollbacks", to_rollback));
-    return Remembered{std::move(costs), std::move(rollbacks)};
+    Remembered out{std::move(costs), std::move(rollbacks)};
+    if (const auto* guest = object.if_contains("guest_model")) {
+        const auto at = guest->is_object() ? wall_time(guest->as_object()) : std::nullopt;
+        auto memory = guest_memory_of(*guest);
+        if (!at || !memory) return corrupt("\"guest_model\" cannot be true");
+        out.guest = {*at, std::move(*memory)};
+    }
+    return out;
 }
 
 std::string render_remembered(const Remembered& remembered, std::string_view guest_key) {
@@ -98,10 +107,14 @@ std::string render_remembered(const Remembered& remembered, std::string_view gue
     for (const auto& [at, took] : remembered.rollbacks) {
         rollbacks.push_back(json::object{{"at_unix_seconds", unix_seconds(at)}, {"rollback_ns", took.count()}});
     }
-    return json::serialize(json::object{{"schema", schema_version},
-                                        {"guest", guest_key},
-                                        {"costs", costs},
-                                        {"rollbacks", rollbacks}}) + '\n';
+    json::object all{
+        {"schema", schema_version}, {"guest", guest_key}, {"costs", costs}, {"rollbacks", rollbacks}};
+    if (remembered.guest) {
+        json::object guest = guest_memory_object(remembered.guest->memory);
+        guest["at_unix_seconds"] = unix_seconds(remembered.guest->at);
+        all["guest_model"] = std::move(guest);
+    }
+    return json::serialize(all) + '\n';
 }
 
 void add_lesson(Remembered& remembered, const Lesson& lesson, WallTime now) {
@@ -114,11 +127,15 @@ void add_lesson(Remembered& remembered, const Lesson& lesson, WallTime now) {
     if (lesson.rollback && plausible(*lesson.rollback)) {
         remembered.rollbacks.insert(remembered.rollbacks.begin(), {now, *lesson.rollback});
     }
+    if (lesson.guest && guest_memory_of(guest_memory_object(*lesson.guest))) remembered.guest = {now, *lesson.guest};
 }
 
 void forget_old(Remembered& remembered, WallTime now) {
     keep_newest(remembered.costs, now);
     keep_newest(remembered.rollbacks, now);
+    if (!remembered.guest) return;
+    const WallTime at = remembered.guest->at;
+    if (at < now - experience::age_max || at > now + experience::future_max) remembered.guest.reset();
 }
 
 }  // namespace segue

@@ -2,7 +2,9 @@
 /// \file  What is remembered of one guest as text (JSON), as store/file keeps it.
 ///
 /// `{"schema":1,"guest":KEY,"costs":[{"at_unix_seconds":..,"stop_ns":..,"load_ns":..,"handover_ns":..}],
-///   "rollbacks":[{"at_unix_seconds":..,"rollback_ns":..}]}`, newest first. Unknown members are ignored.
+///   "rollbacks":[{"at_unix_seconds":..,"rollback_ns":..}],
+///   "guest_model":{"at_unix_seconds":..,"curve":[{"work_seconds":..,"bytes":..,"relative_sd":..}],..}}`, newest first;
+/// "guest_model" (store/guest_memory_codec.hpp) may be absent. Unknown members are ignored.
 /// Pure.
 
 #include <string>
@@ -23,6 +25,11 @@ struct Remembered {
     };
     std::vector<Costs> costs;          ///< Newest first.
     std::vector<Rollback> rollbacks;   ///< Newest first.
+    struct Guest {
+        WallTime at;
+        GuestMemory memory;
+    };
+    std::optional<Guest> guest = {};
 };
 
 /// `corrupt` when it is not such a text, or a value in it cannot be true.

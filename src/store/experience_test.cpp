@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include <algorithm>
 
 #include "store/experience_codec.hpp"
@@ -61,6 +63,28 @@ TEST(Remembered, is_read_back_as_it_was_written) {
     ASSERT_TRUE(back) << back.error().message;
     EXPECT_EQ(back->costs, r.costs);
     EXPECT_EQ(back->rollbacks, r.rollbacks);
+}
+
+TEST(Remembered, keeps_how_the_guest_dirties_bit_for_bit_and_forgets_it_when_old) {
+    GuestMemory memory;
+    memory.curve = {{0.1, 1.0 / 3, 0.07, CurveEvidence::remembered, 12.5}, {3, 2e8, 0.1, CurveEvidence::remembered, 0}};
+    memory.busy = 0.9;
+    memory.round_sigma = 0.123456789012345678;
+    memory.bandwidth_bytes_per_second = {9e7, 1e8, 1.1e8};
+    memory.first_pass = {123'456'789};
+    memory.round_overhead = std::chrono::milliseconds{7};
+    Remembered remembered;
+    const WallTime now{std::chrono::seconds{1'700'000'000}};
+    add_lesson(remembered, {std::nullopt, std::nullopt, memory}, now);
+    auto back = parse_remembered(render_remembered(remembered, "k"));
+    ASSERT_TRUE(back && back->guest);
+    EXPECT_EQ(back->guest->memory, memory);
+    forget_old(*back, now + experience::age_max + std::chrono::seconds{1});
+    EXPECT_FALSE(back->guest);
+    memory.busy = std::numeric_limits<double>::quiet_NaN();
+    Remembered none;
+    add_lesson(none, {std::nullopt, std::nullopt, memory}, now);
+    EXPECT_FALSE(none.guest) << "what could not be read back is not written";
 }
 
 TEST(Remembered, that_is_damaged_or_cannot_be_true_is_corrupt) {

@@ -187,7 +187,7 @@ struct Engine::Impl {
 
     void begin() {
         if (ended_early) return;
-        migration.emplace(request, make_patient_policy());
+        migration.emplace(request, where.policy ? where.policy() : make_patient_policy());
         perform(migration->start(loop.now()));
         arm();
     }

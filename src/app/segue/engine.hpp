@@ -14,6 +14,7 @@
 #include "app/segue/dst_host.hpp"
 #include "io/loop.hpp"
 #include "migration/event.hpp"
+#include "policy/policy.hpp"
 #include "receive/message.hpp"
 #include "store/sqlite/journal_thread.hpp"
 
@@ -51,6 +52,8 @@ public:
         std::optional<Job> job = {};    ///< None: a dry run, which writes no step.
         /// What else is in the way of moving this guest. May be empty.
         std::function<std::optional<Finding>(const GuestFacts& src)> check = {};
+        /// Who steers. Empty: the patient policy.
+        std::function<std::unique_ptr<Policy>()> policy = {};
     };
     struct Callbacks {
         std::function<void(const Report&)> on_report;

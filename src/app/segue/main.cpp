@@ -27,6 +27,7 @@
 #include "app/segue/vm_folder.hpp"
 #include "app/segue/vm_source.hpp"
 #include "io/loop.hpp"
+#include "policy/converge/converge.hpp"
 #include "store/file/experience_file.hpp"
 #include "store/sqlite/owner_process.hpp"
 
@@ -97,6 +98,13 @@ std::function<Result<void>(const std::string&)> mark_of(const Migrate& wanted, J
     };
 }
 
+/// With QEMU's own brake nobody else steers: the guest may stop as soon as QEMU has brought it to the budget.
+std::function<std::unique_ptr<Policy>()> policy_of(const Migrate& wanted) {
+    const bool qemu_brakes = wanted.request.brake == BrakeKind::auto_converge;
+    if (qemu_brakes || wanted.policy == "patient") return make_patient_policy;
+    return make_converge_policy;
+}
+
 /// \param job  None: a dry run.
 Engine::Where where_of(const Migrate& wanted, const std::string& move_id, SourceJob* job) {
     Engine::Where where{wanted.src_qmp, wanted.src_guard_qmp, wanted.dst_qmp, find_guard_program(), {}};
@@ -106,6 +114,7 @@ Engine::Where where_of(const Migrate& wanted, const std::string& move_id, Source
                            wanted.port_first, wanted.port_last,   SEGUE_VERSION};
     }
     where.move_id = move_id;
+    where.policy = policy_of(wanted);
     if (!wanted.vm_name.empty()) {
         where.check = [&wanted](const GuestFacts& src) { return images_not_shared(wanted, src); };
     }
@@ -125,7 +134,7 @@ PlanQuestion question_of(const Migrate& wanted, const ForecastReport& forecast) 
 
 void remember(ExperienceFile& memory, const std::string& guest, const Summary& end, Output& output) {
     if (guest.empty()) return;
-    Lesson lesson{end.learned, std::nullopt};
+    Lesson lesson{end.learned, std::nullopt, end.guest};
     if (end.rollback.count() > 0) lesson.rollback = end.rollback;
     const std::string warning = memory.remember(guest, lesson, wall_time());
     if (!warning.empty()) output.note(warning);
@@ -169,7 +178,7 @@ int migrate(const Migrate& wanted) {
         guest = guest_key(src.uuid, src.name, wanted.src_qmp);
         auto known = memory.load(guest, wall_time());
         if (!known.warning.empty()) output.note(known.warning);
-        return Experience{std::move(known.fixed_costs), known.rollback_worst};
+        return Experience{std::move(known.fixed_costs), known.rollback_worst, std::move(known.guest)};
     };
     Summary summary;
     int status = exit_status(Outcome::unknown);

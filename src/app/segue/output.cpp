@@ -72,6 +72,7 @@ void Output::begin_job(std::int64_t job) {
 void Output::note(std::string_view text) { line("segue: " + plain_text(text)); }
 
 void Output::show(const Report& report) {
+    if (std::holds_alternative<PolicyReport>(report)) return;  // For the record alone.
     if (style_.json) {
         const bool passing = std::holds_alternative<ProgressReport>(report);
         out_.write(report_json(report, context_) + '\n', passing ? Weight::passing : Weight::kept);

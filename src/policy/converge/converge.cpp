@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "policy/converge/play.hpp"
+#include "policy/converge/question.hpp"
 #include "policy/converge/relax.hpp"
 #include "units/text.hpp"
 
@@ -19,6 +20,8 @@ constexpr std::size_t shares_max = 7;
 /// one in twenty. What the first sync says alone has fooled us.
 constexpr double doubt_at_second = 2.6;
 constexpr double doubt_later = 1.645;
+/// Page sampling alone has fooled us more.
+constexpr double doubt_before = 3;
 /// One in ten lies beyond.
 constexpr double tenth = 1.2816;
 /// A brake that has held for so many times what was expected of it, and this long at least, does not work.
@@ -152,10 +155,20 @@ class Converge final : public Policy {
 public:
     [[nodiscard]] std::string_view name() const noexcept override { return "converge"; }
 
+    [[nodiscard]] std::string refuse(const View& view) const override {
+        if (!view.outlook.bandwidth_known) return {};
+        const Hurdle hurdle = converge::hurdle_of(PlanQuestion{view.outlook, view.max_downtime, view.timeout, view.brake,
+                                                     view.reserve, view.switchover_bandwidth});
+        if (ends(hurdle, -doubt_before)) return {};
+        const auto words = in_words(relaxations_of(hurdle));
+        return fmt::format("by what was sampled of the guest no allowed choice keeps all bounds: {} stands in the way{}",
+                           binding_bound(hurdle), words.empty() ? "" : "; it needs " + words);
+    }
+
     [[nodiscard]] Decision decide(const View& view) override {
         if (view.passes.empty()) return {CarryOn{}, {}};
         if (view.timeout && view.elapsed >= *view.timeout) {
-            return {GiveUp{}, fmt::format("the timeout of {} is over", to_text(*view.timeout))};
+            return {GiveUp{"timeout"}, fmt::format("the timeout of {} is over", to_text(*view.timeout))};
         }
         double bandwidth = view.outlook.bandwidth_bytes_per_second.p50;
         if (bandwidth <= 0 && view.bandwidth) bandwidth = static_cast<double>(view.bandwidth->per_second);
@@ -228,7 +241,7 @@ private:
                               percent(lowest.share), bytes(lowest.budget), bound);
         }
         if (!words.empty()) why += ": it needs " + words;
-        return Decision{GiveUp{}, why, all_of_it};
+        return Decision{GiveUp{bound}, why, all_of_it};
     }
 
     /// Where whole passes with this setting stand still.

@@ -18,7 +18,7 @@
 namespace segue {
 namespace {
 
-/// Ten entries need less than 2 KiB.
+/// Ten entries and a curve need less than 4 KiB.
 constexpr std::size_t file_bytes_max = 64 * 1024;
 
 std::string kernel_words(int code) { return std::generic_category().message(code); }
@@ -120,11 +120,12 @@ Recollection ExperienceFile::load(const std::string& guest_key, WallTime now) {
     for (const auto& entry : remembered->rollbacks) {
         recollection.rollback_worst = std::max(recollection.rollback_worst, entry.took);
     }
+    if (remembered->guest) recollection.guest = std::move(remembered->guest->memory);
     return recollection;
 }
 
 std::string ExperienceFile::remember(const std::string& guest_key, const Lesson& lesson, WallTime now) {
-    if (!lesson.costs && !lesson.rollback) return {};
+    if (!lesson.costs && !lesson.rollback && !lesson.guest) return {};
     const std::string path = path_of(guest_key);
     const auto warning = [&](const Error& error) {
         return fmt::format("what this move taught is not kept for the next one: {}: {}", path, to_string(error));
