@@ -10,6 +10,8 @@ namespace {
 constexpr double patience = 4;
 /// From the last sync to the word: events, journal, the guardian.
 constexpr double engine_s = 0.3;
+/// A natural level this near the budget is taken for above it.
+constexpr double nearly = 0.9;
 constexpr double same_share = 1e-9;
 
 struct Option {
@@ -31,10 +33,10 @@ std::pair<Option, bool> best_option(const Terrain& terrain, const Values& values
     const double known_work = terrain.ground().curve.work_for(now.backlog);
     Option cheapest{0, never, never, never};
     Option quickest{0, never, 2 * never, 2 * never};
-    for (std::size_t k = 0; k < settings.size(); ++k) {
+    for (std::size_t k = 0; k < terrain.ground().go_settings(); ++k) {
         if (now.allowed && k > 0 && settings[k].share > now.share + same_share) continue;
         const auto step = terrain.step(now.backlog, known_work, k, !now.allowed);
-        const Option option{k, cost_of(terrain, values, settings[k], step), time_to_stop(terrain, step, rough),
+        const Option option{k, cost_of(terrain, values, k, step), time_to_stop(terrain, step, rough),
                             time_to_stop(terrain, step, usual)};
         const bool in_time = option.rough_s * now.slowness <= now.time_left;
         if (in_time && option.cost < cheapest.cost) cheapest = option;
@@ -52,14 +54,11 @@ std::pair<Option, bool> best_option(const Terrain& terrain, const Values& values
 Choice choose(const Terrain& terrain, const Values& values, const Situation& now) {
     const auto [option, in_time] = best_option(terrain, values, now);
     Choice out{true, option.setting, !in_time, option.cost, 0};
-    if (now.allowed) return out;
+    if (now.allowed || now.waited) return out;
     const auto wait = terrain.wait(now.backlog, now.shift);
     out.cost_of_other = cost_of(values, wait);
     if (out.cost_of_other > option.cost) return out;
-    const double next = terrain.backlog_at(0) *
-                        std::pow(terrain.backlog_at(1) / terrain.backlog_at(0), static_cast<double>(wait.next[rough]));
-    const double rough_s = static_cast<double>(wait.time_s) + terrain.stop_time(rough, next);
-    if (std::isfinite(now.time_left) && rough_s * now.slowness > now.time_left) {
+    if (!may_wait(terrain, now)) {
         out.for_time = true;
         return out;
     }
@@ -68,9 +67,32 @@ Choice choose(const Terrain& terrain, const Values& values, const Situation& now
     return out;
 }
 
-bool needs_no_brake(const Ground& ground, double backlog, double aggression, double time_left) {
-    const auto alone = run_go(ground, ground.unbraked_setting(), backlog, 1);
-    if (!alone.stops || alone.time_s > time_left) return false;
+bool may_wait(const Terrain& terrain, const Situation& now) {
+    if (!std::isfinite(now.time_left)) return true;
+    const auto& ground = terrain.ground();
+    const auto& setting = ground.unbraked_setting();
+    double time_s = 0;
+    double next = 0;
+    if (now.allowed) {
+        const auto round = go_round(ground, setting, now.backlog, ground.curve.work_for(now.backlog), false);
+        time_s = round.time_s;
+        next = round.rest + std::exp(noise_at[rough] * ground.sigma()) * round.fresh;
+    } else {
+        const auto pass = whole_pass(ground, setting, now.backlog);
+        time_s = pass.time_s;
+        next = std::exp(noise_at[rough] * ground.sigma() + now.shift) * pass.fresh;
+    }
+    return now.slowness * (time_s + terrain.stop_time(rough, std::min(next, ground.memory))) <= now.time_left;
+}
+
+bool needs_go(const Ground& ground, double backlog) {
+    return natural_level(ground, backlog, 1) > nearly * ground.unbraked_setting().budget;
+}
+
+bool needs_no_brake(const Ground& ground, double backlog, double aggression) {
+    auto alone = run_go(ground, ground.unbraked_setting(), backlog, 1);
+    if (!alone.stops) alone = run_natural(ground, backlog, 1);
+    if (!alone.stops) return false;
     if (ground.settings.size() == 1 || aggression <= 0) return true;
     return alone.time_s * aggression <= patience * fastest_stop(ground, backlog, 1);
 }
@@ -84,15 +106,18 @@ std::size_t first_pass_setting(const Terrain& terrain, double pass_s, double tim
     const auto& ground = terrain.ground();
     const std::size_t top = ground.settings.size() - 1;
     if (!std::isfinite(time_left)) return top;
-    const double factor = std::exp(noise_at[rough] * ground.sigma());
-    for (std::size_t k = top + 1; k-- > 0;) {
-        const double left = factor * dirtied(ground, ground.settings[k], pass_s);
-        if (slowness * (pass_s + terrain.stop_time(rough, std::min(left, ground.memory))) <= time_left) return k;
+    // On a rough course, or if nothing is sure, on a usual one.
+    for (const auto noise : {rough, usual}) {
+        const double factor = std::exp(noise_at[noise] * ground.sigma());
+        for (std::size_t k = top + 1; k-- > 0;) {
+            const double left = std::min(factor * dirtied(ground, ground.settings[k], pass_s), ground.memory);
+            if (slowness * (pass_s + terrain.stop_time(noise, left)) <= time_left) return k;
+        }
+        // What never ends on a rough course is no question of time.
+        const double least = factor * dirtied(ground, ground.settings[0], pass_s);
+        if (!is_never(terrain.stop_time(noise, std::min(least, ground.memory)))) return 0;
     }
-    // No setting is sure to end in time: the one with the least to do afterwards, if that helps at all.
-    const double unbraked = terrain.stop_time(usual, dirtied(ground, ground.settings[top], pass_s));
-    const double braked = terrain.stop_time(usual, dirtied(ground, ground.settings[0], pass_s));
-    return braked < unbraked ? 0 : top;
+    return top;
 }
 
 double time_kept(const Ground& ground) {

@@ -16,7 +16,8 @@ namespace segue::converge {
 struct Situation {
     double backlog = 0;
     bool allowed = false;  ///< Go has been said.
-    double share = 1;      ///< Granted now.
+    bool waited = false;   ///< Go has to be said now.
+    double share = 1;      ///< Granted now, or the most that may be.
     double time_left = std::numeric_limits<double>::infinity();
     double slowness = 1;   ///< How much longer everything takes with the link at its worst.
     double shift = 0;      ///< What the present spell leaves for the next round, as a logarithm.
@@ -33,7 +34,13 @@ struct Choice {
 [[nodiscard]] Choice choose(const Terrain& terrain, const Values& values, const Situation& now);
 
 /// The backlog falls under the budget by itself, soon enough for this aggression.
-[[nodiscard]] bool needs_no_brake(const Ground& ground, double backlog, double aggression, double time_left);
+[[nodiscard]] bool needs_no_brake(const Ground& ground, double backlog, double aggression);
+
+/// Another pass at full speed (a short round where go has been said) still leaves time for a brake on a rough course.
+[[nodiscard]] bool may_wait(const Terrain& terrain, const Situation& now);
+
+/// The backlog will not get under the budget by whole passes, but the scan after go gets it there.
+[[nodiscard]] bool needs_go(const Ground& ground, double backlog);
 
 /// The ground with its highest setting alone.
 [[nodiscard]] Ground without_brake(Ground ground);
