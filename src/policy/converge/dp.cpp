@@ -20,8 +20,8 @@ constexpr int time_sweeps = 3;
 constexpr double least_time_price = 0.01;
 /// What a second of guest work still costs when only time counts: it decides between equally fast choices.
 constexpr double least_work_price = 1e-3;
-/// How fast time gets dearer; chosen so that half way a tenth more work lost is worth a second less in ten.
-constexpr double steepness = 0.2;
+/// How fast time gets dearer.
+constexpr double steepness = 0.08;
 /// A round that leads nowhere but to where it began has no end.
 constexpr double most_self = 0.98;
 
@@ -83,7 +83,7 @@ constexpr std::size_t nowhere = Terrain::points;
 Prices prices_of(double aggression) {
     const double a = std::clamp(aggression, 0.0, 1.0);
     if (a >= 1) return {least_work_price, 1};
-    return {1, least_time_price + steepness * a * a / (1 - a)};
+    return {1, least_time_price + steepness * a * a * a / (1 - a)};
 }
 
 Terrain::Terrain(Ground ground, double highest) : ground_(std::move(ground)) {

@@ -50,8 +50,8 @@ void go_from(Best& best, const Terrain& terrain, const std::vector<Values>& prog
 }
 
 /// The first pass with this setting, then any number of passes at full speed, then go.
-void after_first_pass(Best& best, const Terrain& terrain, const std::vector<Values>& programmes, const Setting& setting,
-                      double first_s, double timeout_s) {
+void after_first_pass(Best& best, const Terrain& terrain, const std::vector<Values>& programmes,
+                      const Setting& setting, double first_s, double timeout_s) {
     const auto& ground = terrain.ground();
     Best past{(ground.busy - setting.work_rate) * first_s, first_s};
     double backlog = dirtied(ground, setting, first_s);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 namespace segue::converge {
 namespace {
@@ -94,7 +95,7 @@ bool needs_no_brake(const Ground& ground, double backlog, double aggression) {
     if (!alone.stops) alone = run_natural(ground, backlog, 1);
     if (!alone.stops) return false;
     if (ground.settings.size() == 1 || aggression <= 0) return true;
-    return alone.time_s * aggression <= patience * fastest_stop(ground, backlog, 1);
+    return alone.time_s * aggression * aggression <= patience * fastest_stop(ground, backlog, 1);
 }
 
 Ground without_brake(Ground ground) {
@@ -106,18 +107,18 @@ std::size_t first_pass_setting(const Terrain& terrain, double pass_s, double tim
     const auto& ground = terrain.ground();
     const std::size_t top = ground.settings.size() - 1;
     if (!std::isfinite(time_left)) return top;
-    // On a rough course, or if nothing is sure, on a usual one.
-    for (const auto noise : {rough, usual}) {
+    const auto highest_in_time = [&](NoisePoint noise) -> std::optional<std::size_t> {
         const double factor = std::exp(noise_at[noise] * ground.sigma());
         for (std::size_t k = top + 1; k-- > 0;) {
             const double left = std::min(factor * dirtied(ground, ground.settings[k], pass_s), ground.memory);
             if (slowness * (pass_s + terrain.stop_time(noise, left)) <= time_left) return k;
         }
-        // What never ends on a rough course is no question of time.
-        const double least = factor * dirtied(ground, ground.settings[0], pass_s);
-        if (!is_never(terrain.stop_time(noise, std::min(least, ground.memory)))) return 0;
-    }
-    return top;
+        return std::nullopt;
+    };
+    if (const auto sure = highest_in_time(rough)) return *sure;
+    // Nothing is sure, so what usually does must do; a brake that does not help is not set.
+    if (const auto likely = highest_in_time(usual)) return *likely;
+    return highest_in_time(calm).value_or(top);
 }
 
 double time_kept(const Ground& ground) {
