@@ -121,13 +121,13 @@ Hurdle hurdle_of(const Scene& scene, const View& view) {
 }
 
 /// Fills in how long it should still take, from plays with everything usual and with one thing off at a time.
-void forecast(Decision& decision, const Terrain& terrain, const Values& values, const Scene& scene,
+void forecast(Decision& decision, const Steering& steering, const Steering::Priced& priced, const Scene& scene,
               const Situation& start, double before_s) {
-    const double level = tenth * terrain.ground().sigma();
+    const double level = tenth * steering.ground().sigma();
     const double slow = 1 / scene.now.slowness;
     const auto course = [&](double log_level, double speed) {
         Luck luck{log_level, usual_rounds, speed, costs_taken[1], 0.5};
-        return play(terrain, values, start, luck);
+        return play(steering, priced, start, luck);
     };
     const auto usual_one = course(0, 1);
     if (!usual_one.finished) return;
@@ -142,7 +142,7 @@ void forecast(Decision& decision, const Terrain& terrain, const Values& values, 
     decision.total_s = Band{scene.elapsed_s + first - std::hypot(std::max(down, 0.0), early),
                             scene.elapsed_s + first,
                             scene.elapsed_s + first + std::hypot(std::max(up, 0.0), std::max(late, 0.0))};
-    const double fixed = terrain.ground().fixed_s;
+    const double fixed = steering.ground().fixed_s;
     const double middle = usual_one.downtime_s;
     const double low = std::min({middle, less.finished ? less.downtime_s : middle}) -
                        (costs_taken[1] - costs_taken[0]) * fixed - usual_one.stall_s * 0.4;
@@ -185,13 +185,9 @@ private:
     Decision in_first_pass(const View& view, const Scene& scene) {
         const auto& ground = scene.ground;
         const double left = scene.now.time_left;
-        const double highest = std::max(ground.memory, scene.now.backlog);
-        const double after = dirtied(ground, ground.unbraked_setting(), scene.first_pass_s);
-        const bool alone = needs_no_brake(ground, after, view.aggression);
-        const Terrain braked(ground, highest);
+        const Steering steering(ground, std::max(ground.memory, scene.now.backlog));
         const auto& setting =
-            ground.settings[first_pass_setting(braked, scene.first_pass_s, left, scene.now.slowness)];
-        const Terrain terrain(alone ? without_brake(ground) : ground, highest);
+            ground.settings[steering.first_pass_setting(scene.first_pass_s, left, scene.now.slowness)];
         Decision out{CarryOn{}, {}, Share{setting.share}};
         out.because = fmt::format("pass 1 sends {}, about {}; it should leave {}",
                                   bytes(scene.first_pass_s * ground.bandwidth), seconds(scene.first_pass_s),
@@ -203,7 +199,7 @@ private:
         Situation then = scene.now;
         then.backlog = dirtied(ground, setting, scene.first_pass_s);
         then.time_left -= scene.first_pass_s;
-        forecast(out, terrain, solve(terrain, prices_of(view.aggression)), scene, then, scene.first_pass_s);
+        forecast(out, steering, steering.price(view.aggression), scene, then, scene.first_pass_s);
         return out;
     }
 
@@ -251,22 +247,13 @@ private:
         Situation now = scene.now;
         if (view.allowed) lower_if_overdue(scene);
         now.share = std::min(now.allowed ? now.share : 1.0, most_share_);
-        const double highest = std::max(scene.ground.memory, now.backlog);
-        const Terrain braked(scene.ground, highest);
-        const bool held = view.allowed && now.share < scene.ground.busy;
-        const bool alone = !held && needs_no_brake(scene.ground, now.backlog, view.aggression) && may_wait(braked, now);
-        if (!alone) return steer_on(view, scene, braked, now);
-        now.waited = needs_go(scene.ground, now.backlog);
-        return steer_on(view, scene, Terrain(without_brake(scene.ground), highest), now);
-    }
-
-    Decision steer_on(const View& view, const Scene& scene, const Terrain& terrain, const Situation& now) {
-        const auto values = solve(terrain, prices_of(view.aggression));
-        const auto choice = choose(terrain, values, now);
-        const auto& setting = terrain.ground().settings[choice.setting];
+        const Steering steering(scene.ground, std::max(scene.ground.memory, now.backlog));
+        const auto priced = steering.price(view.aggression);
+        const auto choice = steering.choose(priced, now);
+        const auto& setting = scene.ground.settings[choice.setting];
         Decision out;
         if (!choice.go) {
-            out = {CarryOn{}, waiting(scene, terrain.ground().settings.size() == 1), all_of_it};
+            out = {CarryOn{}, waiting(scene, choice.unaided), all_of_it};
         } else {
             out.action = AllowSwitchover{};
             if (view.allowed) out.action = CarryOn{};
@@ -274,7 +261,7 @@ private:
             out.because = going(scene, setting, choice);
             if (!view.allowed || setting.share < view.share.ratio) expect(scene, setting);
         }
-        forecast(out, terrain, values, scene, now, 0);
+        forecast(out, steering, priced, scene, now, 0);
         return out;
     }
 

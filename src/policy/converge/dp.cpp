@@ -14,6 +14,8 @@ constexpr double hopeless_cost = 1e7;
 constexpr int go_sweeps = 8;
 constexpr int wait_sweeps = 12;
 constexpr int time_sweeps = 3;
+/// A sweep that makes nothing cheaper by a thousandth is the last.
+constexpr double settled = 0.999;
 
 /// Time costs this even when only work counts: a guest at its natural level would else be watched for ever for a
 /// calmer moment. One second of wall time against 10 ms of guest work.
@@ -192,12 +194,15 @@ Values solve(const Terrain& terrain, const Prices& prices) {
     const auto& ground = terrain.ground();
     out.after_go.fill(hopeless_cost);
     // Useful rounds lead downwards, so going upwards most of it is solved in one sweep.
-    for (int sweep = 0; sweep < go_sweeps; ++sweep) {
+    bool moved = true;
+    for (int sweep = 0; moved && sweep < go_sweeps; ++sweep) {
+        moved = false;
         for (std::size_t i = 0; i < Terrain::points; ++i) {
             double best = out.after_go[i];
             for (std::size_t k = 0; k < ground.go_settings(); ++k) {
                 best = std::min(best, sum_of(ground, out, k, terrain.step_at(k, i), i).solved());
             }
+            moved = moved || best < settled * out.after_go[i];
             out.after_go[i] = best;
         }
     }
@@ -208,9 +213,13 @@ Values solve(const Terrain& terrain, const Prices& prices) {
         }
         out.before_go[i] = best;
     }
-    for (int sweep = 0; sweep < wait_sweeps; ++sweep) {
+    moved = true;
+    for (int sweep = 0; moved && sweep < wait_sweeps; ++sweep) {
+        moved = false;
         for (std::size_t i = 0; i < Terrain::points; ++i) {
-            out.before_go[i] = std::min(out.before_go[i], sum_of(out, terrain.wait_at(i), i).solved());
+            const double best = std::min(out.before_go[i], sum_of(out, terrain.wait_at(i), i).solved());
+            moved = moved || best < settled * out.before_go[i];
+            out.before_go[i] = best;
         }
     }
     return out;

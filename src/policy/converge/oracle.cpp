@@ -30,9 +30,9 @@ void take(Best& best, double lost_s, double total_s, double timeout_s) {
 }
 
 /// Go after so much: one setting all along, or what the programme takes at several prices of time.
-void go_from(Best& best, const Terrain& terrain, const std::vector<Values>& programmes, double backlog, const Best& past,
+void go_from(Best& best, const Steering& steering, const std::vector<Steering::Priced>& programmes, double backlog, const Best& past,
              double timeout_s) {
-    const auto& ground = terrain.ground();
+    const auto& ground = steering.ground();
     for (const auto& setting : ground.settings) {
         const auto run = run_go(ground, setting, backlog, 1);
         if (!run.stops) continue;
@@ -40,23 +40,23 @@ void go_from(Best& best, const Terrain& terrain, const std::vector<Values>& prog
         const double lost = (ground.busy - setting.work_rate) * run.time_s + ground.busy * still;
         take(best, past.lost_s + lost, past.total_s + run.time_s + still, timeout_s);
     }
-    for (const auto& values : programmes) {
+    for (const auto& priced : programmes) {
         Situation now;
         now.backlog = backlog;
         now.waited = true;
-        const auto course = play(terrain, values, now, Luck{});
+        const auto course = play(steering, priced, now, Luck{});
         if (course.finished) take(best, past.lost_s + course.lost_work_s, past.total_s + course.total_s, timeout_s);
     }
 }
 
 /// The first pass with this setting, then any number of passes at full speed, then go.
-void after_first_pass(Best& best, const Terrain& terrain, const std::vector<Values>& programmes,
+void after_first_pass(Best& best, const Steering& steering, const std::vector<Steering::Priced>& programmes,
                       const Setting& setting, double first_s, double timeout_s) {
-    const auto& ground = terrain.ground();
+    const auto& ground = steering.ground();
     Best past{(ground.busy - setting.work_rate) * first_s, first_s};
     double backlog = dirtied(ground, setting, first_s);
     for (int pass = 0; pass < passes_max && past.total_s < timeout_s; ++pass) {
-        go_from(best, terrain, programmes, backlog, past, timeout_s);
+        go_from(best, steering, programmes, backlog, past, timeout_s);
         const auto next = whole_pass(ground, ground.unbraked_setting(), backlog);
         if (std::abs(next.fresh - backlog) < 0.003 * backlog) return;
         past.total_s += next.time_s;
@@ -77,13 +77,13 @@ Best optimum(const PlanQuestion& question) {
     const Asked asked = asked_of(question, shares_max);
     Best best;
     if (asked.ground.unbraked_setting().budget <= 0) return best;
-    const Terrain terrain(asked.ground, asked.ground.memory);
-    std::vector<Values> programmes;
-    for (const double price : {1e-3, 0.3, 100.0}) programmes.push_back(solve(terrain, {1, price}));
+    const Steering steering(asked.ground, asked.ground.memory);
+    std::vector<Steering::Priced> programmes;
+    for (const double aggression : {0.0, 0.85, 1.0}) programmes.push_back(steering.price(aggression));
     const auto& settings = asked.ground.settings;
     // A brake in the first pass is dearer than any later one: only where nothing else ends in time.
     for (std::size_t k = settings.size(); k-- > 0 && !std::isfinite(best.lost_s);) {
-        after_first_pass(best, terrain, programmes, settings[k], asked.first_pass_s, asked.timeout_s);
+        after_first_pass(best, steering, programmes, settings[k], asked.first_pass_s, asked.timeout_s);
         if (!std::isfinite(asked.timeout_s)) break;
     }
     return best;
