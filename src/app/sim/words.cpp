@@ -44,6 +44,7 @@ struct Namer {
     std::string_view operator()(const GuardStart&) const { return "GuardStart"; }
     std::string_view operator()(const GuardBrief&) const { return "GuardBrief"; }
     std::string_view operator()(const GuardTakeStream&) const { return "GuardTakeStream"; }
+    std::string_view operator()(const GuardTakeBrake&) const { return "GuardTakeBrake"; }
     std::string_view operator()(const GuardClaimWord&) const { return "GuardClaimWord"; }
     std::string_view operator()(const GuardClaimRollback&) const { return "GuardClaimRollback"; }
     std::string_view operator()(const GuardNote&) const { return "GuardNote"; }
