@@ -76,6 +76,8 @@ struct GuestFacts {
     std::string cpu_type;
     std::string cpu_features;  ///< All CPUID words in order; opaque, for comparison.
     int vcpus = 0;
+    /// As QEMU names them, in its own pid namespace; empty where it names none. For the brake, on the source.
+    std::vector<int> vcpu_threads;
     Bytes memory;
     std::vector<Device> devices;  ///< Sorted.
     std::vector<Image> images;
