@@ -20,6 +20,7 @@ ARROWS = {
     "policy": ["model"],
     "policy/converge": ["policy"],
     "brake": ["units"],
+    "brake/cgroup": ["brake", "io"],
     "io": ["units"],
     "guard": ["units"],
     "hypervisor": ["model"],

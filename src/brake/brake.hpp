@@ -4,7 +4,7 @@
 /// The rules are those of hypervisor/guest.hpp: nothing answers from inside `submit`, each command is answered
 /// once. A brake holds vCPU threads only, never the migration thread or the main loop. A share is an absolute
 /// target of every single vCPU: each may run at least that part of any 1 s window.
-/// Whatever was braked is let go when Segue dies: the guardian holds what it needs for that (BrakeReady::lift).
+/// Whatever was braked is let go when Segue dies: the guardian holds what it needs for that (GuardTakeBrake).
 
 #include <optional>
 #include <string>
@@ -31,6 +31,7 @@ struct BrakeOpen {
     int pid = 0;                   ///< Of the source's QEMU.
     std::vector<int> vcpu_threads; ///< As QEMU names them (its own pid namespace); mapped by the brake.
     Share floor;                   ///< Below this it will never be set.
+    bool only_look = false;        ///< Says what opening would, by what is known of such hosts, and touches nothing.
 };
 struct BrakeSet {
     Share share;  ///< all_of_it lets go.
@@ -51,7 +52,7 @@ struct BrakeReady {
 struct BrakeSample {
     Instant at;
     Duration worked{0};     ///< Run time since open, mean of the vCPUs.
-    Duration throttled{0};  ///< Time kept from running since open, mean of the vCPUs.
+    Duration throttled{0};  ///< Time kept from running since open, by the brake or by others, mean of the vCPUs.
     Duration worked_least{0};  ///< Of the vCPU that ran least.
 };
 struct BrakeDone {};

@@ -15,7 +15,8 @@ namespace segue {
 struct GuardStart {};  ///< GuardReady. Before anything is changed on either side.
 struct GuardBrief { std::string put_back_script; };  ///< No answer.
 struct GuardTakeStream {};                           ///< Its duplicate of the stream. No answer.
-/// The open brake: it lets go whenever it acts. No answer.
+/// The groups by which the guest is braked, as they are now; again when vCPUs were plugged. No answer. It lets go
+/// of them as its first act when Segue dies, stalls or is rolled back.
 struct GuardTakeBrake {};
 struct GuardClaimWord {};      ///< GuardClaim.
 struct GuardClaimRollback {};  ///< GuardClaim.

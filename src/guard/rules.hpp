@@ -62,6 +62,21 @@ inline constexpr Duration undo_wait = std::chrono::milliseconds{30};
     return std::max(asked_at, undoing_at) + undo_wait;
 }
 
+/// How long a braked guest may run without a sign of life from Segue before it is let go. Around a dirty sync QEMU
+/// answers nothing for some tenths of a second, and Segue with it; a false alarm costs the brake until it is set
+/// again, a missed one costs the guest its CPU until somebody looks.
+inline constexpr Duration brake_silence_max = std::chrono::seconds{2};
+
+/// When the brake must go if nothing changes; far in the future where only an event can matter.
+[[nodiscard]] constexpr Instant brake_deadline(const View& view) noexcept {
+    if (!view.segue_alive || view.verdict != Verdict::open || view.stage == Stage::undoing ||
+        view.stage == Stage::over) {
+        return view.now;
+    }
+    if (view.stage == Stage::idle || view.budget.count() == 0) return view.now + no_deadline;
+    return view.ran_at + std::max(brake_silence_max, view.budget);
+}
+
 [[nodiscard]] constexpr Advice advise(const View& view) noexcept {
     const Advice idle{Action::wait, RollbackReason::none, view.now + no_deadline};
     if (view.verdict == Verdict::word || view.stage == Stage::over) return {Action::leave, {}, {}};

@@ -159,5 +159,42 @@ TEST(GuardRules, WakingUpOnTimeActs) {
     }
 }
 
+TEST(BrakeRule, HoldsWhileSegueGivesSignsOfLife) {
+    View view;
+    view.now = Instant{std::chrono::seconds{100}};
+    view.stage = Stage::copying;
+    view.budget = std::chrono::milliseconds{275};
+    view.ran_at = view.now - std::chrono::milliseconds{900};
+    EXPECT_GT(brake_deadline(view), view.now);
+    view.ran_at = view.now - brake_silence_max;
+    EXPECT_LE(brake_deadline(view), view.now) << "a Segue that stands still";
+    view.budget = std::chrono::seconds{30};
+    EXPECT_GT(brake_deadline(view), view.now) << "a guest that may stand for longer";
+    view.stage = Stage::idle;
+    EXPECT_GT(brake_deadline(view), view.now) << "before the migration there are no signs of life";
+}
+
+TEST(BrakeRule, LetsGoAtOnceWhenTheMoveIsDecidedOrSegueIsDead) {
+    View view;
+    view.now = view.ran_at = Instant{std::chrono::seconds{100}};
+    view.budget = std::chrono::milliseconds{275};
+    for (const Stage stage : {Stage::idle, Stage::copying, Stage::switching, Stage::held}) {
+        view.stage = stage;
+        EXPECT_GT(brake_deadline(view), view.now);
+        for (const Verdict verdict : {Verdict::word, Verdict::rollback}) {
+            View decided = view;
+            decided.verdict = verdict;
+            EXPECT_EQ(brake_deadline(decided), view.now);
+        }
+        View dead = view;
+        dead.segue_alive = false;
+        EXPECT_EQ(brake_deadline(dead), view.now);
+    }
+    for (const Stage stage : {Stage::undoing, Stage::over}) {
+        view.stage = stage;
+        EXPECT_EQ(brake_deadline(view), view.now);
+    }
+}
+
 }  // namespace
 }  // namespace segue::guard

@@ -88,8 +88,9 @@ struct GuestFacts {
     int pid = 0;                        ///< 0 where it cannot be seen.
     /// Opaque lines that restore this side's capabilities and parameters; for the guardian.
     std::string put_back_script;
-    bool auto_converge = false;        ///< It has this brake of its own.
-    std::vector<int> vcpu_threads = {};  ///< As the hypervisor numbers them, in its own pid namespace.
+    bool auto_converge = false;  ///< It has this brake of its own.
+    /// As QEMU names them, in its own pid namespace; empty where it names none. For the brake, on the source.
+    std::vector<int> vcpu_threads = {};
 };
 
 /// One reading of a migration's counters on the source.

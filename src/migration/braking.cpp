@@ -17,6 +17,34 @@ constexpr Duration set_max = std::chrono::milliseconds{500};
 
 }  // namespace
 
+/// Before the forecast, which must know how far the guest may be braked.
+void Migration::look_at_brake() {
+    submit(BrakeCommand{BrakeOpen{src_->pid, src_->vcpu_threads, request_.bounds.min_cpu, true}}, open_max,
+           &Migration::on_brake_looked);
+}
+
+void Migration::on_brake_looked(const Result<AnswerValue>& answer) {
+    if (stage_ != MigrationStage::inspecting) return;
+    if (const auto* ready = answer_as<BrakeReady>(answer)) {
+        brake_ = *ready;
+    } else if (auto finding = no_brake(answer)) {
+        return refuse({std::move(*finding)});
+    }
+    sample_or_start();
+}
+
+/// It goes on without one, unless it was asked for by name.
+std::optional<Finding> Migration::no_brake(const Result<AnswerValue>& answer) {
+    const std::string why = answer ? "the brake gave no answer" : to_string(answer.error());
+    if (request_.brake_required) {
+        return Finding{"the guest's vCPUs cannot be braked by cgroups: " + why,
+                       "leave --brake out to move without one, or give --brake auto-converge"};
+    }
+    request_.brake = BrakeKind::none;
+    decided("no brake", why);
+    return std::nullopt;
+}
+
 void Migration::open_brake() {
     brake_asked_ = true;
     submit(BrakeCommand{BrakeOpen{src_->pid, src_->vcpu_threads, request_.bounds.min_cpu}}, open_max,
@@ -30,12 +58,8 @@ void Migration::on_brake_ready(const Result<AnswerValue>& answer) {
         brake_open_ = true;
         tell(GuardCommand{GuardTakeBrake{}});
     } else {
-        const std::string why = answer ? "the brake gave no answer" : to_string(answer.error());
-        if (request_.brake_required) {
-            undo_why_ = "the guest's vCPUs cannot be braked by cgroups: " + why;
-            return refuse({{undo_why_, "leave --brake out to move without one, or give --brake auto-converge"}});
-        }
-        decided("no brake", why);
+        brake_ = {};
+        if (auto finding = no_brake(answer)) return refuse({std::move(*finding)});
     }
     began_ = now_;
     prepare();
@@ -57,7 +81,7 @@ void Migration::on_brake_sample(const Result<AnswerValue>& answer) {
 
 /// What may be granted: never less than the floor, and nothing that stalls longer than the bound.
 BrakeRange Migration::brake_range() const {
-    if (!brake_open_) return {};
+    if (brake_.steps.empty()) return {};
     BrakeRange range{{}, {}};
     for (const BrakeStep& step : brake_.steps) {
         if (step.share < request_.bounds.min_cpu || step.share >= all_of_it) continue;

@@ -87,6 +87,10 @@ private:
     void forecast();
     void start_guard();
     void on_guard_ready(const Result<AnswerValue>& answer);
+    void look_at_brake();
+    void on_brake_looked(const Result<AnswerValue>& answer);
+    [[nodiscard]] std::optional<Finding> no_brake(const Result<AnswerValue>& answer);
+    void sample_or_start();
     void open_brake();
     void on_brake_ready(const Result<AnswerValue>& answer);
     void prepare();

@@ -81,6 +81,11 @@ void Migration::on_flushed_first(const Result<AnswerValue>& answer) {
 void Migration::after_first_flush() {
     auto findings = check_bounds(request_, rollback_reserve({}, {}, true, request_.experience.rollback_worst), flush_);
     if (!findings.empty()) return refuse(std::move(findings));
+    if (request_.brake == BrakeKind::cgroup) return look_at_brake();
+    sample_or_start();
+}
+
+void Migration::sample_or_start() {
     if (request_.forecast) {
         enter(MigrationStage::sampling);
         submit(SrcCommand{SrcSampleDirtying{sample_brief, src_->memory}}, sample_brief + change_max,

@@ -201,7 +201,7 @@ class StandIn:
         self.src.cmd('migrate-set-capabilities', {'capabilities': [
             {'capability': name, 'state': True} for name in CAPS]})
         self.src.cmd('migrate-set-parameters', {'downtime-limit': 1, 'max-bandwidth': 0})
-        self.hand_over(b'F-1\n', os.open(self.job['brake'], os.O_WRONLY))
+        self.hand_over(b'F1', os.open(self.job['brake'], os.O_WRONLY))
 
     def open_stream(self):
         stream = socket.create_connection(('127.0.0.1', self.job['port']))

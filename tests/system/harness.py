@@ -23,6 +23,8 @@ BIN = os.path.join(ROOT, 'build', 'release', 'bin')
 LOGS = os.path.join(ROOT, 'build', 'results', 'system')
 BEAT_MS = 5.0
 VERSIONS = ('10', '7.2')
+# What is measured of a switchover must not depend on how the guest was brought to it; test_brake.py has the rest.
+PATIENT = ('--policy', 'patient', '--brake', 'none')
 
 
 class Failure(Exception):
@@ -45,9 +47,9 @@ class Move:
 
     def __init__(self, lab, qemu='10', guest='hot=48 rate=50', cpus=1, options=(), own_monitor=True,
                  fault_point=None, disk=None, qemu_env=None, segue_env=None, calm=0.4, meter=False, remember=False,
-                 src_extra=(), dst_extra=(), network=False):
+                 src_extra=(), dst_extra=(), network=False, steering=PATIENT):
         self.lab, self.guest, self.qemu, self.calm = lab, guest, qemu, calm
-        self.options, self.own_monitor, self.fault_point = list(options), own_monitor, fault_point
+        self.options, self.own_monitor, self.fault_point = [*options, *steering], own_monitor, fault_point
         self.segue_env, self.address = dict(segue_env or {}), ADDRESS['b']
         self.lines, self.stderr, self.process, self.killed_ns, self.killed_stamp = [], '', None, None, None
         self.stack = contextlib.ExitStack()

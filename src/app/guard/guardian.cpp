@@ -98,13 +98,16 @@ int Guardian::run() noexcept {
     notify('W');
     SEGUE_FAULT_POINT("guard:setup");
     while (true) {
-        const Advice advice = advise(look());
+        const View view = look();
+        const Instant brake_at = look_after_brake(view);
+        const Advice advice = advise(view);
         pass_fault_points();
         switch (advice.action) {
             case Action::leave: return 0;
             case Action::put_back: return end_before_start();
-            case Action::wait: wait(advice.wake_at); break;
+            case Action::wait: wait(std::min(advice.wake_at, brake_at)); break;
             case Action::roll_back:
+                brake_.lift();
                 if (outcome_ == Outcome::none) roll_back(advice.reason);
                 if (segue_dead() && static_cast<Verdict>(board_.verdict.load()) != Verdict::word) {
                     return end_alone();
@@ -136,9 +139,10 @@ void Guardian::wait(Instant until) noexcept {
 
 void Guardian::take_control() noexcept {
     for (int count = 0; count < control_messages_max && control_open_; ++count) {
-        char bytes[80];
+        char bytes[1 + BrakeHold::words_max];
         iovec part{bytes, sizeof bytes};
-        alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+        int fds[2] = {-1, -1};
+        alignas(cmsghdr) char control[CMSG_SPACE(sizeof fds)];
         msghdr header{};
         header.msg_iov = &part;
         header.msg_iovlen = 1;
@@ -150,31 +154,37 @@ void Guardian::take_control() noexcept {
             control_open_ = false;  // Not death: that is the pidfd's to say.
             return;
         }
-        int fd = -1;
         const cmsghdr* rights = CMSG_FIRSTHDR(&header);
         if (rights != nullptr && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS) {
-            std::memcpy(&fd, CMSG_DATA(rights), sizeof fd);
+            std::memcpy(fds, CMSG_DATA(rights), std::min<std::size_t>(rights->cmsg_len - CMSG_LEN(0), sizeof fds));
         }
-        take_message(bytes[0], {bytes + 1, static_cast<std::size_t>(length) - 1}, fd);
+        take_message(bytes[0], {bytes + 1, static_cast<std::size_t>(length) - 1}, fds[0], fds[1]);
     }
 }
 
-void Guardian::take_message(char kind, std::string_view text, int fd) noexcept {
-    if (kind == 'S' && fd >= 0) {
+void Guardian::take_message(char kind, std::string_view text, int first, int second) noexcept {
+    if (kind == 'F' && brake_.take(text, first, second)) return;
+    if (second >= 0) ::close(second);
+    if (kind == 'S' && first >= 0) {
         if (held_.stream >= 0) ::close(held_.stream);
-        held_.stream = fd;
+        held_.stream = first;
         // It came after the decision: it must not live.
         if (outcome_ != Outcome::none) rescue_.cut_stream();
         return;
     }
-    if (kind == 'F' && fd >= 0 && brake_file_count_ < brake_files_.size() && text.size() <= 64) {
-        BrakeFile& file = brake_files_[brake_file_count_++];
-        file.fd = fd;
-        file.off.clear();
-        for (const char c : text) file.off.push(c);
-        return;
+    if (first >= 0) ::close(first);
+}
+
+Instant Guardian::look_after_brake(const View& view) noexcept {
+    const Instant deadline = brake_deadline(view);
+    if (deadline > view.now) {
+        brake_.expect_again();
+        return brake_.empty() ? view.now + no_deadline : deadline;
     }
-    if (fd >= 0) ::close(fd);
+    // Its groups may still lie in the control socket.
+    if (control_open_) take_control();
+    brake_.lift();
+    return view.now + no_deadline;
 }
 
 void Guardian::pass_fault_points() noexcept {
@@ -245,24 +255,12 @@ void Guardian::finish_rollback(bool runs) noexcept {
     if (runs) board_.resumed_at_ns.store(monitor_.resume_seen_at().value_or(now()).since_boot.count());
     set_state(runs ? GuardState::rolled_back : GuardState::failed);
     notify('B');
-    lift_brake();
     // A stalled Segue would leave the switches believing the destination. A live one does it again.
     if (runs && !segue_dead() && monitor_.ready()) rescue_.announce();
 }
 
-void Guardian::lift_brake() noexcept {
-    for (std::size_t at = 0; at < brake_file_count_; ++at) {
-        BrakeFile& file = brake_files_[at];
-        if (file.fd < 0) continue;
-        const std::string_view off = file.off.view();
-        static_cast<void>(!::pwrite(file.fd, off.data(), off.size(), 0));
-        ::close(file.fd);
-        file.fd = -1;
-    }
-}
-
 int Guardian::end_before_start() noexcept {
-    lift_brake();
+    brake_.remove();
     const bool done = rescue_.put_back();
     Line line;
     line << "segue-guard: Segue died before the migration began; the guest was never stopped and runs on "
@@ -274,6 +272,9 @@ int Guardian::end_before_start() noexcept {
 }
 
 int Guardian::end_alone() noexcept {
+    // The switches first: moving threads between groups takes the kernel tens of milliseconds each.
+    if (outcome_ == Outcome::rolled_back && monitor_.ready()) rescue_.announce();
+    brake_.remove();
     if (outcome_ != Outcome::rolled_back) {
         set_state(GuardState::failed);
         Line line;

@@ -2,13 +2,12 @@
 /// \file  The guardian of one move: watches the board, Segue and the source, and acts when the rules say so.
 ///
 /// Control messages (SOCK_SEQPACKET). Segue to guardian: `S` + the stream's descriptor (SCM_RIGHTS);
-/// `F` + text + one brake file's descriptor: that text is written there when the guest was brought back
-/// or Segue died before anything happened (the brake off); `D`: look at the board.
+/// `F` + words + the descriptors of a brake's quota file and group (brake_hold.hpp); `D`: look at the board.
 /// Guardian to Segue: `W` watching, `H` needs help now, `B` rolled back or failed (look at the board).
 
-#include <array>
 #include <cstdint>
 
+#include "app/guard/brake_hold.hpp"
 #include "app/guard/monitor.hpp"
 #include "app/guard/rescue.hpp"
 #include "guard/board.hpp"
@@ -25,11 +24,6 @@ public:
     [[nodiscard]] int run() noexcept;
 
 private:
-    struct BrakeFile {
-        int fd = -1;
-        Word<64> off;
-    };
-
     [[nodiscard]] bool open_timer() noexcept;
     void connect() noexcept;
     void calibrate() noexcept;
@@ -38,13 +32,14 @@ private:
     [[nodiscard]] View look() noexcept;
     void wait(Instant until) noexcept;
     void take_control() noexcept;
-    void take_message(char kind, std::string_view text, int fd) noexcept;
+    void take_message(char kind, std::string_view text, int first, int second) noexcept;
     void pass_fault_points() noexcept;
 
     void roll_back(RollbackReason reason) noexcept;
     [[nodiscard]] bool rely_on_segue() noexcept;
     void finish_rollback(bool runs) noexcept;
-    void lift_brake() noexcept;
+    /// \return  When to look again.
+    [[nodiscard]] Instant look_after_brake(const View& view) noexcept;
     [[nodiscard]] int end_alone() noexcept;
     [[nodiscard]] int end_before_start() noexcept;
     [[nodiscard]] bool segue_dead() noexcept;
@@ -60,9 +55,7 @@ private:
     bool segue_dead_ = false;
     bool try_own_ = false;
     enum class Outcome { none, rolled_back, failed } outcome_ = Outcome::none;
-    /// vCPU groups and the emulator's at most, cgroup v1 (quota and period each).
-    std::array<BrakeFile, 8> brake_files_{};
-    std::size_t brake_file_count_ = 0;
+    BrakeHold brake_;
 };
 
 }  // namespace segue::guard

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "app/segue/cli_bounds.hpp"
+#include "app/segue/cli_explain.hpp"
 #include "app/segue/cli_jobs.hpp"
 #include "app/segue/cli_recover.hpp"
 #include "app/segue/cli_vm.hpp"
@@ -322,12 +323,13 @@ Result<Invocation> parse_migrate(const Words& arguments, bool plan) {
 
 Result<Invocation> parse_command(const std::string& command, const Words& arguments) {
     static const Words commands = {"migrate", "plan",    "recover", "status", "cancel", "history",
-                                   "vm",      "receive", "help",   "version"};
+                                   "vm",      "explain", "replay", "receive", "help", "version"};
     if (command == "migrate" || command == "plan") return parse_migrate(arguments, command == "plan");
     if (command == "recover") return parse_recover(arguments);
     if (command == "receive") return parse_receive(arguments);
     if (is_jobs_command(command)) return parse_jobs_command(command, arguments);
     if (command == "vm") return parse_vm(arguments);
+    if (command == "explain" || command == "replay") return parse_explain(command, arguments);
     if (command == "--version" || command == "-V" || command == "version") return Version{};
     if (command == "--help" || command == "-h" || command == "help") {
         if (!arguments.empty() && arguments[0] == "recover") return Help{std::string(recover_help_text)};
@@ -335,6 +337,8 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
         if (!arguments.empty() && is_jobs_command(arguments[0])) {
             return Help{std::string(jobs_help_text(arguments[0]))};
         }
+        if (!arguments.empty() && arguments[0] == "explain") return Help{std::string(explain_help_text)};
+        if (!arguments.empty() && arguments[0] == "replay") return Help{std::string(replay_help_text)};
         if (!arguments.empty() && arguments[0] == "vm") return Help{std::string(vm_help_text)};
         const bool about_migrate = !arguments.empty() && (arguments[0] == "migrate" || arguments[0] == "plan");
         return Help{std::string(about_migrate ? migrate_help_text : help_text)};
@@ -350,7 +354,7 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
     const std::string_view near = nearest_word(command, commands);
     if (!near.empty()) return wrong(fmt::format("\"{}\" is not a command: did you mean segue {}?", shown, near));
     return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, plan, recover, status, cancel, history, vm, "
-                             "receive, help and version", shown));
+                             "explain, replay, receive, help and version", shown));
 }
 
 }  // namespace

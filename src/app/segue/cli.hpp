@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "app/segue/dst_host.hpp"
+#include "app/segue/explain.hpp"
 #include "app/segue/jobs.hpp"
 #include "app/segue/vm_words.hpp"
 #include "base/nearest_word.hpp"
@@ -66,7 +67,7 @@ struct Recover {
     std::optional<std::string> confirm;
     OutputOptions output;
 };
-using Invocation = std::variant<Migrate, Help, Version, Receive, Recover, JobsCommand, VmWords>;
+using Invocation = std::variant<Migrate, Help, Version, Receive, Recover, JobsCommand, VmWords, ExplainJob, ReplayJob>;
 
 [[nodiscard]] Result<Invocation> parse_command_line(int argc, const char* const* argv);
 

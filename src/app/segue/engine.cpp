@@ -9,6 +9,7 @@
 #include <expected>
 #include <utility>
 
+#include "app/segue/brake_port.hpp"
 #include "app/segue/dst_port.hpp"
 #include "app/segue/flusher.hpp"
 #include "app/segue/guard_client.hpp"
@@ -55,6 +56,7 @@ struct Engine::Impl {
     TcpStream stream;
     GuardClient guard;
     Flusher flusher;
+    BrakePort brake;
     std::deque<Event> events;  ///< Bounded by the commands outstanding and the notices of two monitors.
     bool draining = false;
     std::optional<Loop::TimerId> timer;
@@ -72,7 +74,8 @@ struct Engine::Impl {
           stream(l),
           guard(l, {where.guard_program, where.src_monitor, where.guard_monitor},
                 [this](const GuardNotice& notice) { feed(notice); }),
-          flusher(l) {}
+          flusher(l),
+          brake(l, where.move_id.empty() ? std::to_string(::getpid()) : where.move_id.substr(0, 12)) {}
 
     ~Impl() {
         if (timer) loop.cancel(*timer);
@@ -294,8 +297,13 @@ struct Engine::Impl {
     }
 
     void perform(const Submit& submit, const BrakeCommand& command) {
-        static_cast<void>(command);
-        answer_soon(submit.id, fail(ErrorKind::unsupported, "no brake is built in"));
+        const auto* set = std::get_if<BrakeSet>(&command);
+        const bool braked = set != nullptr && set->share < all_of_it;
+        brake.submit(command, [this, id = submit.id, braked](Result<BrakeAnswer> value) {
+            if (braked) SEGUE_FAULT_POINT("segue:braked");
+            answer(id, value ? Result<AnswerValue>(AnswerValue(std::move(*value)))
+                             : std::unexpected(std::move(value).error()));
+        });
     }
 
     void perform(const Submit& submit, const GuardCommand& command) {
@@ -313,7 +321,7 @@ struct Engine::Impl {
         } else if (std::holds_alternative<GuardTakeStream>(command)) {
             guard.take_stream(stream.fd());
         } else if (std::holds_alternative<GuardTakeBrake>(command)) {
-            return;
+            if (!guard.take_brake(brake.held())) feed(GuardDied{});
         } else if (std::holds_alternative<GuardClaimWord>(command)) {
             answer_soon(id, AnswerValue(GuardAnswer(guard.claim_word())));
         } else if (std::holds_alternative<GuardClaimRollback>(command)) {

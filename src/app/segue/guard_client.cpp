@@ -89,6 +89,9 @@ struct GuardClient::Impl {
         }
         control = Fd(pair[0]);
         Fd theirs(pair[1]);
+        // Two descriptors a vCPU may come at once, before the guardian gets to read; 1 KiB for each is counted.
+        const int room = 512 * 1024;
+        static_cast<void>(::setsockopt(control.get(), SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room));
         Fd ourselves(pidfd_open(::getpid()));
         if (!ourselves) return std::unexpected(os_error("no pidfd of this process"));
 
@@ -165,23 +168,29 @@ struct GuardClient::Impl {
     }
 
     void send(char message, int fd = -1) const {
-        if (!control) return;
-        iovec data{&message, 1};
+        // A guardian that is gone is noticed by its pidfd; a full queue means that it has been rung already.
+        static_cast<void>(send(std::string_view(&message, 1), {fd, -1}));
+    }
+
+    /// `fds` that are negative are left out, the second with the first.
+    [[nodiscard]] bool send(std::string_view message, std::array<int, 2> fds) const {
+        if (!control) return false;
+        iovec data{const_cast<char*>(message.data()), message.size()};
         msghdr header{};
         header.msg_iov = &data;
         header.msg_iovlen = 1;
-        alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> space{};
-        if (fd >= 0) {
+        alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fds)> space{};
+        if (fds[0] >= 0) {
+            const std::size_t bytes = (fds[1] >= 0 ? 2 : 1) * sizeof(int);
             header.msg_control = space.data();
-            header.msg_controllen = space.size();
+            header.msg_controllen = CMSG_SPACE(bytes);
             cmsghdr* part = CMSG_FIRSTHDR(&header);
             part->cmsg_level = SOL_SOCKET;
             part->cmsg_type = SCM_RIGHTS;
-            part->cmsg_len = CMSG_LEN(sizeof(int));
-            std::memcpy(CMSG_DATA(part), &fd, sizeof(int));
+            part->cmsg_len = CMSG_LEN(bytes);
+            std::memcpy(CMSG_DATA(part), fds.data(), bytes);
         }
-        // A guardian that is gone is noticed by its pidfd; a full queue means it has been rung already.
-        [[maybe_unused]] const auto sent = ::sendmsg(control.get(), &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+        return ::sendmsg(control.get(), &header, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
     }
 };
 
@@ -217,6 +226,15 @@ void GuardClient::brief(const std::string& put_back_script) {
 
 void GuardClient::take_stream(int fd) {
     impl_->send('S', fd);
+}
+
+bool GuardClient::take_brake(const std::vector<HeldGroup>& groups) {
+    for (const HeldGroup& group : groups) {
+        const std::string words = fmt::format("F{}{}{}", group.version == GroupVersion::v1 ? '1' : '2',
+                                              group.takes_back_cpu ? "+" : "", group.name);
+        if (!impl_->send(words, {group.quota_fd, group.folder_fd})) return false;
+    }
+    return true;
 }
 
 void GuardClient::note(const GuardNote& note) {

@@ -9,8 +9,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.hpp"
+#include "brake/cgroup/cgroup_brake.hpp"
 #include "guard/port.hpp"
 #include "io/loop.hpp"
 
@@ -35,6 +37,9 @@ public:
 
     void brief(const std::string& put_back_script);
     void take_stream(int fd);
+    /// The groups by which the guest is braked (BrakePort::held); the descriptors stay the caller's. False if the
+    /// guardian could not be given all of them: then do not brake.
+    [[nodiscard]] bool take_brake(const std::vector<HeldGroup>& groups);
     /// Writes the board and rings when the stage or the pass changed.
     void note(const GuardNote& note);
     [[nodiscard]] GuardClaim claim_word();

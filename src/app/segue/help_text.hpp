@@ -19,6 +19,7 @@ inline constexpr std::string_view help_text =
   segue status [JOB]      what is under way on this host
   segue cancel JOB        end a move and keep the guest on its source
   segue history           the moves that this host took part in
+  segue explain JOB       what a move knew, and why it decided so
   segue help COMMAND      every option, the units and the exit statuses
   segue --version
 

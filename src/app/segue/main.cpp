@@ -12,6 +12,8 @@
 #include <utility>
 
 #include "app/segue/cli.hpp"
+#include "app/segue/decision_record.hpp"
+#include "app/segue/explain.hpp"
 #include "app/segue/engine.hpp"
 #include "app/segue/guard_client.hpp"
 #include "app/segue/host_name.hpp"
@@ -172,6 +174,11 @@ int migrate(const Migrate& wanted) {
         service.emplace(loop, state_folder(), identity_of(wanted, *job),
                         JobService::Callbacks{cancel, [&](const std::string& line) { output.note(line); }});
     }
+    std::optional<DecisionRecord> record;
+    if (job) {
+        record.emplace(job->journal(), state_folder(), static_cast<std::int64_t>(job->id()), wanted.request.vm,
+                       [&](const std::string& line) { output.note(line); });
+    }
     ExperienceFile memory(state_folder());
     std::string guest;
     const auto recall = [&](const GuestFacts& src) {
@@ -188,6 +195,8 @@ int migrate(const Migrate& wanted) {
                        if (forecast == nullptr || !wanted.plan) output.show(report);
                        if (forecast != nullptr && wanted.plan) output.show(make_plan(question_of(wanted, *forecast)));
                        if (service) service->note(report);
+                       const auto* decided = std::get_if<PolicyReport>(&report);
+                       if (decided != nullptr && record) record->note(*decided);
                    },
                    recall, [&](const std::string& line) { output.note(line); },
                    [&](const Summary& end) {
@@ -258,6 +267,8 @@ int run(int argc, char** argv) {
     if (std::holds_alternative<Receive>(*invocation)) return receive_on_stdio();
     if (const auto* asked = std::get_if<JobsCommand>(&*invocation)) return run_jobs_command(*asked, state_folder());
     if (const auto* words = std::get_if<VmWords>(&*invocation)) return run_vm(*words);
+    if (const auto* asked = std::get_if<ExplainJob>(&*invocation)) return run_explain(*asked, state_folder());
+    if (const auto* asked = std::get_if<ReplayJob>(&*invocation)) return run_replay(*asked, state_folder());
     const auto* help = std::get_if<Help>(&*invocation);
     std::fputs(help ? help->text.c_str() : "segue " SEGUE_VERSION "\n", stdout);
     return 0;

@@ -137,6 +137,7 @@ GuestFacts Reading::facts() {
     facts.cpu_type = text_of(&of("cpu type"));
     facts.cpu_features = cpu_features();
     facts.vcpus = static_cast<int>(elements(&of("query-cpus-fast")).size());
+    facts.vcpu_threads = vcpu_threads(of("query-cpus-fast"));
     const json::value& memory = of("query-memory-size-summary");
     facts.memory = {integer_of(member(memory, "base-memory")).value_or(0) +
                     integer_of(member(memory, "plugged-memory")).value_or(0)};

@@ -49,6 +49,12 @@ TEST_P(Facts, say_what_a_source_is) {
     EXPECT_NE(facts.cpu_features.find("1.EDX="), std::string::npos) << facts.cpu_features;
     EXPECT_NE(facts.cpu_features.find("vendor=\"AuthenticAMD\""), std::string::npos) << facts.cpu_features;
     EXPECT_EQ(facts.vcpus, 2);
+    ASSERT_EQ(facts.vcpu_threads.size(), 2U);
+    for (const int thread : facts.vcpu_threads) {
+        EXPECT_NE(thread, facts.pid) << "the main loop is no vCPU";
+        EXPECT_TRUE(std::ifstream("/proc/" + std::to_string(facts.pid) + "/task/" + std::to_string(thread) + "/stat"));
+    }
+    EXPECT_NE(facts.vcpu_threads[0], facts.vcpu_threads[1]);
     EXPECT_EQ(facts.memory, mebibytes(130));
     EXPECT_TRUE(has(facts, {"dice", "virtio-rng-pci"}));
     EXPECT_TRUE(has(facts, {"peripheral-anon", "virtio-rng-pci"}));
@@ -78,6 +84,12 @@ TEST_P(Facts, of_twins_on_both_sides_agree_before_the_firmware_has_run_too) {
     EXPECT_EQ(there.run_state, RunState::inmigrate);
     EXPECT_TRUE(there.missing_features.empty());
     EXPECT_EQ(there.pid, dst->pid());
+}
+
+TEST_P(Facts, name_a_thread_once_that_runs_all_vcpus) {
+    const GuestFacts facts = of_source(*source({"-smp", "2", "-accel", "tcg,thread=single"}));
+    EXPECT_EQ(facts.vcpus, 2);
+    EXPECT_EQ(facts.vcpu_threads.size(), 1U);
 }
 
 TEST_P(Facts, tell_cpus_apart) {

@@ -7,7 +7,9 @@
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
+#include <limits>
 #include <tuple>
+#include <utility>
 
 #include "hypervisor/qemu/wire.hpp"
 
@@ -110,6 +112,21 @@ std::vector<Device> pci_devices(const json::value& query_pci) {
         }
     }
     return devices;
+}
+
+std::vector<int> vcpu_threads(const json::value& query_cpus_fast) {
+    std::vector<std::pair<std::int64_t, int>> found;
+    for (const json::value& cpu : elements(&query_cpus_fast)) {
+        const std::int64_t thread = number(cpu, "thread-id");
+        if (thread <= 0 || thread > std::numeric_limits<int>::max()) continue;
+        found.emplace_back(number(cpu, "cpu-index"), static_cast<int>(thread));
+    }
+    std::ranges::sort(found);
+    std::vector<int> threads;
+    for (const auto& [index, thread] : found) {
+        if (std::ranges::find(threads, thread) == threads.end()) threads.push_back(thread);
+    }
+    return threads;
 }
 
 std::vector<Image> writable_images(const json::value& query_block, const json::value& query_named_block_nodes,

@@ -22,6 +22,9 @@ namespace segue::qemu {
 /// QEMU finds them by the bus numbers that the guest's firmware gives, and it has not run on a destination.
 [[nodiscard]] std::vector<Device> pci_devices(const boost::json::value& query_pci);
 
+/// In the order of their CPU indexes, each once: with -accel tcg,thread=single one thread runs all of them.
+[[nodiscard]] std::vector<int> vcpu_threads(const boost::json::value& query_cpus_fast);
+
 /// Writable images, each file once. Relative paths are taken from `working_directory`.
 [[nodiscard]] std::vector<Image> writable_images(const boost::json::value& query_block,
                                                  const boost::json::value& query_named_block_nodes,

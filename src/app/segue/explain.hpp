@@ -1,0 +1,42 @@
+#pragma once
+/// \file  `segue explain`: what was known at each decision of a move and why it was decided so. `segue replay`: the
+///        same moments shown to a policy again.
+///
+/// Rendering is pure; the run functions read the record, print and return the exit status of docs/exit-statuses.md.
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "app/segue/decision_record.hpp"
+
+namespace segue {
+
+struct ExplainJob {
+    std::int64_t job = 0;
+    std::optional<Duration> at;  ///< Only the decision that held then, with all that was known.
+    bool json = false;           ///< The record's own lines.
+};
+struct ReplayJob {
+    std::int64_t job = 0;
+    std::string policy;  ///< "converge" or "patient"; empty: the one that steered.
+};
+
+/// One line a decision; no newline at the end.
+[[nodiscard]] std::string render_decisions(const RecordedMove& move);
+/// All that was known at one.
+[[nodiscard]] std::string render_knowledge(const RecordedDecision& one);
+
+/// What another run of a policy decides at the same moments.
+struct Replay {
+    std::size_t same = 0;
+    std::vector<std::pair<std::size_t, Decision>> different;  ///< Which, and what it decides there.
+};
+/// Bit for bit: a decision is the same only if its action, share, forecast and words are.
+[[nodiscard]] Replay replay(const RecordedMove& move, Policy& policy);
+[[nodiscard]] std::string render_replay(const RecordedMove& move, std::string_view policy, const Replay& replayed);
+
+[[nodiscard]] int run_explain(const ExplainJob& wanted, const std::string& state_folder);
+[[nodiscard]] int run_replay(const ReplayJob& wanted, const std::string& state_folder);
+
+}  // namespace segue
