@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 
+#include "model/guest_model.hpp"
+
 namespace segue::study {
 namespace {
 
@@ -60,7 +62,53 @@ private:
     int passes_ = 0;
 };
 
+/// How much less than the resident memory pass 1 may have to send: pages touched once and zero now.
+constexpr double resident_sigma = 0.03;
+
+class Learning final : public Beholder {
+public:
+    explicit Learning(const Setting& setting) : model_(setting.memory) {
+        model_.set_costs(setting.costs);
+        model_.expect_bandwidth(ByteRate{static_cast<std::int64_t>(setting.probed_per_s)});
+        const double zero = static_cast<double>(setting.memory.count - setting.resident.count);
+        const double content = static_cast<double>(setting.resident.count) * (1 - resident_sigma);
+        model_.expect_first_pass({static_cast<std::int64_t>(content * (1 + page_header / page_bytes) +
+                                                            zero / page_bytes * zero_page_bytes)},
+                                 resident_sigma);
+    }
+
+    void sampled(Duration interval, Bytes dirtied, std::int64_t pages_hashed, Duration worked) override {
+        PageSample sample;
+        sample.interval = interval;
+        sample.dirtied = dirtied;
+        sample.pages_hashed = pages_hashed;
+        sample.worked = worked;
+        model_.add_sample(sample);
+    }
+    void ran(Instant at, Duration worked, Share granted) override { model_.add_run_time(at, worked, granted); }
+    void stream(Instant at, Bytes acked, bool queue_waits) override { model_.add_stream(at, acked, queue_waits); }
+    void synced(const SyncSeen& seen) override {
+        DirtySync sync;
+        sync.number = seen.number;
+        sync.at = seen.at;
+        sync.backlog = seen.backlog;
+        sync.remaining_before = seen.left_over;
+        sync.worked = seen.worked;
+        sync.share = seen.share;
+        sync.sent = seen.sent;
+        model_.add_sync(sync);
+    }
+    [[nodiscard]] Outlook look(Instant now) override { return model_.outlook(now); }
+
+private:
+    GuestModel model_;
+};
+
 }  // namespace
+
+std::unique_ptr<Beholder> make_learning(const Setting& setting) {
+    return std::make_unique<Learning>(setting);
+}
 
 Curve curve_ahead(const GuestRun& truth) {
     GuestRun copy = truth;

@@ -55,6 +55,9 @@ protected:
 /// \param truth  The running guest; outlives it.
 [[nodiscard]] std::unique_ptr<Beholder> make_knowing(const Setting& setting, const GuestRun& truth, const Case& one);
 
+/// Segue's own GuestModel, fed as migration/ feeds it.
+[[nodiscard]] std::unique_ptr<Beholder> make_learning(const Setting& setting);
+
 /// The curve of the guest from now on, in its own future, without noise.
 [[nodiscard]] Curve curve_ahead(const GuestRun& truth);
 

@@ -82,6 +82,7 @@ private:
     void obey(const Decision& decision);
     [[nodiscard]] Bytes budget() const;
     [[nodiscard]] double cautious_rate() const;
+    [[nodiscard]] double spare(double share) const;
     [[nodiscard]] double threshold() const;
     void set_share(double share);
     void switch_over();
@@ -206,6 +207,11 @@ Bytes Flight::budget() const {
                           ByteRate{static_cast<std::int64_t>(cautious_rate())}, Bytes{0});
 }
 
+/// What may be pending at the stop; the worst stall of the share is charged.
+double Flight::spare(double share) const {
+    return static_cast<double>(budget().count) - stall_at(share) * cautious_rate();
+}
+
 double Flight::threshold() const {
     if (!steered()) return copying_.window_rate() * bounds_.max_downtime_s;
     if (go_at_ && copying_.now_s() >= *go_at_) return allowed_bytes_;
@@ -258,7 +264,7 @@ void Flight::decide(double backlog) {
     view.passes = passes_;
     view.memory = setting_.memory;
     view.bandwidth = stream_.cautious();
-    view.budget = budget();
+    view.budget = bytes(spare(share_next_ ? share_next_->second : share_));
     view.allowed = go_at_.has_value();
     view.max_downtime = from_seconds(bounds_.max_downtime_s);
     view.aggression = bounds_.aggression;
@@ -290,7 +296,7 @@ void Flight::obey(const Decision& decision) {
         go_at_ = copying_.now_s() + draw_go(rng);
     }
     const double share = share_next_ ? share_next_->second : share_;
-    allowed_bytes_ = std::max(0.0, static_cast<double>(budget().count) - stall_at(share) * cautious_rate());
+    allowed_bytes_ = std::max(0.0, spare(share));
 }
 
 void Flight::set_share(double share) {

@@ -152,6 +152,10 @@ public:
         problem.overhead_s = to_seconds(outlook.round_overhead);
         problem.go_s = view.allowed ? 0 : 0.12;
         problem.budget = static_cast<double>(view.budget.count);
+        const auto low = std::ranges::lower_bound(view.brake.shares, view.share.ratio - 0.01);
+        const auto now = static_cast<std::size_t>(std::min(low, std::prev(view.brake.shares.end())) - view.brake.shares.begin());
+        // The view's budget is for the share granted now.
+        problem.budget += view.brake.stall_s[now] * problem.bandwidth;
         problem.standing_s = to_seconds(outlook.costs.total());
         problem.brake = view.brake;
         if (view.timeout) problem.time_left_s = to_seconds(*view.timeout - view.elapsed);
