@@ -21,9 +21,12 @@ constexpr double doubt_at_second = 2.6;
 constexpr double doubt_later = 1.645;
 /// One in ten lies beyond.
 constexpr double tenth = 1.2816;
-/// A brake that has held for so many times what was expected of it, and this long at least, does not work.
-constexpr double brake_overdue = 10;
-constexpr double brake_overdue_s = 5;
+/// The lowest share that has held for so many times what was expected of it, and this long at least, does not work.
+constexpr double given_up = 10;
+constexpr double given_up_s = 5;
+/// A higher share is lowered sooner.
+constexpr double overdue = 2;
+constexpr double overdue_s = 0.5;
 /// What the switchover's parts take against what is charged for them: the charge is the worst of the last, a
 /// quarter and 5 ms on top.
 constexpr std::array<double, 3> costs_taken = {0.4, 0.7, 1.0};
@@ -118,13 +121,13 @@ Hurdle hurdle_of(const Scene& scene, const View& view) {
 }
 
 /// Fills in how long it should still take, from plays with everything usual and with one thing off at a time.
-void forecast(Decision& decision, const Terrain& terrain, const Values& values, const Scene& scene,
+void forecast(Decision& decision, const Steering& steering, const Steering::Priced& priced, const Scene& scene,
               const Situation& start, double before_s) {
-    const double level = tenth * terrain.ground().sigma();
+    const double level = tenth * steering.ground().sigma();
     const double slow = 1 / scene.now.slowness;
     const auto course = [&](double log_level, double speed) {
         Luck luck{log_level, usual_rounds, speed, costs_taken[1], 0.5};
-        return play(terrain, values, start, luck);
+        return play(steering, priced, start, luck);
     };
     const auto usual_one = course(0, 1);
     if (!usual_one.finished) return;
@@ -139,7 +142,7 @@ void forecast(Decision& decision, const Terrain& terrain, const Values& values, 
     decision.total_s = Band{scene.elapsed_s + first - std::hypot(std::max(down, 0.0), early),
                             scene.elapsed_s + first,
                             scene.elapsed_s + first + std::hypot(std::max(up, 0.0), std::max(late, 0.0))};
-    const double fixed = terrain.ground().fixed_s;
+    const double fixed = steering.ground().fixed_s;
     const double middle = usual_one.downtime_s;
     const double low = std::min({middle, less.finished ? less.downtime_s : middle}) -
                        (costs_taken[1] - costs_taken[0]) * fixed - usual_one.stall_s * 0.4;
@@ -182,12 +185,9 @@ private:
     Decision in_first_pass(const View& view, const Scene& scene) {
         const auto& ground = scene.ground;
         const double left = scene.now.time_left;
-        const double highest = std::max(ground.memory, scene.now.backlog);
-        const double after = dirtied(ground, ground.unbraked_setting(), scene.first_pass_s);
-        const bool alone = needs_no_brake(ground, after, view.aggression, left - scene.first_pass_s);
-        const Terrain terrain(alone ? without_brake(ground) : ground, highest);
-        const auto chosen = first_pass_setting(terrain, scene.first_pass_s, left, scene.now.slowness);
-        const auto& setting = terrain.ground().settings[chosen];
+        const Steering steering(ground, std::max(ground.memory, scene.now.backlog));
+        const auto& setting =
+            ground.settings[steering.first_pass_setting(scene.first_pass_s, left, scene.now.slowness)];
         Decision out{CarryOn{}, {}, Share{setting.share}};
         out.because = fmt::format("pass 1 sends {}, about {}; it should leave {}",
                                   bytes(scene.first_pass_s * ground.bandwidth), seconds(scene.first_pass_s),
@@ -199,7 +199,7 @@ private:
         Situation then = scene.now;
         then.backlog = dirtied(ground, setting, scene.first_pass_s);
         then.time_left -= scene.first_pass_s;
-        forecast(out, terrain, solve(terrain, prices_of(view.aggression)), scene, then, scene.first_pass_s);
+        forecast(out, steering, steering.price(view.aggression), scene, then, scene.first_pass_s);
         return out;
     }
 
@@ -217,7 +217,7 @@ private:
         std::string why;
         if (may_end) {
             why = fmt::format("{} at {} of its CPU did not bring the guest under {}; {} stands in the way",
-                              seconds(scene.elapsed_s - *braked_at_), percent(view.share.ratio),
+                              seconds(scene.elapsed_s - set_at_), percent(view.share.ratio),
                               bytes(lowest.budget), bound);
         } else if (bound == "timeout") {
             why = fmt::format("{} left and {} to go: no allowed choice ends in time; timeout stands in the way",
@@ -239,38 +239,45 @@ private:
     }
 
     [[nodiscard]] bool brake_overdue_now(const View& view, const Scene& scene) const {
-        if (!braked_at_ || !view.allowed) return false;
-        const double held = scene.elapsed_s - *braked_at_;
-        return held > std::max(brake_overdue_s, brake_overdue * brake_expected_s_);
+        if (!view.allowed || view.share.ratio > scene.ground.settings.front().share + 1e-9) return false;
+        return scene.elapsed_s - set_at_ > std::max(given_up_s, given_up * expected_s_);
     }
 
     Decision steer(const View& view, const Scene& scene) {
-        const auto& now = scene.now;
-        const bool braked = view.allowed && view.share.ratio < scene.ground.busy;
-        const bool alone = !braked && needs_no_brake(scene.ground, now.backlog, view.aggression, now.time_left);
-        const Terrain terrain(alone ? without_brake(scene.ground) : scene.ground,
-                              std::max(scene.ground.memory, now.backlog));
-        const auto values = solve(terrain, prices_of(view.aggression));
-        const auto choice = choose(terrain, values, now);
-        const auto& setting = terrain.ground().settings[choice.setting];
+        Situation now = scene.now;
+        if (view.allowed) lower_if_overdue(scene);
+        now.share = std::min(now.allowed ? now.share : 1.0, most_share_);
+        const Steering steering(scene.ground, std::max(scene.ground.memory, now.backlog));
+        const auto priced = steering.price(view.aggression);
+        const auto choice = steering.choose(priced, now);
+        const auto& setting = scene.ground.settings[choice.setting];
         Decision out;
         if (!choice.go) {
-            out = {CarryOn{}, waiting(scene, alone), all_of_it};
+            out = {CarryOn{}, waiting(scene, choice.unaided), all_of_it};
         } else {
             out.action = AllowSwitchover{};
             if (view.allowed) out.action = CarryOn{};
             out.share = Share{setting.share};
             out.because = going(scene, setting, choice);
-            remember_brake(scene, setting, view.allowed);
+            if (!view.allowed || setting.share < view.share.ratio) expect(scene, setting);
         }
-        forecast(out, terrain, values, scene, now, 0);
+        forecast(out, steering, priced, scene, now, 0);
         return out;
     }
 
-    void remember_brake(const Scene& scene, const Setting& setting, bool allowed) {
-        if (setting.work_rate >= scene.ground.busy || (braked_at_ && allowed)) return;
-        braked_at_ = scene.elapsed_s;
-        brake_expected_s_ = run_go(scene.ground, setting, scene.now.backlog, 1).time_s;
+    /// From now on this long with this setting, if all is as believed.
+    void expect(const Scene& scene, const Setting& setting) {
+        set_at_ = scene.elapsed_s;
+        expected_s_ = run_go(scene.ground, setting, scene.now.backlog, 1).time_s;
+    }
+
+    /// What should have stopped the guest long ago does not: the curve is wrong there, so a lower share is taken.
+    void lower_if_overdue(const Scene& scene) {
+        if (scene.elapsed_s - set_at_ <= overdue * expected_s_ + overdue_s) return;
+        if (scene.now.share <= scene.ground.settings.front().share + 1e-9) return;
+        most_share_ = std::min(most_share_, 0.75 * scene.now.share);
+        expected_s_ *= 2;
+        set_at_ = scene.elapsed_s;
     }
 
     static std::string waiting(const Scene& scene, bool alone) {
@@ -300,8 +307,9 @@ private:
         return text;
     }
 
-    std::optional<double> braked_at_;
-    double brake_expected_s_ = 0;
+    double set_at_ = 0;       ///< When the share was last changed for the switchover.
+    double expected_s_ = 0;   ///< How long it should take from then.
+    double most_share_ = 1;
 };
 
 }  // namespace

@@ -14,21 +14,78 @@ constexpr double hopeless_cost = 1e7;
 constexpr int go_sweeps = 8;
 constexpr int wait_sweeps = 12;
 constexpr int time_sweeps = 3;
+/// A sweep that makes nothing cheaper by a thousandth is the last.
+constexpr double settled = 0.999;
 
 /// Time costs this even when only work counts: a guest at its natural level would else be watched for ever for a
 /// calmer moment. One second of wall time against 10 ms of guest work.
 constexpr double least_time_price = 0.01;
 /// What a second of guest work still costs when only time counts: it decides between equally fast choices.
 constexpr double least_work_price = 1e-3;
-/// log10 of the dearest over the cheapest second of wall time; half way one second is worth one.
-constexpr double decades = 4;
+/// How fast time gets dearer.
+constexpr double steepness = 0.08;
+/// A round that leads nowhere but to where it began has no end.
+constexpr double most_self = 0.98;
+
+/// What a table says of the places a step leads to, without the place it begins at, and the weight of that: rounds
+/// shorter than the scale's grain lead partly back to their own point, which is then solved for.
+struct Sum {
+    double others = 0;
+    double self = 0;
+
+    void add(const Terrain::Table& table, double weight, float position, std::size_t from) {
+        const auto below = static_cast<std::size_t>(position);
+        const double part = static_cast<double>(position) - static_cast<double>(below);
+        add_point(table, weight * (1 - part), below, from);
+        add_point(table, weight * part, below + 1, from);
+    }
+    void add_point(const Terrain::Table& table, double weight, std::size_t at, std::size_t from) {
+        if (at == from) {
+            self += weight;
+        } else {
+            others += weight * table[at];
+        }
+    }
+    [[nodiscard]] double solved() const { return self > most_self ? never : others / (1 - self); }
+};
+
+double still_s(const Ground& ground, const Setting& setting, float pending) {
+    return ground.fixed_s + setting.stall_s / 2 + static_cast<double>(pending) / ground.switch_bandwidth;
+}
+
+Sum sum_of(const Ground& ground, const Values& values, std::size_t setting, const Terrain::Step& step,
+           std::size_t from) {
+    const auto& s = ground.settings[setting];
+    const auto& prices = values.prices;
+    Sum out;
+    out.others = (prices.work * (ground.busy - s.work_rate) + prices.time) * static_cast<double>(step.time_s);
+    const double stopped = prices.work * ground.busy + prices.time;
+    for (std::size_t j = 0; j < 3; ++j) {
+        if (step.next[j] < 0) {
+            out.others += noise_weight[j] * stopped * still_s(ground, s, step.pending[j]);
+        } else {
+            out.add(values.after_go, noise_weight[j], step.next[j], from);
+        }
+    }
+    return out;
+}
+
+Sum sum_of(const Values& values, const Terrain::Wait& wait, std::size_t from) {
+    Sum out;
+    out.others = values.prices.time * static_cast<double>(wait.time_s);
+    for (std::size_t j = 0; j < 3; ++j) out.add(values.before_go, noise_weight[j], wait.next[j], from);
+    return out;
+}
+
+/// No point of the scale: nothing is solved for.
+constexpr std::size_t nowhere = Terrain::points;
 
 }  // namespace
 
 Prices prices_of(double aggression) {
     const double a = std::clamp(aggression, 0.0, 1.0);
     if (a >= 1) return {least_work_price, 1};
-    return {1, least_time_price * std::pow(10.0, decades * a)};
+    return {1, least_time_price + steepness * a * a * a / (1 - a)};
 }
 
 Terrain::Terrain(Ground ground, double highest) : ground_(std::move(ground)) {
@@ -109,8 +166,10 @@ void Terrain::fill_fastest() {
             for (std::size_t i = 0; i < points; ++i) {
                 for (std::size_t k = 0; k < ground_.settings.size(); ++k) {
                     const auto& go = step_at(k, i);
-                    const double rest = go.next[j] < 0 ? 0 : look_up(table, static_cast<double>(go.next[j]));
-                    table[i] = std::min(table[i], static_cast<double>(go.time_s) + rest);
+                    Sum sum;
+                    sum.others = static_cast<double>(go.time_s);
+                    if (go.next[j] >= 0) sum.add(table, 1, go.next[j], i);
+                    table[i] = std::min(table[i], sum.solved());
                 }
             }
         }
@@ -121,56 +180,46 @@ double Terrain::stop_time(NoisePoint noise, double backlog) const {
     return std::max(look_up(fastest_[noise], position(backlog)), go_effect_s);
 }
 
-double cost_of(const Terrain& terrain, const Values& values, const Setting& setting, const Terrain::Step& step) {
-    const auto& ground = terrain.ground();
-    const auto& prices = values.prices;
-    double cost = (prices.work * (ground.busy - setting.work_rate) + prices.time) * static_cast<double>(step.time_s);
-    const double stopped = prices.work * ground.busy + prices.time;
-    for (std::size_t j = 0; j < 3; ++j) {
-        if (step.next[j] >= 0) {
-            cost += noise_weight[j] * Terrain::look_up(values.after_go, static_cast<double>(step.next[j]));
-            continue;
-        }
-        const double still = ground.fixed_s + setting.stall_s / 2 +
-                             static_cast<double>(step.pending[j]) / ground.switch_bandwidth;
-        cost += noise_weight[j] * stopped * still;
-    }
-    return cost;
+double cost_of(const Terrain& terrain, const Values& values, std::size_t setting, const Terrain::Step& step) {
+    return sum_of(terrain.ground(), values, setting, step, nowhere).others;
 }
 
 double cost_of(const Values& values, const Terrain::Wait& wait) {
-    double cost = values.prices.time * static_cast<double>(wait.time_s);
-    for (std::size_t j = 0; j < 3; ++j) {
-        cost += noise_weight[j] * Terrain::look_up(values.before_go, static_cast<double>(wait.next[j]));
-    }
-    return cost;
+    return sum_of(values, wait, nowhere).others;
 }
 
 Values solve(const Terrain& terrain, const Prices& prices) {
     Values out;
     out.prices = prices;
-    const auto& settings = terrain.ground().settings;
+    const auto& ground = terrain.ground();
     out.after_go.fill(hopeless_cost);
     // Useful rounds lead downwards, so going upwards most of it is solved in one sweep.
-    for (int sweep = 0; sweep < go_sweeps; ++sweep) {
+    bool moved = true;
+    for (int sweep = 0; moved && sweep < go_sweeps; ++sweep) {
+        moved = false;
         for (std::size_t i = 0; i < Terrain::points; ++i) {
             double best = out.after_go[i];
-            for (std::size_t k = 0; k < settings.size(); ++k) {
-                best = std::min(best, cost_of(terrain, out, settings[k], terrain.step_at(k, i)));
+            for (std::size_t k = 0; k < ground.go_settings(); ++k) {
+                best = std::min(best, sum_of(ground, out, k, terrain.step_at(k, i), i).solved());
             }
+            moved = moved || best < settled * out.after_go[i];
             out.after_go[i] = best;
         }
     }
     for (std::size_t i = 0; i < Terrain::points; ++i) {
         double best = hopeless_cost;
-        for (std::size_t k = 0; k < settings.size(); ++k) {
-            best = std::min(best, cost_of(terrain, out, settings[k], terrain.first_step_at(k, i)));
+        for (std::size_t k = 0; k < ground.go_settings(); ++k) {
+            best = std::min(best, cost_of(terrain, out, k, terrain.first_step_at(k, i)));
         }
         out.before_go[i] = best;
     }
-    for (int sweep = 0; sweep < wait_sweeps; ++sweep) {
+    moved = true;
+    for (int sweep = 0; moved && sweep < wait_sweeps; ++sweep) {
+        moved = false;
         for (std::size_t i = 0; i < Terrain::points; ++i) {
-            out.before_go[i] = std::min(out.before_go[i], cost_of(out, terrain.wait_at(i)));
+            const double best = std::min(out.before_go[i], sum_of(out, terrain.wait_at(i), i).solved());
+            moved = moved || best < settled * out.before_go[i];
+            out.before_go[i] = best;
         }
     }
     return out;

@@ -3,9 +3,9 @@
 ///
 /// Cost = work_price * (guest work lost) + time_price * (wall time), the standstill included. Before go one may
 /// wait a pass without brake (it is free but for its time, and the backlog may be calmer then: optimal stopping),
-/// or say go with any setting; after go a setting is chosen at every sync. Noise of a round is three points of a
-/// normal, at 0 and +-1.73 sigma. Beside it the least time to the stop if all rounds are as good, as usual or as bad
-/// as these points: the frontiers by which a timeout is kept and a move given up.
+/// or say go with a brake (without one where the ground has none); after go a setting is chosen at every sync. Noise
+/// of a round is three points of a normal, at 0 and +-1.73 sigma. Beside it the least time to the stop if all rounds
+/// are as good, as usual or as bad as these points: the frontiers by which a timeout is kept and a move given up.
 /// Pure. Cost: the ground's table about 0.2 ms, one solution of it about 0.1 ms.
 
 #include <array>
@@ -24,7 +24,8 @@ struct Prices {
     double time = 0;
 };
 
-/// 0: as good as only work counts; each tenth more makes time 2.5 times as dear; at 1 only time counts.
+/// 0: as good as only work counts. 0.5: a second of time is worth 0.03 s of guest work; 0.9: 0.6 s; 1: only time
+/// counts.
 [[nodiscard]] Prices prices_of(double aggression);
 
 /// Backlogs on a logarithmic scale, and where each choice leads.
@@ -90,7 +91,7 @@ struct Values {
 [[nodiscard]] Values solve(const Terrain& terrain, const Prices& prices);
 
 /// What it costs to take this step, on average, with what comes after it.
-[[nodiscard]] double cost_of(const Terrain& terrain, const Values& values, const Setting& setting,
+[[nodiscard]] double cost_of(const Terrain& terrain, const Values& values, std::size_t setting,
                              const Terrain::Step& step);
 [[nodiscard]] double cost_of(const Values& values, const Terrain::Wait& wait);
 

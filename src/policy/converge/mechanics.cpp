@@ -9,7 +9,7 @@ namespace segue::converge {
 namespace {
 
 /// What is not over after so many rounds does not converge: each useful one sends less than the last.
-constexpr int rounds_max = 60;
+constexpr int rounds_max = 100;
 /// A round that leaves more than this of what it began with stands still.
 constexpr double still = 0.998;
 
@@ -71,7 +71,7 @@ GoRound go_round(const Ground& ground, const Setting& setting, double backlog, d
     double sending = over / ground.bandwidth + look_s;
     if (first) sending = std::max(sending, go_effect_s);
     GoRound out;
-    out.time_s = sending + ground.overhead_s;
+    out.time_s = sending + short_round_cost * ground.overhead_s;
     out.rest = std::max(backlog - ground.bandwidth * sending, 0.0);
     const double all = mixed(ground, setting, 0, out.time_s);
     if (out.rest <= 0 || backlog <= 0) {
@@ -104,8 +104,26 @@ Run run_go(const Ground& ground, const Setting& setting, double backlog, double 
     return out;
 }
 
+Run run_natural(const Ground& ground, double backlog, double factor) {
+    Run out;
+    const auto& setting = ground.unbraked_setting();
+    double left = backlog;
+    for (int round = 0; round < rounds_max && left > setting.budget; ++round) {
+        const auto pass = whole_pass(ground, setting, left);
+        out.time_s += pass.time_s;
+        out.sent += left;
+        const double next = std::min(factor * pass.fresh, ground.memory);
+        if (round > 0 && next > still * left) return out;
+        left = next;
+    }
+    const auto last = run_go(ground, setting, left, factor);
+    return {last.stops, out.time_s + last.time_s, last.pending, out.sent + last.sent};
+}
+
 double fastest_stop(const Ground& ground, double backlog, double factor) {
     double best = never;
+    const auto waited = run_natural(ground, backlog, factor);
+    if (waited.stops) best = waited.time_s;
     for (const auto& setting : ground.settings) {
         const auto run = run_go(ground, setting, backlog, factor);
         if (run.stops) best = std::min(best, run.time_s);

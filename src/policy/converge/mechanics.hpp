@@ -20,6 +20,8 @@ inline constexpr double never = 1e12;
 
 /// After go the source looks every 50 ms at most whether little enough is left: half of it on average.
 inline constexpr double look_s = 0.025;
+/// A short round's own cost against that of a whole pass: a dirty sync, but no window to wait for.
+inline constexpr double short_round_cost = 0.25;
 /// A changed limit counts from QEMU's next 100 ms window on.
 inline constexpr double go_effect_s = 0.1;
 
@@ -47,6 +49,8 @@ struct Ground {
     std::vector<Setting> settings;  ///< From the lowest share to the highest, which is no brake.
 
     [[nodiscard]] const Setting& unbraked_setting() const { return settings.back(); }
+    /// Go is said with the first so many: with a brake if there is any.
+    [[nodiscard]] std::size_t go_settings() const { return settings.size() > 1 ? settings.size() - 1 : 1; }
     [[nodiscard]] double sigma() const;  ///< Of one round's dirt: level and round together.
 };
 
@@ -84,7 +88,10 @@ struct Run {
 /// Go now, this setting all along, every round off by the same factor.
 [[nodiscard]] Run run_go(const Ground& ground, const Setting& setting, double backlog, double factor);
 
-/// The least time in which any one setting stops the guest; `never` if none does.
+/// Passes without brake until what is left fits, then go.
+[[nodiscard]] Run run_natural(const Ground& ground, double backlog, double factor);
+
+/// The least time in which any one setting, or waiting, stops the guest; `never` if none does.
 [[nodiscard]] double fastest_stop(const Ground& ground, double backlog, double factor);
 
 /// Passes without brake and without go until what is left stands still: the natural level.

@@ -13,7 +13,7 @@ namespace {
 using namespace converge;
 
 constexpr std::size_t shares_max = 24;
-constexpr int halvings = 16;
+constexpr int passes_max = 60;
 constexpr double infinite = std::numeric_limits<double>::infinity();
 
 struct Best {
@@ -21,24 +21,47 @@ struct Best {
     double total_s = infinite;
 };
 
-/// The course that the programme takes at this price of time, after a first pass with each setting.
-Best at_price(const Terrain& terrain, double first_s, double time_price) {
-    const auto& ground = terrain.ground();
-    const auto values = solve(terrain, {1, time_price});
-    Best best;
-    double least = infinite;
+double still_s(const Ground& ground, const Setting& setting, double pending) {
+    return ground.fixed_s + setting.stall_s / 2 + pending / ground.switch_bandwidth;
+}
+
+void take(Best& best, double lost_s, double total_s, double timeout_s) {
+    if (total_s <= timeout_s && lost_s < best.lost_s) best = {lost_s, total_s};
+}
+
+/// Go after so much: one setting all along, or what the programme takes at several prices of time.
+void go_from(Best& best, const Steering& steering, const std::vector<Steering::Priced>& programmes, double backlog, const Best& past,
+             double timeout_s) {
+    const auto& ground = steering.ground();
     for (const auto& setting : ground.settings) {
-        Situation then;
-        then.backlog = std::min(dirtied(ground, setting, first_s), ground.memory);
-        const auto course = play(terrain, values, then, Luck{});
-        if (!course.finished) continue;
-        const double lost = course.lost_work_s + (ground.busy - setting.work_rate) * first_s;
-        const double total = course.total_s + first_s;
-        if (lost + time_price * total >= least) continue;
-        least = lost + time_price * total;
-        best = {lost, total};
+        const auto run = run_go(ground, setting, backlog, 1);
+        if (!run.stops) continue;
+        const double still = still_s(ground, setting, run.pending);
+        const double lost = (ground.busy - setting.work_rate) * run.time_s + ground.busy * still;
+        take(best, past.lost_s + lost, past.total_s + run.time_s + still, timeout_s);
     }
-    return best;
+    for (const auto& priced : programmes) {
+        Situation now;
+        now.backlog = backlog;
+        now.waited = true;
+        const auto course = play(steering, priced, now, Luck{});
+        if (course.finished) take(best, past.lost_s + course.lost_work_s, past.total_s + course.total_s, timeout_s);
+    }
+}
+
+/// The first pass with this setting, then any number of passes at full speed, then go.
+void after_first_pass(Best& best, const Steering& steering, const std::vector<Steering::Priced>& programmes,
+                      const Setting& setting, double first_s, double timeout_s) {
+    const auto& ground = steering.ground();
+    Best past{(ground.busy - setting.work_rate) * first_s, first_s};
+    double backlog = dirtied(ground, setting, first_s);
+    for (int pass = 0; pass < passes_max && past.total_s < timeout_s; ++pass) {
+        go_from(best, steering, programmes, backlog, past, timeout_s);
+        const auto next = whole_pass(ground, ground.unbraked_setting(), backlog);
+        if (std::abs(next.fresh - backlog) < 0.003 * backlog) return;
+        past.total_s += next.time_s;
+        backlog = next.fresh;
+    }
 }
 
 Outlook certain(const Outlook& outlook) {
@@ -49,27 +72,21 @@ Outlook certain(const Outlook& outlook) {
     return out;
 }
 
-/// Least lost work that ends by the timeout: the price of time is raised until it does.
+/// Least lost work that ends by the timeout.
 Best optimum(const PlanQuestion& question) {
     const Asked asked = asked_of(question, shares_max);
-    if (asked.ground.unbraked_setting().budget <= 0) return {};
-    const Terrain terrain(asked.ground, asked.ground.memory);
-    constexpr double cheap = 1e-4;
-    constexpr double dear = 1e4;
-    const auto in_time = [&](const Best& best) { return best.total_s <= asked.timeout_s; };
-    auto best = at_price(terrain, asked.first_pass_s, cheap);
-    if (in_time(best)) return best;
-    auto found = at_price(terrain, asked.first_pass_s, dear);
-    if (!in_time(found)) return {};
-    double low = std::log(cheap);
-    double high = std::log(dear);
-    for (int i = 0; i < halvings; ++i) {
-        const double middle = (low + high) / 2;
-        const auto tried = at_price(terrain, asked.first_pass_s, std::exp(middle));
-        (in_time(tried) ? high : low) = middle;
-        if (in_time(tried) && tried.lost_s < found.lost_s) found = tried;
+    Best best;
+    if (asked.ground.unbraked_setting().budget <= 0) return best;
+    const Steering steering(asked.ground, asked.ground.memory);
+    std::vector<Steering::Priced> programmes;
+    for (const double aggression : {0.0, 0.85, 1.0}) programmes.push_back(steering.price(aggression));
+    const auto& settings = asked.ground.settings;
+    // A brake in the first pass is dearer than any later one: only where nothing else ends in time.
+    for (std::size_t k = settings.size(); k-- > 0 && !std::isfinite(best.lost_s);) {
+        after_first_pass(best, steering, programmes, settings[k], asked.first_pass_s, asked.timeout_s);
+        if (!std::isfinite(asked.timeout_s)) break;
     }
-    return found;
+    return best;
 }
 
 BrakeRange tightened(const BrakeRange& range, double slack) {

@@ -6,23 +6,26 @@
 namespace segue::converge {
 namespace {
 
-constexpr int rounds_max = 400;
+constexpr int rounds_max = 150;
 
 class Player {
 public:
-    Player(const Terrain& terrain, const Values& values, const Luck& luck)
-        : terrain_(terrain), values_(values), luck_(luck), truth_(terrain.ground()) {
+    Player(const Steering& steering, const Steering::Priced& priced, const Luck& luck)
+        : steering_(steering), priced_(priced), luck_(luck), truth_(steering.ground()) {
         truth_.bandwidth *= luck.speed;
-        truth_.switch_bandwidth *= luck.speed;
+        // A blackout that was promised more than the copying has, has it; else it has what the link has.
+        if (truth_.switch_bandwidth <= steering.ground().bandwidth) truth_.switch_bandwidth = truth_.bandwidth;
+        // By then the link has been measured, and a slow one gets a smaller budget.
+        for (auto& setting : truth_.settings) setting.budget *= std::min(luck.speed, 1.0);
     }
 
     Course run(Situation now) {
         const double time_left = now.time_left;
         for (int round = 0; round < rounds_max; ++round) {
             now.time_left = time_left - out_.total_s;
-            if (terrain_.stop_time(calm, now.backlog) > now.time_left) return out_;
+            if (steering_.stop_time(calm, now.backlog) > now.time_left) return out_;
             now.shift = truth_.round_phi * spell_;
-            const auto choice = choose(terrain_, values_, now);
+            const auto choice = steering_.choose(priced_, now);
             out_.for_time = out_.for_time || choice.for_time;
             if (!choice.go) {
                 wait(now);
@@ -82,8 +85,8 @@ private:
         return true;
     }
 
-    const Terrain& terrain_;
-    const Values& values_;
+    const Steering& steering_;
+    const Steering::Priced& priced_;
     const Luck& luck_;
     Ground truth_;
     Course out_;
@@ -93,8 +96,8 @@ private:
 
 }  // namespace
 
-Course play(const Terrain& terrain, const Values& values, const Situation& start, const Luck& luck) {
-    return Player(terrain, values, luck).run(start);
+Course play(const Steering& steering, const Steering::Priced& priced, const Situation& start, const Luck& luck) {
+    return Player(steering, priced, luck).run(start);
 }
 
 }  // namespace segue::converge

@@ -32,6 +32,7 @@ struct Course {
 };
 
 /// From `start` to the end; the totals count from it.
-[[nodiscard]] Course play(const Terrain& terrain, const Values& values, const Situation& start, const Luck& luck);
+[[nodiscard]] Course play(const Steering& steering, const Steering::Priced& priced, const Situation& start,
+                          const Luck& luck);
 
 }  // namespace segue::converge

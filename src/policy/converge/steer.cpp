@@ -6,10 +6,13 @@
 namespace segue::converge {
 namespace {
 
-/// A guest that converges slowly may take so many times as long without a brake as with one, at aggression 1.
+/// A guest that converges slowly may take so many times as long without a brake as with one, at aggression 1; at half
+/// of it four times that, at 0 any time.
 constexpr double patience = 4;
 /// From the last sync to the word: events, journal, the guardian.
 constexpr double engine_s = 0.3;
+/// A natural level this near the budget is taken for above it.
+constexpr double nearly = 0.9;
 constexpr double same_share = 1e-9;
 
 struct Option {
@@ -31,10 +34,10 @@ std::pair<Option, bool> best_option(const Terrain& terrain, const Values& values
     const double known_work = terrain.ground().curve.work_for(now.backlog);
     Option cheapest{0, never, never, never};
     Option quickest{0, never, 2 * never, 2 * never};
-    for (std::size_t k = 0; k < settings.size(); ++k) {
+    for (std::size_t k = 0; k < terrain.ground().go_settings(); ++k) {
         if (now.allowed && k > 0 && settings[k].share > now.share + same_share) continue;
         const auto step = terrain.step(now.backlog, known_work, k, !now.allowed);
-        const Option option{k, cost_of(terrain, values, settings[k], step), time_to_stop(terrain, step, rough),
+        const Option option{k, cost_of(terrain, values, k, step), time_to_stop(terrain, step, rough),
                             time_to_stop(terrain, step, usual)};
         const bool in_time = option.rough_s * now.slowness <= now.time_left;
         if (in_time && option.cost < cheapest.cost) cheapest = option;
@@ -47,52 +50,88 @@ std::pair<Option, bool> best_option(const Terrain& terrain, const Values& values
     return {quickest, false};
 }
 
-}  // namespace
-
-Choice choose(const Terrain& terrain, const Values& values, const Situation& now) {
-    const auto [option, in_time] = best_option(terrain, values, now);
-    Choice out{true, option.setting, !in_time, option.cost, 0};
-    if (now.allowed) return out;
-    const auto wait = terrain.wait(now.backlog, now.shift);
-    out.cost_of_other = cost_of(values, wait);
-    if (out.cost_of_other > option.cost) return out;
-    const double next = terrain.backlog_at(0) *
-                        std::pow(terrain.backlog_at(1) / terrain.backlog_at(0), static_cast<double>(wait.next[rough]));
-    const double rough_s = static_cast<double>(wait.time_s) + terrain.stop_time(rough, next);
-    if (std::isfinite(now.time_left) && rough_s * now.slowness > now.time_left) {
-        out.for_time = true;
-        return out;
-    }
-    std::swap(out.cost, out.cost_of_other);
-    out.go = false;
-    return out;
-}
-
-bool needs_no_brake(const Ground& ground, double backlog, double aggression, double time_left) {
-    const auto alone = run_go(ground, ground.unbraked_setting(), backlog, 1);
-    if (!alone.stops || alone.time_s > time_left) return false;
-    if (ground.settings.size() == 1 || aggression <= 0) return true;
-    return alone.time_s * aggression <= patience * fastest_stop(ground, backlog, 1);
-}
-
 Ground without_brake(Ground ground) {
     ground.settings = {ground.settings.back()};
     return ground;
 }
 
-std::size_t first_pass_setting(const Terrain& terrain, double pass_s, double time_left, double slowness) {
-    const auto& ground = terrain.ground();
-    const std::size_t top = ground.settings.size() - 1;
-    if (!std::isfinite(time_left)) return top;
-    const double factor = std::exp(noise_at[rough] * ground.sigma());
-    for (std::size_t k = top + 1; k-- > 0;) {
-        const double left = factor * dirtied(ground, ground.settings[k], pass_s);
-        if (slowness * (pass_s + terrain.stop_time(rough, std::min(left, ground.memory))) <= time_left) return k;
+}  // namespace
+
+Steering::Steering(const Ground& ground, double highest)
+    : braked_(ground, highest), unaided_(without_brake(ground), highest),
+      natural_level_(converge::natural_level(ground, highest, 1)) {}
+
+Steering::Priced Steering::price(double aggression) const {
+    const auto prices = prices_of(aggression);
+    return {aggression, solve(braked_, prices), solve(unaided_, prices)};
+}
+
+double Steering::stop_time(NoisePoint noise, double backlog) const {
+    return std::min(braked_.stop_time(noise, backlog), unaided_.stop_time(noise, backlog));
+}
+
+bool Steering::may_wait(const Situation& now) const {
+    if (!std::isfinite(now.time_left)) return true;
+    const auto& setting = ground().unbraked_setting();
+    double time_s = 0;
+    double next = 0;
+    if (now.allowed) {
+        const auto round = go_round(ground(), setting, now.backlog, ground().curve.work_for(now.backlog), false);
+        time_s = round.time_s;
+        next = round.rest + std::exp(noise_at[rough] * ground().sigma()) * round.fresh;
+    } else {
+        const auto pass = whole_pass(ground(), setting, now.backlog);
+        time_s = pass.time_s;
+        next = std::exp(noise_at[rough] * ground().sigma() + now.shift) * pass.fresh;
     }
-    // No setting is sure to end in time: the one with the least to do afterwards, if that helps at all.
-    const double unbraked = terrain.stop_time(usual, dirtied(ground, ground.settings[top], pass_s));
-    const double braked = terrain.stop_time(usual, dirtied(ground, ground.settings[0], pass_s));
-    return braked < unbraked ? 0 : top;
+    return now.slowness * (time_s + stop_time(rough, std::min(next, ground().memory))) <= now.time_left;
+}
+
+bool Steering::needs_no_brake(double aggression, const Situation& now) const {
+    if (ground().settings.size() == 1) return true;
+    if (now.allowed && now.share < ground().busy) return false;
+    const double alone = unaided_.stop_time(usual, now.backlog);
+    if (is_never(alone)) return false;
+    const double aided = braked_.stop_time(usual, now.backlog);
+    return alone * aggression * aggression <= patience * aided && may_wait(now);
+}
+
+Choice Steering::choose(const Priced& priced, const Situation& now) const {
+    if (!needs_no_brake(priced.aggression, now)) return choose_on(braked_, priced.braked, now);
+    Situation alone = now;
+    // Whole passes do not bring such a guest under its budget; the scan after go does.
+    alone.waited = alone.waited || natural_level_ > nearly * ground().unbraked_setting().budget;
+    auto out = choose_on(unaided_, priced.unaided, alone);
+    out.unaided = true;
+    out.setting = ground().settings.size() - 1;
+    return out;
+}
+
+Choice Steering::choose_on(const Terrain& terrain, const Values& values, const Situation& now) const {
+    const auto [option, in_time] = best_option(terrain, values, now);
+    Choice out{true, false, !in_time, option.setting};
+    if (now.allowed || now.waited) return out;
+    if (cost_of(values, terrain.wait(now.backlog, now.shift)) > option.cost) return out;
+    out.for_time = !may_wait(now);
+    out.go = out.for_time;
+    return out;
+}
+
+std::size_t Steering::first_pass_setting(double pass_s, double time_left, double slowness) const {
+    const std::size_t top = ground().settings.size() - 1;
+    if (!std::isfinite(time_left)) return top;
+    const auto highest_in_time = [&](NoisePoint noise) -> std::optional<std::size_t> {
+        const double factor = std::exp(noise_at[noise] * ground().sigma());
+        for (std::size_t k = top + 1; k-- > 0;) {
+            const double left = std::min(factor * dirtied(ground(), ground().settings[k], pass_s), ground().memory);
+            if (slowness * (pass_s + stop_time(noise, left)) <= time_left) return k;
+        }
+        return std::nullopt;
+    };
+    if (const auto sure = highest_in_time(rough)) return *sure;
+    // Nothing is sure, so what usually does must do; a brake that does not help is not set.
+    if (const auto likely = highest_in_time(usual)) return *likely;
+    return highest_in_time(calm).value_or(top);
 }
 
 double time_kept(const Ground& ground) {
