@@ -10,6 +10,7 @@
 
 #include "app/sim/study/optimum.hpp"
 #include "app/sim/study/study.hpp"
+#include "policy/converge/converge.hpp"
 
 namespace segue::sim {
 namespace {
@@ -20,6 +21,7 @@ constexpr std::size_t brief_cases = 60;
 
 std::optional<Contestant> contestant_of(const StudyOptions& options) {
     Contestant out;
+    if (options.policy == "converge") out.policy = make_converge_policy;
     if (options.policy == "reference") out.policy = make_reference_policy;
     if (options.policy == "patient") out.policy = make_patient_policy;
     if (!out.policy) return std::nullopt;
@@ -145,7 +147,7 @@ int one_case(const Contestant& contestant, const std::vector<Trace>& traces, std
 int study(const StudyOptions& options) {
     const auto contestant = contestant_of(options);
     if (!contestant) {
-        fmt::print(stderr, "segue-sim: --policy is reference or patient; --sees is learning or knowing\n");
+        fmt::print(stderr, "segue-sim: --policy is converge, reference or patient; --sees is learning or knowing\n");
         return 2;
     }
     const auto traces = read_traces(options.traces);

@@ -273,9 +273,7 @@ void Flight::decide(double backlog) {
     view.outlook = beholder_->look(at(copying_.now_s()));
     const Decision decision = pilot_.policy->decide(view);
     if (result_.syncs == 2 && decision.total_s) {
-        const double now = copying_.now_s();
-        result_.total_after_1 = Band{now + decision.total_s->p10, now + decision.total_s->p50,
-                                     now + decision.total_s->p90};
+        result_.total_after_1 = decision.total_s;
         result_.downtime_after_1 = decision.downtime_s;
     }
     static constexpr const char* words[] = {"carry on", "go", "give up"};

@@ -13,12 +13,17 @@ namespace {
 
 constexpr std::size_t points = 192;
 constexpr int sweeps_max = 60;
+/// A guest that dirties nearly as fast as the link sends needs many rounds.
+constexpr int rounds_max = 3000;
 constexpr double never = 1e15;
 /// The rounds that are planned come out a little worse than expected: noise of a round.
 constexpr double margin = 1.03;
 /// Where the timeout binds a little of the time is kept.
 constexpr double time_kept = 0.97;
-constexpr double price_least = 1e-6;
+/// A second is never worth less than this much work: nobody waits a minute for a microsecond.
+constexpr double price_least = 1e-4;
+/// Values are found to within this.
+constexpr double settled = 1e-7;
 constexpr double price_most = 1e4;
 constexpr int price_steps = 12;
 
@@ -56,7 +61,7 @@ public:
                 change = std::max(change, value_[i] - best);
                 value_[i] = best;
             }
-            if (change < 1e-7) break;
+            if (change < settled) break;
         }
     }
 
@@ -64,12 +69,12 @@ public:
     [[nodiscard]] RoundAnswer follow(double backlog) const {
         RoundAnswer out;
         double left = backlog;
-        for (int round = 0; round < sweeps_max; ++round) {
+        for (int round = 0; round < rounds_max; ++round) {
             const auto [best, share] = choose(left);
             if (cost(best) >= never) return {};
             out.lost_s += best.cost_s;
             out.time_s += best.time_s;
-            const bool last = best.end_s >= 0 && end_cost(best) <= go_on_cost(best);
+            const bool last = best.end_s >= 0 && end_cost(best) <= go_on_cost(best) + 10 * settled;
             if (round == 0) {
                 out.share = share;
                 out.go = last;
@@ -163,13 +168,20 @@ public:
         const double backlog =
             static_cast<double>(pass.number == 1 ? outlook.first_pass.count : pass.backlog.count);
         const RoundAnswer answer = best_rounds(problem, backlog);
-        if (!answer.feasible) return {GiveUp{}, "no allowed choice can succeed"};
+        if (!answer.feasible) {
+            const double pass_s = backlog / problem.bandwidth;
+            return {GiveUp{}, fmt::format("no allowed choice can succeed: {:.3g} bytes at {:.3g} a second take {:.2f} s, in "
+                                          "which {:.3g} are dirtied; budget {:.3g}",
+                                          backlog, problem.bandwidth, pass_s,
+                                          problem.curve->bytes_in(problem.busy * pass_s), problem.budget)};
+        }
         Decision out;
         if (answer.go) out.action = AllowSwitchover{};
         out.because = fmt::format("share {:.3f}, {:.2f} s to go, {:.2f} s lost", answer.share, answer.time_s,
                                   answer.lost_s);
         out.share = Share{answer.share};
-        out.total_s = Band{answer.time_s, answer.time_s, answer.time_s};
+        const double total = to_seconds(view.elapsed) + answer.time_s;
+        out.total_s = Band{total, total, total};
         out.downtime_s = Band{answer.downtime_s, answer.downtime_s, answer.downtime_s};
         return out;
     }
