@@ -18,6 +18,8 @@ namespace {
 using namespace study;
 
 constexpr std::size_t brief_cases = 60;
+/// So many cases are drawn at most for one that is feasible.
+constexpr std::size_t draws_a_case = 4;
 
 std::optional<Contestant> contestant_of(const StudyOptions& options) {
     Contestant out;
@@ -159,14 +161,15 @@ int study(const StudyOptions& options) {
     const auto began = std::chrono::steady_clock::now();
     const std::size_t cases = options.brief ? brief_cases : options.cases;
     std::vector<Outcome> outcomes;
-    for (std::size_t i = 0; i < cases; ++i) {
+    for (std::size_t i = 0, feasible = 0; feasible < cases && i < cases * draws_a_case; ++i) {
         outcomes.push_back(study_case(case_from(options.seed * 1'000'000 + i, *traces), *contestant));
+        feasible += outcomes.back().kind == Kind::feasible ? 1U : 0U;
     }
     const auto figures = figures_of(outcomes);
     print_figures(figures);
     print_worst(outcomes, options.worst);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-    fmt::print("{} cases in {:.1f} s\n", cases, took.count());
+    fmt::print("{} cases in {:.1f} s\n", outcomes.size(), took.count());
     if (!options.json.empty() && !write_json(options.json, outcomes, figures)) {
         fmt::print(stderr, "segue-sim: cannot write {}\n", options.json);
         return 2;

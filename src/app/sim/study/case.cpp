@@ -52,12 +52,13 @@ WireSpec draw_wire(Rng rng, double rate, double length_s) {
     return wire;
 }
 
-Bounds draw_bounds(Rng rng, double length_s, double rate) {
+Bounds draw_bounds(Rng rng, double content, double rate) {
     Bounds bounds;
-    bounds.max_downtime_s = log_between(rng, 0.15, 1.5);
-    if (rng.chance(0.6)) bounds.timeout_s = length_s * log_between(rng, 1.3, 8) + 3;
+    bounds.max_downtime_s = log_between(rng, 0.2, 2);
     if (rng.chance(0.3)) bounds.max_bandwidth = rate * (0.4 + 0.5 * rng.unit());
-    bounds.min_cpu = log_between(rng, 0.05, 0.5);
+    const double pass_s = content / bounds.max_bandwidth.value_or(rate);
+    if (rng.chance(0.6)) bounds.timeout_s = pass_s * log_between(rng, 1.3, 10) + 3;
+    bounds.min_cpu = log_between(rng, 0.03, 0.3);
     bounds.max_stall_s = bounds.max_downtime_s / 2;
     static constexpr double levels[] = {0, 0.25, 0.5, 0.5, 0.5, 0.75, 1};
     bounds.aggression = levels[rng.next() % std::size(levels)];
@@ -87,7 +88,10 @@ BrakeRange brake_for(const Bounds& bounds) {
     range.stall_s.clear();
     for (int i = 0; i < brake_steps; ++i) {
         const double share = bounds.min_cpu * std::pow(1 / bounds.min_cpu, i / double{brake_steps});
-        if (stall_at(share) > bounds.max_stall_s) continue;
+        if (stall_at(share) > bounds.max_stall_s) {
+            range.cut_by_stall = true;
+            continue;
+        }
         range.shares.push_back(share);
         range.stall_s.push_back(stall_at(share));
     }
@@ -120,7 +124,7 @@ Case case_from(std::uint64_t seed, const std::vector<Trace>& traces) {
     one.guest = draw_guest(rng.stream("guest"), memory, rate, traces);
     const double pass_s = memory * one.guest.nonzero_ratio / rate;
     one.wire = draw_wire(rng.stream("wire"), rate, pass_s);
-    one.bounds = draw_bounds(rng.stream("bounds"), pass_s, rate);
+    one.bounds = draw_bounds(rng.stream("bounds"), memory * one.guest.nonzero_ratio, rate);
     Rng costs = rng.stream("costs");
     one.costs.stop = from_seconds(log_between(costs, 0.001, 0.010));
     one.costs.load = from_seconds(log_between(costs, 0.005, 0.025));
@@ -128,7 +132,7 @@ Case case_from(std::uint64_t seed, const std::vector<Trace>& traces) {
     one.moves_before = static_cast<int>(costs.next() % 5);
     static constexpr double samples[] = {512, 2048, 4096, 16384};
     one.samples_per_gib = samples[costs.next() % std::size(samples)];
-    one.sync_s = 0.0005 + 0.0001 * memory / (1024 * mib);
+    one.sync_s = 0.0005 + 0.00002 * memory / (1024 * mib);
     one.resident_excess = 0.06 * costs.unit();
     return one;
 }

@@ -24,6 +24,8 @@ constexpr double time_kept = 0.97;
 constexpr double price_least = 1e-4;
 /// Values are found to within this.
 constexpr double settled = 1e-7;
+/// Another round is waited for only if it saves more than the table's own error.
+constexpr double worth_waiting = 1.005;
 constexpr double price_most = 1e4;
 constexpr int price_steps = 12;
 
@@ -74,7 +76,7 @@ public:
             if (cost(best) >= never) return {};
             out.lost_s += best.cost_s;
             out.time_s += best.time_s;
-            const bool last = best.end_s >= 0 && end_cost(best) <= go_on_cost(best) + 10 * settled;
+            const bool last = best.end_s >= 0 && end_cost(best) <= go_on_cost(best) * worth_waiting;
             if (round == 0) {
                 out.share = share;
                 out.go = last;
