@@ -13,6 +13,13 @@ constexpr double patience = 4;
 constexpr double engine_s = 0.3;
 /// A natural level this near the budget is taken for above it.
 constexpr double nearly = 0.9;
+/// A share that has held for so many times what was expected of it, and so much longer, is lowered.
+constexpr double overdue = 2;
+constexpr double overdue_s = 0.5;
+constexpr double lowered = 0.75;
+/// The lowest one that has does not work.
+constexpr double failed_times = 10;
+constexpr double failed_s = 5;
 constexpr double same_share = 1e-9;
 
 struct Option {
@@ -132,6 +139,29 @@ std::size_t Steering::first_pass_setting(double pass_s, double time_left, double
     // Nothing is sure, so what usually does must do; a brake that does not help is not set.
     if (const auto likely = highest_in_time(usual)) return *likely;
     return highest_in_time(calm).value_or(top);
+}
+
+void Watch::set(double now_s, double expected_s) {
+    set_at_s_ = now_s;
+    expected_s_ = expected_s;
+}
+
+double Watch::most_share(const Ground& ground, double now_s, double share) {
+    const bool lowest = share <= ground.settings.front().share + same_share;
+    if (!lowest && held_s(now_s) > overdue * expected_s_ + overdue_s) {
+        most_share_ = std::min(most_share_, lowered * std::min(share, ground.busy));
+        set(now_s, 2 * expected_s_);
+    }
+    return most_share_;
+}
+
+bool Watch::failed(const Ground& ground, double now_s, double share) const {
+    if (share > ground.settings.front().share + same_share) return false;
+    return held_s(now_s) > std::max(failed_s, failed_times * expected_s_);
+}
+
+int passes_waited_max(double aggression) {
+    return 4 + static_cast<int>(std::lround(20 * (1 - std::clamp(aggression, 0.0, 1.0))));
 }
 
 double time_kept(const Ground& ground) {
