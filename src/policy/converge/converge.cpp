@@ -14,7 +14,7 @@ namespace {
 
 using namespace converge;
 
-constexpr std::size_t shares_max = 7;
+constexpr std::size_t shares_max = 6;
 /// A move is hopeless at the second sync only if even a very calm course (one in 200) fails; from the third on at
 /// one in twenty. What the first sync says alone has fooled us.
 constexpr double doubt_at_second = 2.6;

@@ -67,7 +67,8 @@ private:
         const auto round =
             go_round(truth_, setting, now.backlog, truth_.curve.work_for(now.backlog), !now.allowed);
         if (!now.allowed || setting.share < set_share_) {
-            watch_.set(out_.total_s, run_go(steering_.ground(), steering_.ground().settings[index], now.backlog, 1).time_s);
+            const auto& believed = steering_.ground();
+            watch_.set(out_.total_s, run_go(believed, believed.settings[index], now.backlog, 1).time_s);
             set_share_ = setting.share;
         }
         spend(setting, round.time_s);
