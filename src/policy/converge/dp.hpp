@@ -64,6 +64,8 @@ public:
     [[nodiscard]] const Wait& wait_at(std::size_t point) const { return waits_[point]; }
     /// Least time to the stop after go, all rounds alike.
     [[nodiscard]] double stop_time(NoisePoint noise, double backlog) const;
+    /// After this step as well.
+    [[nodiscard]] double stop_time(NoisePoint noise, const Step& step) const;
 
 private:
     void fill();
