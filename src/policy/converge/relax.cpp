@@ -21,16 +21,12 @@ constexpr double least_share = 0.01;
 constexpr double tick_s = 0.004;
 constexpr double stall_margin_s = 0.010;
 
-/// The range with `share` below it, its stall as the calibrated ones let expect.
-BrakeRange lowered_to(const BrakeRange& range, double share) {
-    BrakeRange out = range;
+/// Of a range that ends at `lowest`: what a share of it stalls.
+double stall_below(const BrakeRange& range, double share) {
     const auto idle = [](double s) { return 1 / s - 1; };
     const double lowest = range.shares.front();
-    double stall = tick_s * idle(share) + stall_margin_s;
-    if (lowest < 1) stall = std::max(stall, range.stall_s.front() * idle(share) / idle(lowest));
-    out.shares.insert(out.shares.begin(), share);
-    out.stall_s.insert(out.stall_s.begin(), stall);
-    return out;
+    const double by_tick = tick_s * idle(share) + stall_margin_s;
+    return lowest < 1 ? std::max(by_tick, range.stall_s.front() * idle(share) / idle(lowest)) : by_tick;
 }
 
 /// The least x in (low, high] for which `works`, on a logarithmic scale; nothing if even `high` does not.
@@ -92,13 +88,6 @@ std::string amount(const Relaxation& relaxation) {
     return fmt::format("{} >= {}", relaxation.bound == "max-downtime" ? "downtime" : relaxation.bound, text);
 }
 
-/// Two digits, away from the bound: what is told must work.
-double rounded_up(double value) {
-    if (value <= 0) return value;
-    const double unit = std::pow(10.0, std::floor(std::log10(value)) - 1);
-    return std::ceil(value / unit) * unit;
-}
-
 }  // namespace
 
 bool ends(const Hurdle& hurdle, double sigmas) {
@@ -116,18 +105,37 @@ bool ends(const Hurdle& hurdle, double sigmas) {
     return false;
 }
 
+BrakeRange lowered_to(const BrakeRange& range, double share) {
+    BrakeRange out = range;
+    out.shares.insert(out.shares.begin(), share);
+    out.stall_s.insert(out.stall_s.begin(), stall_below(range, share));
+    return out;
+}
+
+double share_of_stall(const BrakeRange& range, double stall_s) {
+    double share = range.shares.front();
+    while (share > least_share && stall_below(range, share) < stall_s) share *= 0.995;
+    return share;
+}
+
+double told(double value) {
+    if (value <= 0) return value;
+    const double unit = std::pow(10.0, std::floor(std::log10(value)) - 1);
+    return std::ceil(value / unit - 1e-9) * unit;
+}
+
 std::vector<Relaxation> relaxations_of(const Hurdle& hurdle) {
     std::vector<Relaxation> out;
     const double longest = to_seconds(bound_range::max_downtime_max);
     const auto downtime = least(hurdle.max_downtime_s, longest,
                                 [&](double d) { return surely_ends(with_downtime(hurdle, d)); });
-    if (downtime) out.push_back({"max-downtime", rounded_up(*downtime)});
+    if (downtime) out.push_back({"max-downtime", told(*downtime)});
     if (const auto share = lower_share(hurdle)) out.push_back(*share);
     const double fastest = static_cast<double>(bound_range::rate_max.per_second) / hurdle.bandwidth;
     if (fastest > 1) {
         const auto times =
             least(1, fastest, [&](double factor) { return surely_ends(with_bandwidth(hurdle, factor)); });
-        if (times) out.push_back({"max-bandwidth", rounded_up(*times * hurdle.bandwidth)});
+        if (times) out.push_back({"max-bandwidth", told(*times * hurdle.bandwidth)});
     }
     if (std::isfinite(hurdle.time_left)) {
         Hurdle later = hurdle;
@@ -136,7 +144,7 @@ std::vector<Relaxation> relaxations_of(const Hurdle& hurdle) {
             later.time_left = timeout - so_far;
             return surely_ends(later);
         });
-        if (until) out.push_back({"timeout", rounded_up(*until)});
+        if (until) out.push_back({"timeout", told(*until)});
     }
     return out;
 }

@@ -34,6 +34,13 @@ struct Hurdle {
 /// The lowest in rank of the bounds without which it would end; max-downtime where no single one is enough.
 [[nodiscard]] std::string binding_bound(const Hurdle& hurdle);
 
+/// The range with `share` below it, its stall as the calibrated ones let expect.
+[[nodiscard]] BrakeRange lowered_to(const BrakeRange& range, double share);
+/// The share below the range whose stall that is.
+[[nodiscard]] double share_of_stall(const BrakeRange& range, double stall_s);
+/// Two digits, rounded up: what is told must work.
+[[nodiscard]] double told(double value);
+
 /// "downtime >= 740 ms, or min-cpu <= 12 %, or bandwidth >= 310 MiB/s".
 [[nodiscard]] std::string in_words(const std::vector<Relaxation>& relaxations);
 
