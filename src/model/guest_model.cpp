@@ -11,7 +11,7 @@ constexpr double page = 4096;
 constexpr double noise_bytes = 64 * page;
 constexpr std::int64_t pages_hashed_default = 8192;
 
-constexpr double round_sigma_prior = 0.07;
+constexpr double round_sigma_prior = 0.05;
 constexpr double round_sigma_least = 0.02;
 /// How many rounds the priors of scatter and correlation weigh.
 constexpr double scatter_prior_rounds = 4;
