@@ -7,7 +7,7 @@ namespace segue {
 namespace {
 
 constexpr std::size_t n = nnls_unknowns;
-/// More were never needed in 10^5 random fits (47). Every step is a better answer than the one before, so that
+/// No fit of the tests needed more than 47. Every step is a better answer than the one before, so that
 /// stopping here would do no harm.
 constexpr int steps_max = 300;
 /// A pull weaker than this part of the strongest is rounding.
