@@ -34,6 +34,7 @@ constexpr double sample_bias_sd = 0.12;
 constexpr double sample_scatter_sd = 0.05;
 constexpr double relative_sd_least = 0.01;
 constexpr double changed_sd = 0.35;
+constexpr std::size_t changed_kept = 12;
 /// Nothing is ever known to less than a page.
 constexpr double page = 4096;
 
@@ -124,11 +125,14 @@ void CurveFit::add(const CurveObservation& observation) {
 
 void CurveFit::change(double factor, std::size_t keep) {
     SEGUE_ASSERT(factor > 0 && std::isfinite(factor));
-    for (std::size_t i = 0; i + keep < seen_.size(); ++i) {
+    const auto old = seen_.size() - std::min(keep, seen_.size());
+    // A dozen tell the shape; more would outvote what the guest does now.
+    if (old > changed_kept) seen_.erase(seen_.begin(), seen_.begin() + static_cast<std::ptrdiff_t>(old - changed_kept));
+    for (std::size_t i = 0; i < std::min(old, changed_kept); ++i) {
         auto& o = seen_[i];
         o.bytes = std::min(o.bytes * factor, memory_);
         o.absolute_sd *= factor;
-        o.relative_sd = std::hypot(o.relative_sd, changed_sd);
+        o.relative_sd = std::max(o.relative_sd, changed_sd);
         o.evidence = CurveEvidence::remembered;
     }
 }
