@@ -24,7 +24,7 @@ ARROWS = {
     "guard": ["units"],
     "hypervisor": ["model"],
     "hypervisor/qemu": ["hypervisor", "io"],
-    "hypervisor/sim": ["hypervisor", "channel", "guard", "model"],
+    "hypervisor/sim": ["hypervisor", "channel", "guard", "model", "brake"],
     "channel": ["units"],
     "channel/tcp": ["channel", "io"],
     "migration": ["policy", "brake", "hypervisor", "channel", "guard", "store"],

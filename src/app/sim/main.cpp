@@ -235,7 +235,7 @@ void add_study(CLI::App& app, StudyOptions& options) {
     study->add_option("--worst", options.worst, "list so many of the worst cases");
     study->add_option("--only", options.only, "one case, by the seed that --worst tells");
     study->add_flag("--verbose", options.verbose, "with --only: each dirty sync");
-    study->add_flag("--strict", options.strict, "exit status 1 when a goal is missed");
+    study->add_flag("--strict", options.strict, "every missed goal fails, not only a broken bound");
     study->add_option("--trace", options.traces, "recorded dirtying, beside the synthetic ones");
 }
 

@@ -18,7 +18,7 @@ struct StudyOptions {
     std::size_t worst = 0;    ///< So many of the worst cases are listed.
     std::optional<std::uint64_t> only{};  ///< One case alone, by its seed.
     bool verbose = false;     ///< With `only`: each dirty sync.
-    bool strict = false;      ///< Exit status 1 when a goal is missed.
+    bool strict = false;      ///< Every missed goal fails; else only a broken bound does.
     std::vector<std::string> traces;  ///< Files, beside the synthetic ones.
 };
 

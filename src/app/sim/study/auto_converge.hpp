@@ -1,7 +1,7 @@
 #pragma once
-/// \file  QEMU's auto-converge, to the letter of its rule (migration_trigger_throttle, cpu_throttle_thread): judged at a
-///        dirty sync when more than 1000 ms have passed since it was last judged; if more was dirtied than half of what
-///        was sent in that period, for the second time (good periods do not count back), the throttle rises.
+/// \file  QEMU's auto-converge, to the letter of its rule (migration_trigger_throttle, cpu_throttle_thread): judged
+///        at a dirty sync when more than 1000 ms have passed since it was last judged; if more was dirtied than half
+///        of what was sent in that period, for the second time (good periods do not count back), the throttle rises.
 ///
 /// Pure. Cost: nothing.
 

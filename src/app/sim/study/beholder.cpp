@@ -35,7 +35,7 @@ public:
     void stream(Instant at, Bytes acked, bool queue_waits) override { stream_.add(at, acked, queue_waits); }
     void synced(const SyncSeen& sync) override { passes_ = static_cast<int>(sync.number); }
 
-    [[nodiscard]] Outlook look(Instant) override {
+    [[nodiscard]] Outlook look() override {
         Outlook out;
         out.curve = curve_ahead(truth_);
         out.level_sigma = 0.01;
@@ -98,7 +98,7 @@ public:
         sync.sent = seen.sent;
         model_.add_sync(sync);
     }
-    [[nodiscard]] Outlook look(Instant now) override { return model_.outlook(now); }
+    [[nodiscard]] Outlook look() override { return model_.outlook(); }
 
 private:
     GuestModel model_;

@@ -46,7 +46,7 @@ public:
     /// One reading of the stream.
     virtual void stream(Instant at, Bytes acked, bool queue_waits) = 0;
     virtual void synced(const SyncSeen& sync) = 0;
-    [[nodiscard]] virtual Outlook look(Instant now) = 0;
+    [[nodiscard]] virtual Outlook look() = 0;
 
 protected:
     Beholder() = default;

@@ -141,7 +141,8 @@ std::string describe(const Case& one) {
     const auto& bounds = one.bounds;
     return fmt::format(
         "{}{} {} ({:.0f} % zero), {} vCPU, link {} {}, D {:.0f} ms, T {}, B {}, floor {:.1f} %, aggression {:.2f}",
-        one.guest.family, one.guest.in_model ? "" : "*", to_text(Bytes{static_cast<std::int64_t>(one.guest.memory_bytes)}),
+        one.guest.family, one.guest.in_model ? "" : "*",
+        to_text(Bytes{static_cast<std::int64_t>(one.guest.memory_bytes)}),
         100 * (1 - one.guest.nonzero_ratio), one.guest.busy.size(),
         to_text(ByteRate{static_cast<std::int64_t>(one.wire.bytes_per_s)}), one.wire.kind, bounds.max_downtime_s * 1e3,
         bounds.timeout_s ? fmt::format("{:.1f} s", *bounds.timeout_s) : "none",

@@ -17,7 +17,8 @@ constexpr double paced = 0.98 / 1.045;
 }  // namespace
 
 Copying::Copying(const Case& one, const Bounds& bounds)
-    : case_(one), guest_(one.guest, sim::Rng(one.seed).stream("guest")), wire_(one.wire, sim::Rng(one.seed).stream("wire")),
+    : case_(one), guest_(one.guest, sim::Rng(one.seed).stream("guest")),
+      wire_(one.wire, sim::Rng(one.seed).stream("wire")),
       rng_(sim::Rng(one.seed).stream("move")), cap_(bounds.max_bandwidth.value_or(0)) {
     double written = 0;
     for (const auto& pages : one.guest.classes) {

@@ -41,7 +41,8 @@ void uniform(GuestSpec& spec, const Cloth& cloth) {
 
 void hot_cold(GuestSpec& spec, const Cloth& cloth) {
     spec.family = "hot-cold";
-    spec.classes = {randomly(cloth.hot, cloth.flow), randomly(cloth.memory * spec.nonzero_ratio * 0.4, cloth.flow / 30)};
+    spec.classes = {randomly(cloth.hot, cloth.flow),
+                    randomly(cloth.memory * spec.nonzero_ratio * 0.4, cloth.flow / 30)};
 }
 
 void ramp(GuestSpec& spec, const Cloth& cloth) {

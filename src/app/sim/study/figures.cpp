@@ -130,7 +130,8 @@ void Sheet::lost_work() {
     }
     at_most("lost work over the optimum's, median", ratios, 0.5, 1.15, true);
     at_most("lost work over the optimum's, P95", ratios, 0.95, 1.4, true);
-    figure("... at the aggression asked for, median", quantile(asked, 0.5), fmt::format("{:.3f} x", quantile(asked, 0.5)));
+    const double middle = quantile(asked, 0.5);
+    figure("... at the aggression asked for, median", middle, fmt::format("{:.3f} x", middle));
     figure("lost work over the clairvoyant bound, median", quantile(clairvoyant, 0.5),
            fmt::format("{:.2f} x (n {})", quantile(clairvoyant, 0.5), clairvoyant.size()));
 }
@@ -209,7 +210,8 @@ void Sheet::coverage() {
         figure("80 % bands cover, " + when, share80, fmt::format("{} (n {})", percent(share80), n));
         std::optional<bool> holds;
         if (n > 0) holds = share90 >= 0.86 && share90 <= 0.94;
-        figure("90 % bands cover, " + when, share90, fmt::format("{} (n {})", percent(share90), n), "86 to 94 %", holds);
+        figure("90 % bands cover, " + when, share90, fmt::format("{} (n {})", percent(share90), n), "86 to 94 %",
+               holds);
     }
 }
 
@@ -255,8 +257,9 @@ void Sheet::decisions() {
         }
     }
     if (worst.empty()) return;
+    const double p50 = quantile(worst, 0.5);
     const double p99 = quantile(worst, 0.99);
-    figure("slowest decision of a move, P50", quantile(worst, 0.5), fmt::format("{:.2f} ms", quantile(worst, 0.5) * 1e3));
+    figure("slowest decision of a move, P50", p50, fmt::format("{:.2f} ms", p50 * 1e3));
     figure("slowest decision of a move, P99", p99, fmt::format("{:.2f} ms", p99 * 1e3), "< 1 ms", p99 < 1e-3);
 }
 

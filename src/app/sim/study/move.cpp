@@ -48,7 +48,7 @@ public:
 
     MoveResult run() {
         set_out();
-        const Start start{setting_, beholder_->look(at(0)), budget(), reserve_};
+        const Start start{setting_, beholder_->look(), budget(), reserve_};
         if (pilot_.on_start && !pilot_.on_start(start)) return end(End::gave_up, "refused before the start");
         wanted_before_ = copying_.guest().wanted();
         worked_before_ = worked_at_sync_ = copying_.guest().worked();
@@ -270,7 +270,7 @@ void Flight::decide(double backlog) {
     view.aggression = bounds_.aggression;
     view.brake = brake_;
     view.share = {share_next_ ? share_next_->second : share_};
-    view.outlook = beholder_->look(at(copying_.now_s()));
+    view.outlook = beholder_->look();
     const Decision decision = pilot_.policy->decide(view);
     if (result_.syncs == 2 && decision.total_s) {
         result_.total_after_1 = decision.total_s;

@@ -1,9 +1,9 @@
 #pragma once
-/// \file  One migration of the study: a guest, a link and QEMU's mechanics to the letter of qemu.md section 1, steered by
-///        a policy as Segue would (or by auto-converge, as QEMU would by itself).
+/// \file  One migration of the study: a guest, a link and QEMU's mechanics to the letter of qemu.md section 1,
+///        steered by a policy as Segue would (or by auto-converge, as QEMU would by itself).
 ///
-/// Modelled: 100 ms windows and the threshold from the last one; estimated, then exact sync; a look at most every 50 ms;
-/// go that takes 55 to 450 ms to count; a dirty sync's own time; the stop, its stall and fixed costs; the rollback
+/// Modelled: 100 ms windows and the threshold from the last one; estimated, then exact sync; a look at most every 50
+/// ms; go that takes 55 to 450 ms to count; a dirty sync's own time; the stop, its stall and fixed costs; the rollback
 /// when the standstill would get too long; the brake's delay; the stream's readings as Segue takes them.
 /// Pure: the same arguments give the same result, bit for bit. Cost: about 1 ms a minute of virtual time.
 

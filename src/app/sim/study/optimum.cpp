@@ -40,7 +40,8 @@ class Programme {
 public:
     Programme(const RoundProblem& problem, double backlog) : problem_(problem) {
         lowest_ = std::max(problem.budget * 0.02, 4096.0);
-        const double highest = std::max({backlog, problem.budget * 2, problem.curve->bytes_in(backlog / problem.bandwidth)});
+        const double after = problem.curve->bytes_in(backlog / problem.bandwidth);
+        const double highest = std::max({backlog, problem.budget * 2, after});
         log_step_ = std::log(highest * 1.01 / lowest_) / (points - 1);
         const auto shares = problem.brake.shares.size();
         moves_.resize(points * shares);
@@ -159,10 +160,10 @@ public:
         problem.overhead_s = to_seconds(outlook.round_overhead);
         problem.go_s = view.allowed ? 0 : 0.12;
         problem.budget = static_cast<double>(view.budget.count);
-        const auto low = std::ranges::lower_bound(view.brake.shares, view.share.ratio - 0.01);
-        const auto now = static_cast<std::size_t>(std::min(low, std::prev(view.brake.shares.end())) - view.brake.shares.begin());
         // The view's budget is for the share granted now.
-        problem.budget += view.brake.stall_s[now] * problem.bandwidth;
+        const auto& shares = view.brake.shares;
+        const auto found = std::min(std::ranges::lower_bound(shares, view.share.ratio - 0.01), std::prev(shares.end()));
+        problem.budget += view.brake.stall_s[static_cast<std::size_t>(found - shares.begin())] * problem.bandwidth;
         problem.standing_s = to_seconds(outlook.costs.total());
         problem.brake = view.brake;
         if (view.timeout) problem.time_left_s = to_seconds(*view.timeout - view.elapsed);
@@ -172,10 +173,11 @@ public:
         const RoundAnswer answer = best_rounds(problem, backlog);
         if (!answer.feasible) {
             const double pass_s = backlog / problem.bandwidth;
-            return {GiveUp{}, fmt::format("no allowed choice can succeed: {:.3g} bytes at {:.3g} a second take {:.2f} s, in "
-                                          "which {:.3g} are dirtied; budget {:.3g}",
-                                          backlog, problem.bandwidth, pass_s,
-                                          problem.curve->bytes_in(problem.busy * pass_s), problem.budget)};
+            return {GiveUp{},
+                    fmt::format("no allowed choice can succeed: {:.3g} bytes at {:.3g} a second take {:.2f} s, in "
+                                "which {:.3g} are dirtied; budget {:.3g}",
+                                backlog, problem.bandwidth, pass_s, problem.curve->bytes_in(problem.busy * pass_s),
+                                problem.budget)};
         }
         Decision out;
         if (answer.go) out.action = AllowSwitchover{};

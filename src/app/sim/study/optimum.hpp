@@ -1,7 +1,7 @@
 #pragma once
-/// \file  The optimum that a study measures by: the dynamic programme of theory.md 3.3 on the true curve, solved anew at
-///        every dirty sync, written apart from the converge policy so that neither hides the other's mistakes. And the
-///        clairvoyant bound, and what a constant dirty rate would have predicted.
+/// \file  The optimum that a study measures by: the dynamic programme of theory.md 3.3 on the true curve, solved anew
+///        at every dirty sync, written apart from the converge policy so that neither hides the other's mistakes. And
+///        the clairvoyant bound, and what a constant dirty rate would have predicted.
 ///
 /// A round at share s from backlog V takes T = V / B and leaves F(min(s, busy) T). Least lost work first; time is
 /// bought only as far as the timeout asks for it.

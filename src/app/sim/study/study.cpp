@@ -12,6 +12,8 @@ namespace segue::study {
 namespace {
 
 constexpr double slack = 0.1;
+/// Before the start little is known, and the second pass is soon enough to give up.
+constexpr double refused_below = 0.05;
 /// What clocks and counters may be off by before a bound counts as broken.
 constexpr double exact = 1e-6;
 
@@ -63,7 +65,8 @@ Attempt attempt(const Case& one, const Bounds& bounds, const Contestant& contest
     pilot.on_start = [&](const Start& start) {
         if (!contestant.foretell) return true;
         out.before = contestant.foretell(start, bounds, brake_for(bounds));
-        out.refused = out.before && !out.before->feasible;
+        // Refused is what hardly ever ends well; what is only doubtful is tried.
+        out.refused = out.before && out.before->finishes_ratio < refused_below;
         if (log && out.before) {
             log(fmt::format("before: {}feasible, {:.2f} s ({:.2f} to {:.2f}), standstill {:.0f} ms",
                             out.refused ? "not " : "", out.before->total_s.p50, out.before->total_s.p10,
@@ -161,9 +164,10 @@ Outcome study_case(const Case& one, const Contestant& contestant, const Log& log
     out.auto_converge.result = run_move(one, one.bounds, by_itself);
     out.auto_converge.broken = broken_bounds(out.auto_converge.result, one.bounds);
     const double rate = std::min(one.wire.bytes_per_s, one.bounds.max_bandwidth.value_or(1e18));
+    const double content = one.guest.memory_bytes * one.guest.nonzero_ratio;
     out.constant_total_s =
-        constant_rate_total_s(one.guest.memory_bytes * one.guest.nonzero_ratio, out.ours.result.rate_sampled.value_or(0),
-                              rate, rate * one.bounds.max_downtime_s, to_seconds(one.costs.total()));
+        constant_rate_total_s(content, out.ours.result.rate_sampled.value_or(0), rate,
+                              rate * one.bounds.max_downtime_s, to_seconds(one.costs.total()));
     return out;
 }
 
@@ -175,14 +179,15 @@ Complaint complaint_of(const Outcome& outcome) {
     }
     const bool moved = ours.result.end == End::moved;
     if (outcome.kind == Kind::feasible) {
-        if (!moved) return {500, fmt::format("{} though feasible: {}", to_string(ours.result.end), ours.result.because)};
+        const auto words = [](const MoveResult& result) {
+            return fmt::format("{}: {}", to_string(result.end), result.because);
+        };
+        if (!moved) return {500, "though feasible " + words(ours.result)};
         if (outcome.calm.result.end != End::moved) {
-            return {400, fmt::format("aggression 0: {}: {}", to_string(outcome.calm.result.end),
-                                     outcome.calm.result.because)};
+            return {400, "aggression 0: " + words(outcome.calm.result)};
         }
         if (outcome.keen.result.end != End::moved) {
-            return {399, fmt::format("aggression 1: {}: {}", to_string(outcome.keen.result.end),
-                                     outcome.keen.result.because)};
+            return {399, "aggression 1: " + words(outcome.keen.result)};
         }
     }
     if (outcome.kind == Kind::infeasible && !ours.refused && (moved || ours.result.syncs > 3)) {
@@ -195,7 +200,8 @@ Complaint complaint_of(const Outcome& outcome) {
     if (ours.result.total_after_1) {
         off = std::max(off, 2.5 * std::abs(ours.result.total_after_1->p50 / ours.result.total_s - 1));
     }
-    return {std::max(lost - 1, 5 * off), fmt::format("lost {:.2f} x the optimum, forecast off by {:.0f} %", lost, off * 100)};
+    return {std::max(lost - 1, 5 * off),
+            fmt::format("lost {:.2f} x the optimum, forecast off by {:.0f} %", lost, off * 100)};
 }
 
 }  // namespace segue::study

@@ -1,6 +1,6 @@
 #pragma once
-/// \file  The study: many cases, each moved under one policy, under the optimum and under auto-converge, and the figures
-///        that come of it beside the goals they are to reach.
+/// \file  The study: many cases, each moved under one policy, under the optimum and under auto-converge, and the
+///        figures that come of it beside the goals they are to reach.
 ///
 /// A case is feasible if the optimum, knowing the true curve, succeeds with a tenth of slack in every bound
 /// (DESIGN.md section 1), infeasible if it fails with a tenth more than every bound allows; what lies between is
@@ -21,6 +21,7 @@ enum class Kind { feasible, marginal, infeasible };
 /// What is said of a move before it starts.
 struct Foretold {
     bool feasible = true;
+    double finishes_ratio = 1;  ///< Of what it tried in advance.
     Band total_s;
     Band downtime_s;
 };
