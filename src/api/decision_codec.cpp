@@ -226,6 +226,12 @@ bool read(const json::value& from, T& value) {
     return reader.bad.empty();
 }
 
+/// Empty where it is none.
+std::string_view word(const json::value& value) {
+    const auto* text = value.if_string();
+    return text == nullptr ? std::string_view{} : std::string_view(text->data(), text->size());
+}
+
 Result<json::object> object_in(std::string_view text, std::string_view type) {
     if (text.size() > line_bytes_max) return fail(ErrorKind::corrupt, "the line is too long");
     json::parse_options options;
@@ -236,8 +242,10 @@ Result<json::object> object_in(std::string_view text, std::string_view type) {
     auto& object = value.as_object();
     const auto* said = object.if_contains("type");
     const auto* number = object.if_contains("version");
-    if (said == nullptr || *said != type) return fail(ErrorKind::corrupt, "the line is no " + std::string(type));
-    if (number == nullptr || *number != version) return fail(ErrorKind::unsupported, "the line is of another version");
+    if (said == nullptr || word(*said) != type) return fail(ErrorKind::corrupt, "the line is no " + std::string(type));
+    if (number == nullptr || !number->is_int64() || number->get_int64() != version) {
+        return fail(ErrorKind::unsupported, "the line is of another version");
+    }
     return std::move(object);
 }
 
@@ -284,11 +292,12 @@ Result<Decision> parse_decision(std::string_view text) {
     Decision out;
     const auto* action = object.if_contains("action");
     if (action == nullptr) return fail(ErrorKind::corrupt, "field action is missing");
-    if (*action == actions[0]) {
+    const std::string_view said = word(*action);
+    if (said == actions[0]) {
         out.action = CarryOn{};
-    } else if (*action == actions[1]) {
+    } else if (said == actions[1]) {
         out.action = AllowSwitchover{};
-    } else if (*action == actions[2]) {
+    } else if (said == actions[2]) {
         out.action = GiveUp{};
     } else {
         return fail(ErrorKind::corrupt, "field action is no such word");
