@@ -30,13 +30,13 @@ constexpr double same = 1e-9;
 constexpr double further = 1.06;
 constexpr int tries_max = 12;
 
-double uniform(std::mt19937_64& random) {
-    return (static_cast<double>(random() >> 11) + 0.5) * 0x1p-53;
+double uniform(std::mt19937_64& seeded) {
+    return (static_cast<double>(seeded() >> 11) + 0.5) * 0x1p-53;
 }
 
-double normal(std::mt19937_64& random) {
-    const double radius = std::sqrt(-2 * std::log(uniform(random)));
-    return radius * std::cos(2 * 3.14159265358979323846 * uniform(random));
+double normal(std::mt19937_64& seeded) {
+    const double radius = std::sqrt(-2 * std::log(uniform(seeded)));
+    return radius * std::cos(2 * 3.14159265358979323846 * uniform(seeded));
 }
 
 struct Draw {
@@ -52,20 +52,20 @@ struct Draw {
 const std::array<Draw, draws>& all_draws() {
     static const auto made = [] {
         std::array<Draw, draws> out;
-        std::mt19937_64 random(20261121);
+        std::mt19937_64 seeded(20261121);
         std::array<double, draws> spread{};
-        for (auto& value : spread) value = normal(random);
+        for (auto& value : spread) value = normal(seeded);
         std::sort(spread.begin(), spread.end());
         for (std::size_t i = 0; i < draws; ++i) {
             auto& draw = out[i];
             // The mirror image makes every pair's mean nought.
             draw.level = (spread[i] - spread[draws - 1 - i]) / 2;
-            draw.first_pass = normal(random);
-            draw.first_round = normal(random);
-            draw.speed = normal(random);
-            for (auto& round : draw.luck.round) round = normal(random);
-            draw.luck.costs = 0.4 + 0.6 * uniform(random);
-            draw.luck.stall = uniform(random);
+            draw.first_pass = normal(seeded);
+            draw.first_round = normal(seeded);
+            draw.speed = normal(seeded);
+            for (auto& round : draw.luck.round) round = normal(seeded);
+            draw.luck.costs = 0.4 + 0.6 * uniform(seeded);
+            draw.luck.stall = uniform(seeded);
         }
         return out;
     }();

@@ -13,6 +13,8 @@ constexpr double patience = 4;
 constexpr double engine_s = 0.3;
 /// A natural level this near the budget is taken for above it.
 constexpr double nearly = 0.9;
+/// Waiting must save something: an idle guest would else be watched for ever.
+constexpr double worth_waiting = 0.99;
 /// A share that has held for so many times what was expected of it, and so much longer, is lowered.
 constexpr double overdue = 2;
 constexpr double overdue_s = 0.5;
@@ -116,7 +118,7 @@ Choice Steering::choose_on(const Terrain& terrain, const Values& values, const S
     const auto option = best_option(terrain, values, now);
     Choice out{true, false, !option.in_time, option.setting};
     if (now.allowed || now.waited) return out;
-    if (cost_of(values, terrain.wait(now.backlog, now.shift)) > option.cost) return out;
+    if (cost_of(values, terrain.wait(now.backlog, now.shift)) > worth_waiting * option.cost) return out;
     out.for_time = !may_wait(now);
     out.go = out.for_time;
     return out;
