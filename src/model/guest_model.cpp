@@ -212,7 +212,8 @@ void GuestModel::learn_round(const Round& round) {
 bool GuestModel::seen_near(double work_s) const {
     const auto& seen = fit_.observations();
     return std::any_of(seen.begin(), seen.end(), [&](const CurveObservation& o) {
-        return o.evidence == CurveEvidence::sync && o.work_s * near_factor > work_s && o.work_s < work_s * near_factor;
+        if (o.evidence == CurveEvidence::sample) return false;
+        return o.work_s * near_factor > work_s && o.work_s < work_s * near_factor;
     });
 }
 

@@ -80,6 +80,8 @@ public:
     [[nodiscard]] Band next_backlog(double work_s) const;
     /// How sure the curve is, at each work: where a policy asks far from what was seen.
     [[nodiscard]] const CurveBelief& belief() const { return belief_; }
+    /// Guest work behind the newest backlog; 0 before there is one.
+    [[nodiscard]] Duration last_work() const { return from_seconds(last_work_s_); }
     /// For the next move of this guest.
     [[nodiscard]] GuestMemory learned() const;
 

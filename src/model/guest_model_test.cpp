@@ -90,6 +90,7 @@ TEST(GuestModel, learns_the_curve_and_the_first_pass_from_the_syncs) {
         EXPECT_NEAR(outlook.curve.bytes_in(x), saturating(x), 0.08 * saturating(x)) << x;
     }
     EXPECT_EQ(outlook.passes_seen, 3);
+    EXPECT_NEAR(to_seconds(feed.model.last_work()), 0.3, 1e-3);
     EXPECT_NEAR(outlook.busy.ratio, 0.5, 0.01);
     EXPECT_EQ(outlook.first_pass, bytes(12 * link));
     EXPECT_EQ(outlook.first_pass_sigma, 0);
