@@ -25,7 +25,7 @@ ARROWS = {
     "guard": ["units"],
     "hypervisor": ["model"],
     "hypervisor/qemu": ["hypervisor", "io"],
-    "hypervisor/sim": ["hypervisor", "channel", "guard", "model"],
+    "hypervisor/sim": ["hypervisor", "channel", "guard", "model", "brake"],
     "channel": ["units"],
     "channel/tcp": ["channel", "io"],
     "migration": ["policy", "brake", "hypervisor", "channel", "guard", "store"],
@@ -37,15 +37,17 @@ ARROWS = {
     "vm": ["units"],
     "api": ["migration", "policy/converge"],
     "app/guard": ["base", "units", "guard", "io"],
+    "app/sim/study": ["policy/converge", "hypervisor/sim"],
 }
-ARROWS["app/segue"] = ARROWS["app/sim"] = [name for name in ARROWS if not name.startswith("app/")]
+ARROWS["app/segue"] = [name for name in ARROWS if not name.startswith("app/")]
+ARROWS["app/sim"] = ARROWS["app/segue"] + ["app/sim/study"]
 
 # A *_test.cpp (and *_test.hpp) may include these besides.
 TEST_ARROWS = {"migration": ["hypervisor/sim"], "policy": ["hypervisor/sim"]}
 
 # These folders, and every codec, see no OS, no clock, no thread.
 PURE = {"base", "units", "model", "policy", "policy/converge", "brake", "guard", "hypervisor", "hypervisor/sim",
-        "channel", "migration", "recovery", "receive", "store", "vm", "api"}
+        "channel", "migration", "recovery", "receive", "store", "vm", "api", "app/sim/study"}
 PURE_FILES = re.compile(r"(^|/)[a-z_]*codec\.(hpp|cpp)$")
 
 # Empty in what ships; what a test build puts there stops the process. Only programs may contain it.

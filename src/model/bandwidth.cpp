@@ -45,6 +45,14 @@ void BandwidthEstimate::forget_before_step() {
     if (fell || rose) rates_.erase(rates_.begin(), first_new);
 }
 
+std::optional<ByteRate> BandwidthEstimate::median() const {
+    if (rates_.empty()) return std::nullopt;
+    const auto count = std::min(rates_.size(), median_windows);
+    std::vector<ByteRate> newest(rates_.end() - static_cast<std::ptrdiff_t>(count), rates_.end());
+    std::sort(newest.begin(), newest.end());
+    return newest[(count - 1) / 2];
+}
+
 Band BandwidthEstimate::band() const {
     const auto middle = median();
     if (!middle) return {};

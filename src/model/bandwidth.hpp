@@ -4,8 +4,8 @@
 /// Formula (measured, 0.99 to 1.02 of the truth from P10 to P95): change of tcpi_bytes_acked over
 /// windows of at least 50 ms with tcpi_notsent_bytes > 0 at both ends. tcpi_delivery_rate is never used:
 /// on a paced socket it shows single bursts, 40 to 250 times too high.
-/// A step of the path is taken over once three windows in a row lie beyond everything the path did before it by a
-/// fifth or more: within 200 ms, while the scatter of single windows, a stall or a zero-page phase moves nothing.
+/// A step of the path is taken over once four windows in a row lie a tenth or more to one side of what was usual:
+/// within 300 ms, while the scatter of single windows or a stall of 100 ms moves nothing.
 /// Pure. Cost: O(window_count) memory; quantile sorts at most that many values.
 
 #include <cstddef>
@@ -27,7 +27,8 @@ public:
     [[nodiscard]] std::optional<ByteRate> at_quantile(double quantile) const;
     /// For deciding what a blackout can carry: the tenth percentile.
     [[nodiscard]] std::optional<ByteRate> cautious() const { return at_quantile(0.1); }
-    [[nodiscard]] std::optional<ByteRate> median() const { return at_quantile(0.5); }
+    /// Of the newest windows only, so that it lags a changing path by a quarter of a second and not by half of one.
+    [[nodiscard]] std::optional<ByteRate> median() const;
     /// The tenth, fiftieth and ninetieth percentile, bytes a second, never narrower than a window can be read:
     /// all zero without any.
     [[nodiscard]] Band band() const;
@@ -35,8 +36,9 @@ public:
 
     static constexpr Duration window_min = std::chrono::milliseconds{50};
     static constexpr std::size_t window_count = 20;
-    static constexpr std::size_t step_windows = 3;
-    static constexpr double step_ratio = 0.2;
+    static constexpr std::size_t median_windows = 9;
+    static constexpr std::size_t step_windows = 4;
+    static constexpr double step_ratio = 0.1;
 
 private:
     void forget_before_step();

@@ -12,13 +12,15 @@ namespace {
 constexpr std::size_t taus = nnls_unknowns / 2;
 constexpr double tau_first_s = 0.01;
 constexpr double tau_last_s = 300;
-/// Prior amplitude of a part with time constant tau is tau^this: 0 would make every guest one hot set, 1 a line.
-/// Chosen, with the two below, on 300 random guests of seeds that no test uses.
+/// Prior amplitude of a part with time constant tau: tau^0.75, where 0 would make every guest one hot set and 1 a
+/// line, and less beyond some seconds: few guests go on to dirty anew for minutes. Chosen, with what follows, on 360
+/// random guests of seeds that no test uses.
 constexpr double prior_power = 0.75;
+constexpr double prior_bend_s = 5;
 /// How far a part may be from its prior, in prior amplitudes.
 constexpr double prior_spread = 20;
 /// The linear theory of the fit says too much, since it does not know that no part is negative.
-constexpr double sigma_factor = 0.6;
+constexpr double sigma_factor = 0.4;
 constexpr double sigma_least = 0.02;
 constexpr double sigma_most = 2;
 constexpr double half_life_passes = 3;
@@ -26,10 +28,13 @@ constexpr double half_life_work_s = 10;
 /// Times its standard deviation; what lies further is weighted as if it lay there.
 constexpr double outlier_at = 2.5;
 constexpr int reweightings = 3;
-/// Page sampling misses silent rewrites, and is of a guest whose writes are not tracked.
+/// Page sampling misses silent rewrites, and is of a guest whose writes are not tracked: the part of the error that
+/// all samples share is learned from the syncs, the rest is scatter.
 constexpr double sample_bias_sd = 0.12;
+constexpr double sample_scatter_sd = 0.05;
 constexpr double relative_sd_least = 0.01;
 constexpr double changed_sd = 0.35;
+constexpr std::size_t changed_kept = 12;
 /// Nothing is ever known to less than a page.
 constexpr double page = 4096;
 
@@ -44,7 +49,7 @@ NnlsVector parts_at(double work_s) {
     for (std::size_t i = 0; i < out.size(); ++i) {
         const double tau = tau_at(i);
         const double shape = i < taus ? std::min(work_s / tau, 1.0) : -std::expm1(-work_s / tau);
-        out[i] = std::pow(tau, prior_power) * shape;
+        out[i] = std::pow(tau, prior_power) / (1 + tau / prior_bend_s) * shape;
     }
     return out;
 }
@@ -85,6 +90,7 @@ struct CurveFit::Weighed {
     double absolute_sd;
     double expected;  ///< By the fit before this one: a variance taken from the outcome would favour low ones.
     double trust = 1;
+    bool sampled = false;  ///< Its bias is to be learned.
 
     /// Of the observation, by the fit; by the outcome alone a low one would count for more.
     [[nodiscard]] double sd() const { return std::hypot(relative_sd * std::max(expected, bytes / 3), absolute_sd); }
@@ -119,23 +125,31 @@ void CurveFit::add(const CurveObservation& observation) {
 
 void CurveFit::change(double factor, std::size_t keep) {
     SEGUE_ASSERT(factor > 0 && std::isfinite(factor));
-    for (std::size_t i = 0; i + keep < seen_.size(); ++i) {
+    const auto old = seen_.size() - std::min(keep, seen_.size());
+    // A dozen tell the shape; more would outvote what the guest does now.
+    if (old > changed_kept) seen_.erase(seen_.begin(), seen_.begin() + static_cast<std::ptrdiff_t>(old - changed_kept));
+    for (std::size_t i = 0; i < std::min(old, changed_kept); ++i) {
         auto& o = seen_[i];
         o.bytes = std::min(o.bytes * factor, memory_);
         o.absolute_sd *= factor;
-        o.relative_sd = std::hypot(o.relative_sd, changed_sd);
+        o.relative_sd = std::max(o.relative_sd, changed_sd);
         o.evidence = CurveEvidence::remembered;
     }
 }
 
 std::vector<CurveFit::Weighed> CurveFit::weighed() const {
     std::vector<Weighed> out;
+    const bool synced = std::any_of(seen_.begin(), seen_.end(),
+                                    [](const auto& o) { return o.evidence == CurveEvidence::sync; });
     out.reserve(seen_.size() + 1);
     double passes = 0;
     double work_s = 0;
     for (auto it = seen_.rbegin(); it != seen_.rend(); ++it) {
         Weighed o{parts_at(it->work_s), it->bytes, it->relative_sd, std::max(it->absolute_sd, page), it->bytes};
-        if (it->evidence == CurveEvidence::sample) o.relative_sd = std::hypot(o.relative_sd, sample_bias_sd);
+        if (it->evidence == CurveEvidence::sample) {
+            o.relative_sd = std::hypot(o.relative_sd, synced ? sample_scatter_sd : sample_bias_sd);
+            o.sampled = synced;
+        }
         if (it->evidence == CurveEvidence::sync) {
             const double half_lives = std::min(passes / half_life_passes, work_s / half_life_work_s);
             o.trust = std::exp2(-half_lives);
@@ -181,8 +195,23 @@ CurveFit::Solved CurveFit::solve(std::vector<Weighed>& seen) {
         }
         out.amplitudes = solve_nonnegative(out.h, b);
         for (auto& o : seen) o.expected = out.size * dot(out.amplitudes, o.parts);
+        take_out_bias(seen);
     }
     return out;
+}
+
+void CurveFit::take_out_bias(std::vector<Weighed>& seen) {
+    double sum = 0;
+    double weights = 1 / (sample_bias_sd * sample_bias_sd);
+    for (const auto& o : seen) {
+        const double relative_sd = o.sd() / std::max(o.expected, o.sd());
+        if (!o.sampled || o.bytes <= 0 || o.expected <= 0) continue;
+        sum += (std::log(o.expected / o.bytes)) / (relative_sd * relative_sd);
+        weights += 1 / (relative_sd * relative_sd);
+    }
+    for (auto& o : seen) {
+        if (o.sampled) o.bytes *= std::exp(std::clamp(sum / weights, -0.5, 0.5));
+    }
 }
 
 CurveBelief CurveFit::fit() const {

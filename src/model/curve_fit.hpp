@@ -67,6 +67,7 @@ private:
     struct Weighed;
     struct Solved;
     [[nodiscard]] static double size_of(const std::vector<Weighed>& seen);
+    static void take_out_bias(std::vector<Weighed>& seen);
     [[nodiscard]] static Solved solve(std::vector<Weighed>& seen);
     [[nodiscard]] std::vector<Weighed> weighed() const;
 

@@ -11,7 +11,7 @@ constexpr double page = 4096;
 constexpr double noise_bytes = 64 * page;
 constexpr std::int64_t pages_hashed_default = 8192;
 
-constexpr double round_sigma_prior = 0.07;
+constexpr double round_sigma_prior = 0.05;
 constexpr double round_sigma_least = 0.02;
 /// How many rounds the priors of scatter and correlation weigh.
 constexpr double scatter_prior_rounds = 4;
@@ -38,8 +38,10 @@ constexpr double round_overhead_max_s = 0.5;
 constexpr std::size_t overheads_max = 9;
 
 /// The unbraked ratio is 0 give or take this, before anything was braked.
-constexpr double unbraked_prior_sd = 0.2;
-constexpr double unbraked_weight_max = 25;
+constexpr double unbraked_prior_sd = 0.3;
+constexpr double unbraked_weight_max = 100;
+/// Work of a pass of which nothing can be said yet.
+constexpr double unknown_next_s = 5;
 constexpr std::size_t learned_points = 12;
 
 double as_double(Bytes bytes) {
@@ -69,10 +71,15 @@ GuestModel::GuestModel(Bytes memory, const GuestMemory& remembered)
     }
     belief_ = fit_.fit();
     const bool known = remembered.first_pass.count > 0;
-    first_pass_ = known ? std::min(remembered.first_pass, memory) : scale(memory, filled_prior);
+    first_pass_ = known ? std::min(remembered.first_pass, most_sent()) : scale(memory, filled_prior);
     first_pass_sigma_ = known ? remembered_first_pass_sigma : filled_prior_sigma;
-    round_sigma_ = remembered.round_sigma > 0 ? std::clamp(remembered.round_sigma, round_sigma_least, 1.0)
-                                              : round_sigma_prior;
+    const double sigma = remembered.round_sigma > 0 ? remembered.round_sigma : round_sigma_prior;
+    steady_sigma_ = round_sigma_ = std::clamp(sigma, round_sigma_least, 1.0);
+}
+
+/// Every page carries a header of 8 bytes on the wire.
+Bytes GuestModel::most_sent() const {
+    return scale(memory_, 1.002);
 }
 
 void GuestModel::add_sample(const PageSample& sample) {
@@ -107,7 +114,7 @@ void GuestModel::expect_bandwidth(ByteRate rate) {
 
 void GuestModel::expect_first_pass(Bytes bytes, double sigma) {
     if (bytes.count <= 0 || passes_seen_ > 0) return;
-    first_pass_ = bytes;
+    first_pass_ = std::min(bytes, most_sent());
     first_pass_sigma_ = std::clamp(sigma, 0.0, 2.0);
 }
 
@@ -126,7 +133,7 @@ void GuestModel::add_sync(const DirtySync& sync) {
         }
         if (sync.sent.count > 0) {
             if (last_->number <= 1) {
-                first_pass_ = sync.sent;
+                first_pass_ = std::min(sync.sent, most_sent());
                 first_pass_sigma_ = 0;
             }
             if (const auto rate = bandwidth_.median(); rate && rate->per_second > 0) {
@@ -160,8 +167,8 @@ double GuestModel::new_dirt(const DirtySync& sync, double work_s) const {
 double GuestModel::unbraked_work(const Round& round) const {
     const double sum = unbraked_weight_ + 1 / (unbraked_prior_sd * unbraked_prior_sd);
     const double ratio = unbraked_sum_ / sum;
-    // Below its own doubt it is taken for what it is of most guests: nothing.
-    if (ratio * ratio * sum < 1 || ratio < 0) return round.work_s;
+    // Below twice its own doubt it is taken for what it is of most guests: nothing.
+    if (ratio * ratio * sum < 4 || ratio < 0) return round.work_s;
     return round.work_s + std::min(ratio, 1.0) * (round.free_work_s - round.work_s);
 }
 
@@ -191,10 +198,11 @@ void GuestModel::learn_round(const Round& round) {
     const double off = log_ratio(round.dirtied, expected);
     conformal_.add(lognormal_band(expected + noise_bytes, std::hypot(level_sigma, round_sigma_)),
                    round.dirtied + noise_bytes);
-    if (passes_seen_ > 1 && seen_near(work_s)) watch_for_change(off / std::hypot(level_sigma, round_sigma_), off);
-    fit_.add({work_s, round.dirtied, round_sigma_, CurveEvidence::sync, page});
+    const bool changed = passes_seen_ > 1 && seen_near(work_s) &&
+                         watch_for_change(off / std::hypot(level_sigma, steady_sigma_), off);
+    fit_.add({work_s, round.dirtied, steady_sigma_, CurveEvidence::sync, page});
     if (passes_seen_ > 1) {
-        residuals_.push_back({off, level_sigma});
+        residuals_.push_back({off, level_sigma, changed});
         if (residuals_.size() > residuals_max) residuals_.erase(residuals_.begin());
         relearn_scatter();
     }
@@ -204,16 +212,17 @@ void GuestModel::learn_round(const Round& round) {
 bool GuestModel::seen_near(double work_s) const {
     const auto& seen = fit_.observations();
     return std::any_of(seen.begin(), seen.end(), [&](const CurveObservation& o) {
-        return o.evidence == CurveEvidence::sync && o.work_s * near_factor > work_s && o.work_s < work_s * near_factor;
+        if (o.evidence == CurveEvidence::sample) return false;
+        return o.work_s * near_factor > work_s && o.work_s < work_s * near_factor;
     });
 }
 
-void GuestModel::watch_for_change(double standardised, double plain) {
+bool GuestModel::watch_for_change(double standardised, double plain) {
     cusum_up_ = std::max(0.0, cusum_up_ + standardised - cusum_slack);
     cusum_down_ = std::max(0.0, cusum_down_ - standardised - cusum_slack);
     cusum_up_rounds_ = cusum_up_ > 0 ? cusum_up_rounds_ + 1 : 0;
     cusum_down_rounds_ = cusum_down_ > 0 ? cusum_down_rounds_ + 1 : 0;
-    if (std::max(cusum_up_, cusum_down_) < cusum_limit) return;
+    if (std::max(cusum_up_, cusum_down_) < cusum_limit) return false;
     const int rounds = cusum_up_ >= cusum_limit ? cusum_up_rounds_ : cusum_down_rounds_;
     double shift = plain;
     const auto before = std::min(static_cast<std::size_t>(rounds - 1), residuals_.size());
@@ -221,10 +230,12 @@ void GuestModel::watch_for_change(double standardised, double plain) {
     shift /= static_cast<double>(before + 1);
     cusum_up_ = cusum_down_ = 0;
     cusum_up_rounds_ = cusum_down_rounds_ = 0;
-    if (std::abs(shift) < change_least) return;
+    if (std::abs(shift) < change_least) return false;
     fit_.change(std::exp(std::clamp(shift, -6.0, 6.0)), before);
     shifts_.push_back(shift);
     if (shifts_.size() > shifts_max) shifts_.erase(shifts_.begin());
+    for (std::size_t i = 0; i < before; ++i) residuals_[residuals_.size() - 1 - i].changed = true;
+    return true;
 }
 
 void GuestModel::relearn_scatter() {
@@ -236,15 +247,17 @@ void GuestModel::relearn_scatter() {
     for (std::size_t i = 0; i < residuals_.size(); ++i) {
         const auto& r = residuals_[i];
         // What a change of phase made is counted below, as changes.
+        if (r.changed) continue;
         const double off = std::clamp(r.plain, -3 * prior - change_least, 3 * prior + change_least);
         squares += std::max(off * off - r.level_sigma * r.level_sigma, 0.0);
         rounds += 1;
         powers += off * off;
-        if (i > 0) products += off * residuals_[i - 1].plain;
+        if (i > 0 && !residuals_[i - 1].changed) products += off * residuals_[i - 1].plain;
     }
     const double seen = static_cast<double>(residuals_.size());
     round_phi_ = std::clamp(products / powers * seen / (seen + correlation_prior_rounds), 0.0, 0.9);
     double variance = squares / rounds;
+    steady_sigma_ = std::clamp(std::sqrt(variance), round_sigma_least, 1.0);
     // A guest that was seen to change and to change back will do so again.
     bool up = false;
     bool down = false;
@@ -262,7 +275,7 @@ Band GuestModel::next_backlog(double work_s) const {
     return conformal_.widened(lognormal_band(belief_.curve.bytes_in(work_s), sigma));
 }
 
-Outlook GuestModel::outlook(Instant now) const {
+Outlook GuestModel::outlook() const {
     Outlook out;
     out.curve = belief_.curve;
     out.round_sigma = round_sigma_;
@@ -287,14 +300,15 @@ Outlook GuestModel::outlook(Instant now) const {
         out.bandwidth_bytes_per_second = widen(remembered_.bandwidth_bytes_per_second, remembered_bandwidth_factor);
         out.bandwidth_known = true;
     }
+    // The doubt that counts is that of the next round and of the ones it leads to.
     double next_s = last_work_s_;
-    if (next_s <= 0) {
-        next_s = out.bandwidth_known ? as_double(first_pass_) / out.bandwidth_bytes_per_second.p50 : 10;
-        next_s *= out.busy.ratio;
+    if (out.bandwidth_known && out.bandwidth_bytes_per_second.p50 > 0) {
+        const double to_send = passes_seen_ == 0 ? as_double(first_pass_) : as_double(last_->backlog);
+        next_s = to_send / out.bandwidth_bytes_per_second.p50 * out.busy.ratio;
     }
-    if (last_) next_s = std::min(next_s, std::max(to_seconds(now - last_->at), next_s / 8));
-    next_s = std::clamp(next_s, 2 * Curve::first_s, Curve::last_s);
-    out.level_sigma = mean_sigma(belief_, std::min(0.1, next_s / 2), next_s);
+    if (next_s <= 0) next_s = unknown_next_s;
+    next_s = std::clamp(next_s, 0.05, Curve::last_s);
+    out.level_sigma = mean_sigma(belief_, next_s / 4, next_s);
     out.round_overhead = round_overhead_prior;
     if (!overheads_s_.empty()) {
         auto sorted = overheads_s_;
@@ -326,11 +340,11 @@ GuestMemory GuestModel::learned() const {
     if (clock_.busy_measured()) out.busy = clock_.busy().ratio;
     if (bandwidth_.windows() > 0) out.bandwidth_bytes_per_second = bandwidth_.band();
     if (passes_seen_ > 0) {
-        out.round_sigma = round_sigma_;
+        out.round_sigma = steady_sigma_;
         if (first_pass_sigma_ <= 0) out.first_pass = first_pass_;
         if (unbraked_weight_ > 0) out.unbraked_ratio = unbraked_work({0, 1, 0});
     }
-    if (!overheads_s_.empty()) out.round_overhead = outlook({}).round_overhead;
+    if (!overheads_s_.empty()) out.round_overhead = outlook().round_overhead;
     return out;
 }
 

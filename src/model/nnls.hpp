@@ -1,9 +1,9 @@
 #pragma once
 /// \file  Least squares with coefficients that cannot be negative: minimise a'Ha/2 - b'a over a >= 0.
 ///
-/// By block principal pivoting: every coefficient that is on the wrong side changes sides at once; should that
-/// stop helping, one at a time, the last one first, which always ends. H is small and, thanks to the ridge that
-/// its maker adds, strictly positive definite. Pure, deterministic. Cost: about 20 us a pivot at 48 unknowns.
+/// By the active set of Lawson and Hanson: the unknown that would help most comes in, whoever meets zero goes out;
+/// every step is nearer, so it ends. H is small and, thanks to the ridge that its maker adds, strictly positive
+/// definite. Pure, deterministic. Cost: 20 to 100 us at 48 unknowns.
 
 #include <array>
 #include <cstddef>

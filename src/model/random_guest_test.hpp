@@ -64,7 +64,7 @@ private:
 inline RandomGuest random_guest(Chance& chance) {
     RandomGuest g;
     g.family = static_cast<Family>(chance.below(families));
-    g.memory = chance.log_uniform(512e6, 64e9);
+    g.memory = chance.log_uniform(128e6, 64e9);
     g.filled = g.memory * chance.uniform(0.4, 1.0);
     g.bandwidth = g.memory / chance.log_uniform(4, 40);
     g.busy = chance.uniform(0.3, 1.0);

@@ -15,6 +15,12 @@ constexpr double whole = 0.995;
 
 }  // namespace
 
+WorkClock::WorkClock(double remembered_busy) {
+    if (!(remembered_busy > 0)) return;
+    unbraked_s_ = remembered_s;
+    unbraked_work_s_ = remembered_s * std::min(remembered_busy, 1.0);
+}
+
 void WorkClock::add(Instant at, Duration worked, Share granted) {
     if (worked.count() < 0) return;
     if (readings_.empty()) {
@@ -26,6 +32,7 @@ void WorkClock::add(Instant at, Duration worked, Share granted) {
     if (at <= last.at || worked < last.worked) return;
     // The stretch right after a brake is let go is not learned from: work that queued up is done then.
     if (granted.ratio >= whole && granted_before_.ratio >= whole) {
+        busy_measured_ = true;
         const double wall_s = to_seconds(at - last.at);
         const double keep = std::exp2(-wall_s / busy_half_life_s);
         unbraked_s_ = unbraked_s_ * keep + wall_s;
@@ -64,14 +71,8 @@ std::optional<Duration> WorkClock::between(Instant from, Instant to) const {
 }
 
 Share WorkClock::busy() const {
-    double wall_s = unbraked_s_;
-    double work_s = unbraked_work_s_;
-    if (remembered_busy_ > 0) {
-        wall_s += remembered_s;
-        work_s += remembered_s * std::min(remembered_busy_, 1.0);
-    }
-    if (wall_s <= 0) return all_of_it;
-    return {std::clamp(work_s / wall_s, 0.0, 1.0)};
+    if (unbraked_s_ <= 0) return all_of_it;
+    return {std::clamp(unbraked_work_s_ / unbraked_s_, 0.0, 1.0)};
 }
 
 std::optional<Share> WorkClock::measured_share(Duration over) const {

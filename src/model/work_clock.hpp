@@ -19,7 +19,7 @@ public:
     static constexpr std::size_t readings_max = 1024;
 
     /// \param remembered_busy  From earlier moves; 0: not known, then all of the time is assumed.
-    explicit WorkClock(double remembered_busy = 0) : remembered_busy_(remembered_busy) {}
+    explicit WorkClock(double remembered_busy = 0);
 
     /// One reading; ignored where it goes backwards. \param worked  Since any fixed moment.
     /// \param granted  The least share that was granted since the reading before.
@@ -31,7 +31,7 @@ public:
     /// The part of its time that a vCPU runs when nobody brakes it: learned only while nobody does, the last
     /// seconds counting most.
     [[nodiscard]] Share busy() const;
-    [[nodiscard]] bool busy_measured() const { return unbraked_s_ > 0; }
+    [[nodiscard]] bool busy_measured() const { return busy_measured_; }
     /// What it really ran of the time since the reading nearest to so long ago; absent with fewer than two.
     [[nodiscard]] std::optional<Share> measured_share(Duration over = std::chrono::seconds{1}) const;
 
@@ -44,10 +44,10 @@ private:
     };
     [[nodiscard]] std::optional<double> worked_s(Instant at) const;
 
-    double remembered_busy_;
     std::vector<Reading> readings_;
     Share granted_before_ = all_of_it;
-    double unbraked_s_ = 0;  ///< Wall time unbraked, fading, and the work in it.
+    bool busy_measured_ = false;
+    double unbraked_s_ = 0;  ///< Wall time unbraked, fading, and the work in it; what is remembered counts as some.
     double unbraked_work_s_ = 0;
 };
 

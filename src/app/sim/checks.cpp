@@ -156,6 +156,7 @@ private:
 
     /// The world was healed and recover has run: the move is over, and everything is where it belongs.
     void check_end() {
+        if (truth_.src_alive && truth_.src_runs && truth_.src_share < 1) say("in the end the brake still holds");
         const int running = (truth_.src_runs ? 1 : 0) + (truth_.dst_runs ? 1 : 0);
         const bool owner_died = (!truth_.src_alive && src_lost()) || (word() && !truth_.dst_alive && dst_lost());
         const bool excused = owner_died || (running == 0 && nobody_knows());
@@ -227,6 +228,11 @@ std::vector<std::string> check_without_segue(const Scenario& scenario, const Wor
     if (truth.dst_runs) out.emplace_back("Segue died and the guest runs on the destination without the word");
     if (truth.src_migration_open) out.emplace_back("Segue died and the source still has a migration under way");
     if (truth.src_changed) out.emplace_back("Segue died and the source's settings were not put back");
+    if (truth.src_share < 1) out.emplace_back("Segue died and the brake still holds the guest");
+    if (truth.brake_lifted_at && truth.segue_died_at &&
+        *truth.brake_lifted_at - *truth.segue_died_at > scenario.request.bounds.max_downtime) {
+        out.emplace_back("Segue died and the brake was let go later than max downtime");
+    }
     return out;
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "app/sim/runner.hpp"
+#include "app/sim/study_command.hpp"
 #include "units/text.hpp"
 
 namespace {
@@ -223,6 +224,21 @@ std::optional<Range> parse_range(const std::string& text) {
     return good ? std::optional(range) : std::nullopt;
 }
 
+void add_study(CLI::App& app, StudyOptions& options) {
+    auto* study = app.add_subcommand("study", "many guests and links under one policy: the figures beside their goals");
+    study->add_option("--cases", options.cases, "how many (600)");
+    study->add_option("--seed", options.seed, "of the first case (1)");
+    study->add_flag("--short", options.brief, "60 cases");
+    study->add_option("--policy", options.policy, "converge, patient or reference");
+    study->add_option("--sees", options.sees, "learning, or knowing: the true curve");
+    study->add_option("--json", options.json, "file for every case and figure, one line each");
+    study->add_option("--worst", options.worst, "list so many of the worst cases");
+    study->add_option("--only", options.only, "one case, by the seed that --worst tells");
+    study->add_flag("--verbose", options.verbose, "with --only: each dirty sync");
+    study->add_flag("--strict", options.strict, "every missed goal fails, not only a broken bound");
+    study->add_option("--trace", options.traces, "recorded dirtying, beside the synthetic ones");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -247,7 +263,10 @@ int main(int argc, char** argv) {
     table->add_option("--seeds", seeds, "FIRST-LAST")->required();
     bool each_cell = false;
     table->add_flag("--cells", each_cell, "every cell as well");
+    StudyOptions study_options;
+    add_study(app, study_options);
     CLI11_PARSE(app, argc, argv);
+    if (app.got_subcommand("study")) return study(study_options);
     say_seed_on_abort();
     if (*run) return run_one(seed, verbose, pairs);
     const auto range = parse_range(seeds);

@@ -35,6 +35,9 @@ struct Truth {
     bool fenced = false;            ///< The operator said so: what he starts stale is his.
     bool accepted = false;          ///< Durably, by the destination's host.
     bool tombstone = false;         ///< Durably, by the destination's host.
+    bool brake_open = false;
+    double src_share = 1;           ///< What each vCPU of the source may run of the time.
+    std::optional<Instant> brake_lifted_at;  ///< The last time.
     std::vector<Standing> standings;
     std::optional<Instant> held_at;       ///< pre-switchover, the last time.
     std::optional<Instant> completed_at;  ///< By the source's word.
@@ -60,6 +63,7 @@ struct Context {
     Hooks hooks;
     Truth truth;
     guard::Board board;
+    std::function<void(std::string_view who)> lift_brake{};
 
     void log(std::string_view who, const std::string& what) const {
         if (hooks.log) hooks.log(who, what);

@@ -138,7 +138,10 @@ void Guardian::segue_died() {
     segue_dead_ = true;
     src_.segue_monitor().close();
     // Killed by the guardian itself while it relies on it: its own loop goes on.
-    context_.agenda.after(late() / 4 + greeting, [this] { look(); });
+    context_.agenda.after(late() / 4 + greeting, [this] {
+        if (started_ && alive_) context_.lift_brake("guard");
+        look();
+    });
 }
 
 void Guardian::die() {
@@ -161,6 +164,7 @@ void Guardian::roll_back(guard::RollbackReason reason) {
     busy_ = true;
     board().rollback_reason.store(static_cast<std::uint32_t>(reason));
     context_.log("guard", "rolls back: " + std::string(guard::to_string(reason)));
+    context_.lift_brake("guard");
     if (!monitor_ready() && !segue_dead_) {
         if (holds_stream_ && context_.plan.planted != Planted::cancel_instead_of_cut) link_.cut();
         tell_segue(GuardNeedsHelp{reason});

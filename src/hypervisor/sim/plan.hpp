@@ -84,12 +84,17 @@ enum class Planted {
     recover_ignores_accepted, ///< recover does not look at what was accepted.
 };
 
+struct BrakePlan {
+    bool available = true;  ///< Else it cannot be opened.
+};
+
 struct Plan {
     std::uint64_t seed = 1;
     GuestPlan guest;
     LinkPlan link;
     QemuPlan qemu;
     GuardPlan guard;
+    BrakePlan brake;
     DiskPlan src_disk;
     DiskPlan dst_disk;
     RemotePlan remote;

@@ -18,7 +18,7 @@ constexpr Duration iteration_max = milliseconds{50};
 /// The guest works up to now.
 void SrcQemu::work() {
     const Instant now = context_.agenda.now();
-    if (context_.truth.src_runs) memory_.run(now - worked_until_);
+    if (context_.truth.src_runs) memory_.run(from_seconds(to_seconds(now - worked_until_) * context_.truth.src_share));
     worked_until_ = now;
 }
 

@@ -17,7 +17,8 @@ World::World(const Plan& plan, Hooks hooks)
     : context_{.plan = plan, .agenda = {}, .hooks = std::move(hooks), .truth = {}, .board = {}},
       rng_(Rng(plan.seed).stream("world")), link_(plan.link), memory_(plan.guest, rng_.stream("memory")),
       src_(context_, link_, memory_, rng_), dst_(context_, link_, memory_, rng_),
-      guardian_(context_, link_, src_, dst_, rng_) {
+      guardian_(context_, link_, src_, dst_, rng_), brake_(context_, rng_) {
+    context_.lift_brake = [this](std::string_view who) { brake_.lift(who); };
     const auto to_segue = [this](const GuestNotice& notice) {
         if (context_.hooks.guest) context_.hooks.guest(notice);
     };

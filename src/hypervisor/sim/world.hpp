@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "channel/channel.hpp"
+#include "hypervisor/sim/brake.hpp"
 #include "hypervisor/sim/context.hpp"
 #include "hypervisor/sim/dst_qemu.hpp"
 #include "hypervisor/sim/guardian.hpp"
@@ -35,6 +36,8 @@ public:
 
     // The ports. Answers come later, each at most once; what is lost is never answered.
     using OnGuest = Monitor::Reply;
+    void submit(const BrakeCommand& command, Brake::OnAnswer on_answer) { brake_.submit(command,
+        std::move(on_answer)); }
     using OnStream = std::function<void(Result<StreamSample>)>;
     void submit(const SrcCommand& command, OnGuest on_answer);
     void submit(const DstCommand& command, OnGuest on_answer);
@@ -75,6 +78,7 @@ private:
     SrcQemu src_;
     DstQemu dst_;
     Guardian guardian_;
+    Brake brake_;
     bool ticking_ = false;
     bool return_path_lost_ = false;
     Instant last_tick_;

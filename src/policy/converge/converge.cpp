@@ -15,7 +15,7 @@ namespace {
 
 using namespace converge;
 
-constexpr std::size_t shares_max = 7;
+constexpr std::size_t shares_max = 6;
 /// A move is hopeless at the second sync only if even a very calm course (one in 200) fails; from the third on at
 /// one in twenty. What the first sync says alone has fooled us.
 constexpr double doubt_at_second = 2.6;
@@ -24,12 +24,6 @@ constexpr double doubt_later = 1.645;
 constexpr double doubt_before = 3;
 /// One in ten lies beyond.
 constexpr double tenth = 1.2816;
-/// The lowest share that has held for so many times what was expected of it, and this long at least, does not work.
-constexpr double given_up = 10;
-constexpr double given_up_s = 5;
-/// A higher share is lowered sooner.
-constexpr double overdue = 2;
-constexpr double overdue_s = 0.5;
 /// What the switchover's parts take against what is charged for them: the charge is the worst of the last, a
 /// quarter and 5 ms on top.
 constexpr std::array<double, 3> costs_taken = {0.4, 0.7, 1.0};
@@ -222,7 +216,8 @@ private:
         calm_one.bandwidth *= scene.fast;
         const double doubt = view.passes.back().number <= 2 ? doubt_at_second : doubt_later;
         const bool may_end = ends(calm_one, -doubt);
-        if (may_end && !brake_overdue_now(view, scene)) return std::nullopt;
+        const bool failed = view.allowed && watch_.failed(scene.ground, scene.elapsed_s, view.share.ratio);
+        if (may_end && !failed) return std::nullopt;
         const auto bound = binding_bound(hurdle);
         const auto words = in_words(relaxations_of(hurdle));
         const auto& lowest = scene.ground.settings.front();
@@ -230,7 +225,7 @@ private:
         std::string why;
         if (may_end) {
             why = fmt::format("{} at {} of its CPU did not bring the guest under {}; {} stands in the way",
-                              seconds(scene.elapsed_s - set_at_), percent(view.share.ratio),
+                              seconds(watch_.held_s(scene.elapsed_s)), percent(view.share.ratio),
                               bytes(lowest.budget), bound);
         } else if (bound == "timeout") {
             why = fmt::format("{} left and {} to go: no allowed choice ends in time; timeout stands in the way",
@@ -251,15 +246,14 @@ private:
         return left;
     }
 
-    [[nodiscard]] bool brake_overdue_now(const View& view, const Scene& scene) const {
-        if (!view.allowed || view.share.ratio > scene.ground.settings.front().share + 1e-9) return false;
-        return scene.elapsed_s - set_at_ > std::max(given_up_s, given_up * expected_s_);
-    }
-
     Decision steer(const View& view, const Scene& scene) {
         Situation now = scene.now;
-        if (view.allowed) lower_if_overdue(scene);
-        now.share = std::min(now.allowed ? now.share : 1.0, most_share_);
+        now.share = 1;
+        if (view.allowed) {
+            const double granted = view.share.ratio;
+            now.share = std::min(granted, watch_.most_share(scene.ground, scene.elapsed_s, granted));
+        }
+        now.waited = view.passes.back().number - 2 >= passes_waited_max(view.aggression);
         const Steering steering(scene.ground, std::max(scene.ground.memory, now.backlog));
         const auto priced = steering.price(view.aggression);
         const auto choice = steering.choose(priced, now);
@@ -272,25 +266,12 @@ private:
             if (view.allowed) out.action = CarryOn{};
             out.share = Share{setting.share};
             out.because = going(scene, setting, choice);
-            if (!view.allowed || setting.share < view.share.ratio) expect(scene, setting);
+            if (!view.allowed || setting.share < view.share.ratio) {
+                watch_.set(scene.elapsed_s, run_go(scene.ground, setting, now.backlog, 1).time_s);
+            }
         }
         forecast(out, steering, priced, scene, now, 0);
         return out;
-    }
-
-    /// From now on this long with this setting, if all is as believed.
-    void expect(const Scene& scene, const Setting& setting) {
-        set_at_ = scene.elapsed_s;
-        expected_s_ = run_go(scene.ground, setting, scene.now.backlog, 1).time_s;
-    }
-
-    /// What should have stopped the guest long ago does not: the curve is wrong there, so a lower share is taken.
-    void lower_if_overdue(const Scene& scene) {
-        if (scene.elapsed_s - set_at_ <= overdue * expected_s_ + overdue_s) return;
-        if (scene.now.share <= scene.ground.settings.front().share + 1e-9) return;
-        most_share_ = std::min(most_share_, 0.75 * scene.now.share);
-        expected_s_ *= 2;
-        set_at_ = scene.elapsed_s;
     }
 
     static std::string waiting(const Scene& scene, bool alone) {
@@ -320,9 +301,7 @@ private:
         return text;
     }
 
-    double set_at_ = 0;       ///< When the share was last changed for the switchover.
-    double expected_s_ = 0;   ///< How long it should take from then.
-    double most_share_ = 1;
+    Watch watch_;
 };
 
 }  // namespace

@@ -5,32 +5,240 @@
 namespace segue {
 namespace {
 
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+/// 512 MiB, 200 MiB of them hot at 550 MiB/s, on 100 MiB/s: the second pass begins.
 View hot_guest() {
     View view;
     view.memory = mebibytes(512);
     view.bandwidth = mebibytes_per_second(100);
     view.budget = mebibytes(23);
-    view.max_downtime = std::chrono::milliseconds{300};
+    view.max_downtime = milliseconds{300};
     view.brake = {{0.05, 0.1, 0.2, 0.4, 0.7, 1.0}, {0.07, 0.046, 0.026, 0.016, 0.01, 0}};
+    view.share = all_of_it;
     view.outlook.curve = Curve::saturating(mebibytes(200), mebibytes_per_second(550));
     view.outlook.busy = all_of_it;
     view.outlook.memory = view.memory;
     view.outlook.first_pass = view.memory;
     view.outlook.bandwidth_known = true;
-    view.outlook.bandwidth_bytes_per_second = {100e6, 104e6, 106e6};
+    view.outlook.bandwidth_bytes_per_second = {103e6, 105e6, 106e6};
     view.outlook.costs = prior_fixed_costs;
     view.outlook.level_sigma = 0.1;
-    view.passes = {{1, {}, mebibytes(512)}, {2, std::chrono::seconds{5}, mebibytes(200)}};
-    view.elapsed = std::chrono::seconds{5};
+    view.outlook.round_sigma = 0.03;
+    view.passes = {{1, {}, mebibytes(512)}, {2, seconds{5}, mebibytes(200), seconds{5}, all_of_it}};
+    view.elapsed = seconds{5};
     return view;
 }
 
-TEST(ConvergePolicy, brakes_and_goes_at_once_when_waiting_gains_nothing) {
-    const auto decision = make_converge_policy()->decide(hot_guest());
-    EXPECT_TRUE(std::holds_alternative<AllowSwitchover>(decision.action)) << decision.because;
+View first_pass(View view) {
+    view.passes.resize(1);
+    view.elapsed = {};
+    return view;
+}
+
+Decision decided(const View& view) {
+    return make_converge_policy()->decide(view);
+}
+
+bool goes(const Decision& decision) {
+    return std::holds_alternative<AllowSwitchover>(decision.action);
+}
+bool carries_on(const Decision& decision) {
+    return std::holds_alternative<CarryOn>(decision.action);
+}
+bool gives_up(const Decision& decision) {
+    return std::holds_alternative<GiveUp>(decision.action);
+}
+
+TEST(ConvergePolicy, brakes_hard_and_goes_at_once_when_waiting_gains_nothing) {
+    const auto decision = decided(hot_guest());
+    EXPECT_TRUE(goes(decision)) << decision.because;
     ASSERT_TRUE(decision.share);
-    EXPECT_LT(decision.share->ratio, 0.3);
-    std::puts(decision.because.c_str());
+    EXPECT_LE(decision.share->ratio, 0.1);
+    EXPECT_NE(decision.because.find("200 MiB left"), std::string::npos) << decision.because;
+}
+
+TEST(ConvergePolicy, lets_the_first_pass_run_at_full_speed) {
+    for (const double aggression : {0.0, 0.5, 1.0}) {
+        auto view = first_pass(hot_guest());
+        view.aggression = aggression;
+        const auto decision = decided(view);
+        EXPECT_TRUE(carries_on(decision));
+        EXPECT_EQ(decision.share, all_of_it);
+    }
+}
+
+TEST(ConvergePolicy, brakes_the_first_pass_only_for_a_timeout_that_needs_it) {
+    auto view = first_pass(hot_guest());
+    view.timeout = milliseconds{7300};
+    const auto hurried = decided(view);
+    ASSERT_TRUE(hurried.share);
+    EXPECT_LT(hurried.share->ratio, 1) << hurried.because;
+    view.timeout = seconds{30};
+    EXPECT_EQ(decided(view).share, all_of_it);
+}
+
+TEST(ConvergePolicy, waits_while_the_link_is_not_measured) {
+    auto view = hot_guest();
+    view.bandwidth.reset();
+    EXPECT_TRUE(carries_on(decided(view)));
+    view.outlook.bandwidth_bytes_per_second = {};
+    EXPECT_TRUE(carries_on(decided(view)));
+    EXPECT_FALSE(decided(view).share);
+}
+
+TEST(ConvergePolicy, never_brakes_a_guest_that_gets_under_its_budget_by_itself) {
+    auto view = hot_guest();
+    view.outlook.curve = Curve::saturating(mebibytes(200), mebibytes_per_second(40));
+    for (const double aggression : {0.0, 0.5, 1.0}) {
+        view.aggression = aggression;
+        for (const int left : {200, 90, 30, 10, 1}) {
+            view.passes.back().backlog = mebibytes(left);
+            const auto decision = decided(view);
+            EXPECT_FALSE(gives_up(decision));
+            EXPECT_EQ(decision.share, all_of_it) << left << " MiB: " << decision.because;
+        }
+        EXPECT_TRUE(goes(decided(view)));
+    }
+}
+
+TEST(ConvergePolicy, lets_an_idle_guest_switch_as_soon_as_it_fits) {
+    auto view = hot_guest();
+    view.outlook.curve = {};
+    view.passes.back().backlog = Bytes{0};
+    const auto decision = decided(view);
+    EXPECT_TRUE(goes(decision)) << decision.because;
+    EXPECT_EQ(decision.share, all_of_it);
+    ASSERT_TRUE(decision.downtime_s);
+    EXPECT_LT(decision.downtime_s->p90, 0.1);
+}
+
+TEST(ConvergePolicy, waits_for_free_passes_when_time_is_cheap_and_not_when_only_time_counts) {
+    auto view = hot_guest();
+    // The first pass left far more than the natural level.
+    view.outlook.curve = Curve::saturating(mebibytes(480), mebibytes_per_second(125));
+    view.outlook.round_sigma = view.outlook.level_sigma = 0.03;
+    view.passes.back().backlog = mebibytes(350);
+    view.aggression = 0;
+    EXPECT_TRUE(carries_on(decided(view))) << decided(view).because;
+    view.aggression = 1;
+    EXPECT_TRUE(goes(decided(view))) << decided(view).because;
+}
+
+TEST(ConvergePolicy, does_not_wait_beyond_the_last_moment_that_keeps_the_timeout) {
+    auto view = hot_guest();
+    view.outlook.curve = Curve::saturating(mebibytes(480), mebibytes_per_second(125));
+    view.outlook.round_sigma = view.outlook.level_sigma = 0.03;
+    view.passes.back().backlog = mebibytes(350);
+    view.aggression = 0;
+    view.timeout = milliseconds{10'500};
+    const auto decision = decided(view);
+    EXPECT_TRUE(goes(decision)) << decision.because;
+    EXPECT_NE(decision.because.find("timeout"), std::string::npos) << decision.because;
+}
+
+TEST(ConvergePolicy, keeps_the_share_down_after_go) {
+    auto view = hot_guest();
+    auto policy = make_converge_policy();
+    const auto go = policy->decide(view);
+    ASSERT_TRUE(goes(go));
+    view.allowed = true;
+    view.share = *go.share;
+    view.passes.push_back({3, seconds{7}, mebibytes(31), milliseconds{100}, view.share});
+    view.elapsed = seconds{7};
+    const auto next = policy->decide(view);
+    EXPECT_TRUE(carries_on(next));
+    ASSERT_TRUE(next.share);
+    EXPECT_LE(next.share->ratio, view.share.ratio);
+}
+
+TEST(ConvergePolicy, takes_a_lower_share_when_one_does_not_do_what_was_expected) {
+    auto view = hot_guest();
+    view.outlook.curve = Curve::saturating(mebibytes(200), mebibytes_per_second(40));
+    view.passes.back().backlog = mebibytes(60);
+    view.aggression = 1;
+    auto policy = make_converge_policy();
+    const auto go = policy->decide(view);
+    ASSERT_TRUE(goes(go)) << go.because;
+    ASSERT_EQ(go.share, all_of_it);
+    view.allowed = true;
+    view.elapsed = seconds{25};
+    view.passes.push_back({3, seconds{25}, mebibytes(60)});
+    const auto next = policy->decide(view);
+    ASSERT_TRUE(next.share);
+    EXPECT_LT(next.share->ratio, 1) << next.because;
+}
+
+TEST(ConvergePolicy, gives_up_a_guest_that_no_allowed_share_gets_under_the_budget) {
+    auto view = hot_guest();
+    view.brake = {{0.5, 0.7, 1.0}, {0.014, 0.012, 0}};
+    const auto decision = decided(view);
+    ASSERT_TRUE(gives_up(decision)) << decision.because;
+    EXPECT_NE(decision.because.find("min-cpu stands in the way"), std::string::npos) << decision.because;
+    EXPECT_NE(decision.because.find("downtime >= "), std::string::npos) << decision.because;
+    EXPECT_NE(decision.because.find("min-cpu <= "), std::string::npos) << decision.because;
+    EXPECT_NE(decision.because.find("bandwidth >= "), std::string::npos) << decision.because;
+}
+
+TEST(ConvergePolicy, gives_up_without_a_brake_what_needs_one) {
+    auto view = hot_guest();
+    view.brake = {};
+    const auto decision = decided(view);
+    EXPECT_TRUE(gives_up(decision)) << decision.because;
+    EXPECT_EQ(decision.because.find("min-cpu <="), std::string::npos) << decision.because;
+}
+
+TEST(ConvergePolicy, names_max_stall_where_that_keeps_lower_shares_away) {
+    auto view = hot_guest();
+    view.brake = {{0.5, 0.7, 1.0}, {0.014, 0.012, 0}, true};
+    EXPECT_NE(decided(view).because.find("max-stall >= "), std::string::npos) << decided(view).because;
+}
+
+TEST(ConvergePolicy, gives_up_when_the_timeout_cannot_be_kept) {
+    auto view = hot_guest();
+    view.timeout = seconds{6};
+    const auto decision = decided(view);
+    ASSERT_TRUE(gives_up(decision)) << decision.because;
+    EXPECT_NE(decision.because.find("timeout stands in the way"), std::string::npos) << decision.because;
+    EXPECT_NE(decision.because.find("timeout >= "), std::string::npos) << decision.because;
+}
+
+TEST(ConvergePolicy, does_not_give_up_in_the_first_pass) {
+    auto view = first_pass(hot_guest());
+    view.brake = {};
+    EXPECT_TRUE(carries_on(decided(view)));
+}
+
+TEST(ConvergePolicy, charges_the_stall_of_the_share_granted_now_only_once) {
+    auto view = hot_guest();
+    const auto free = decided(view);
+    view.share = Share{0.05};
+    view.budget = view.budget - Bytes{static_cast<std::int64_t>(0.07 * 100 * 1024 * 1024)};
+    const auto braked = decided(view);
+    EXPECT_EQ(free.because, braked.because);
+}
+
+TEST(ConvergePolicy, forecasts_the_end_and_the_standstill) {
+    const auto decision = decided(hot_guest());
+    ASSERT_TRUE(decision.total_s && decision.downtime_s);
+    EXPECT_LT(decision.total_s->p10, decision.total_s->p50);
+    EXPECT_LT(decision.total_s->p50, decision.total_s->p90);
+    EXPECT_NEAR(decision.total_s->p50, 7.3, 0.6);
+    EXPECT_LE(decision.downtime_s->p90, 0.31);
+}
+
+TEST(ConvergePolicy, survives_views_with_nothing_in_them) {
+    EXPECT_TRUE(carries_on(decided(View{})));
+    auto view = hot_guest();
+    view.budget = Bytes{-5};
+    EXPECT_TRUE(carries_on(decided(view)));
+    view.outlook.costs.stop = seconds{1};
+    view.passes.push_back({3, seconds{7}, mebibytes(200)});
+    EXPECT_TRUE(gives_up(decided(view)));
+    view = hot_guest();
+    view.outlook = {};
+    EXPECT_FALSE(gives_up(decided(view)));
 }
 
 }  // namespace

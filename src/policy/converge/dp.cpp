@@ -180,6 +180,12 @@ double Terrain::stop_time(NoisePoint noise, double backlog) const {
     return std::max(look_up(fastest_[noise], position(backlog)), go_effect_s);
 }
 
+double Terrain::stop_time(NoisePoint noise, const Step& step) const {
+    const double time = static_cast<double>(step.time_s);
+    if (step.next[noise] < 0) return time;
+    return time + look_up(fastest_[noise], static_cast<double>(step.next[noise]));
+}
+
 double cost_of(const Terrain& terrain, const Values& values, std::size_t setting, const Terrain::Step& step) {
     return sum_of(terrain.ground(), values, setting, step, nowhere).others;
 }

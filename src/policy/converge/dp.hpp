@@ -31,7 +31,7 @@ struct Prices {
 /// Backlogs on a logarithmic scale, and where each choice leads.
 class Terrain {
 public:
-    static constexpr std::size_t points = 256;
+    static constexpr std::size_t points = 200;
     using Table = std::array<double, points>;
 
     struct Step {
@@ -64,6 +64,8 @@ public:
     [[nodiscard]] const Wait& wait_at(std::size_t point) const { return waits_[point]; }
     /// Least time to the stop after go, all rounds alike.
     [[nodiscard]] double stop_time(NoisePoint noise, double backlog) const;
+    /// After this step as well.
+    [[nodiscard]] double stop_time(NoisePoint noise, const Step& step) const;
 
 private:
     void fill();

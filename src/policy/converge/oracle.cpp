@@ -30,8 +30,8 @@ void take(Best& best, double lost_s, double total_s, double timeout_s) {
 }
 
 /// Go after so much: one setting all along, or what the programme takes at several prices of time.
-void go_from(Best& best, const Steering& steering, const std::vector<Steering::Priced>& programmes, double backlog, const Best& past,
-             double timeout_s) {
+void go_from(Best& best, const Steering& steering, const std::vector<Steering::Priced>& programmes, double backlog,
+             const Best& past, double timeout_s) {
     const auto& ground = steering.ground();
     for (const auto& setting : ground.settings) {
         const auto run = run_go(ground, setting, backlog, 1);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <iterator>
 #include <optional>
 #include <random>
 
@@ -19,7 +18,7 @@ using namespace converge;
 constexpr std::size_t draws = 100;
 /// The policy will know the guest's level after pass 1; a few levels stand for what it may find.
 constexpr std::size_t levels = 5;
-constexpr std::size_t shares_max = 6;
+constexpr std::size_t shares_max = 5;
 constexpr int rows = 11;
 constexpr double finishes_enough = 0.95;
 /// What one pass leaves unknown of the level, where the rounds are quiet.
@@ -31,13 +30,13 @@ constexpr double same = 1e-9;
 constexpr double further = 1.06;
 constexpr int tries_max = 12;
 
-double uniform(std::mt19937_64& random) {
-    return (static_cast<double>(random() >> 11) + 0.5) * 0x1p-53;
+double uniform(std::mt19937_64& seeded) {
+    return (static_cast<double>(seeded() >> 11) + 0.5) * 0x1p-53;
 }
 
-double normal(std::mt19937_64& random) {
-    const double radius = std::sqrt(-2 * std::log(uniform(random)));
-    return radius * std::cos(2 * 3.14159265358979323846 * uniform(random));
+double normal(std::mt19937_64& seeded) {
+    const double radius = std::sqrt(-2 * std::log(uniform(seeded)));
+    return radius * std::cos(2 * 3.14159265358979323846 * uniform(seeded));
 }
 
 struct Draw {
@@ -53,20 +52,20 @@ struct Draw {
 const std::array<Draw, draws>& all_draws() {
     static const auto made = [] {
         std::array<Draw, draws> out;
-        std::mt19937_64 random(20261121);
+        std::mt19937_64 seeded(20261121);
         std::array<double, draws> spread{};
-        for (auto& value : spread) value = normal(random);
+        for (auto& value : spread) value = normal(seeded);
         std::sort(spread.begin(), spread.end());
         for (std::size_t i = 0; i < draws; ++i) {
             auto& draw = out[i];
             // The mirror image makes every pair's mean nought.
             draw.level = (spread[i] - spread[draws - 1 - i]) / 2;
-            draw.first_pass = normal(random);
-            draw.first_round = normal(random);
-            draw.speed = normal(random);
-            for (auto& round : draw.luck.round) round = normal(random);
-            draw.luck.costs = 0.4 + 0.6 * uniform(random);
-            draw.luck.stall = uniform(random);
+            draw.first_pass = normal(seeded);
+            draw.first_round = normal(seeded);
+            draw.speed = normal(seeded);
+            for (auto& round : draw.luck.round) round = normal(seeded);
+            draw.luck.costs = 0.4 + 0.6 * uniform(seeded);
+            draw.luck.stall = uniform(seeded);
         }
         return out;
     }();
@@ -91,7 +90,9 @@ Band band_of(std::vector<double> values) {
 class Question {
 public:
     explicit Question(const PlanQuestion& question)
-        : outlook_(question.outlook), cut_by_stall_(question.brake.cut_by_stall), asked_(asked_of(question, shares_max)) {
+        : outlook_(question.outlook),
+          cut_by_stall_(question.brake.cut_by_stall),
+          asked_(asked_of(question, shares_max)) {
         SEGUE_ASSERT(solvable(question));
         const auto& ground = asked_.ground;
         const Steering prior(ground, ground.memory);
@@ -133,8 +134,8 @@ private:
         }
         luck.level = level - level_at_[nearest];
         Situation then;
-        then.backlog = std::min(std::exp(level + draw.first_round * ground.round_sigma) * dirtied(ground, setting, first_s),
-                                ground.memory);
+        const double off = std::exp(level + draw.first_round * ground.round_sigma);
+        then.backlog = std::min(off * dirtied(ground, setting, first_s), ground.memory);
         then.time_left = time_left_ - first_s;
         then.slowness = asked_.slowness;
         Course out = play(steering_[nearest], priced[nearest], then, luck);
@@ -155,7 +156,9 @@ private:
         PlanRow out;
         out.aggression = aggression;
         std::vector<Course> ended;
-        std::copy_if(courses.begin(), courses.end(), std::back_inserter(ended), [](const auto& c) { return c.finished; });
+        for (const auto& one : courses) {
+            if (one.finished) ended.push_back(one);
+        }
         out.finishes_ratio = static_cast<double>(ended.size()) / static_cast<double>(courses.size());
         out.feasible = out.finishes_ratio >= finishes_enough;
         const auto band = [&](auto part) {
@@ -222,7 +225,9 @@ PlanQuestion with(const PlanQuestion& question, const Relaxation& relaxation) {
     if (relaxation.bound == "max-downtime") out.max_downtime = from_seconds(relaxation.value);
     if (relaxation.bound == "timeout") out.timeout = from_seconds(relaxation.value);
     if (relaxation.bound == "min-cpu") out.brake = lowered_to(question.brake, relaxation.value);
-    if (relaxation.bound == "max-stall") out.brake = lowered_to(question.brake, share_of_stall(question.brake, relaxation.value));
+    if (relaxation.bound == "max-stall") {
+        out.brake = lowered_to(question.brake, share_of_stall(question.brake, relaxation.value));
+    }
     if (relaxation.bound == "max-bandwidth") {
         auto& band = out.outlook.bandwidth_bytes_per_second;
         const double times = relaxation.value / band.p50;

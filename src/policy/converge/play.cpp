@@ -23,8 +23,10 @@ public:
         const double time_left = now.time_left;
         for (int round = 0; round < rounds_max; ++round) {
             now.time_left = time_left - out_.total_s;
-            if (steering_.stop_time(calm, now.backlog) > now.time_left) return out_;
+            if (steering_.stop_time(calm, now.backlog) > std::min(now.time_left, never / 2)) return out_;
             now.shift = truth_.round_phi * spell_;
+            now.waited = round >= passes_waited_max(priced_.aggression);
+            if (now.allowed) now.share = std::min(now.share, watch_.most_share(truth_, out_.total_s, now.share));
             const auto choice = steering_.choose(priced_, now);
             out_.for_time = out_.for_time || choice.for_time;
             if (!choice.go) {
@@ -64,6 +66,11 @@ private:
         const auto& setting = truth_.settings[index];
         const auto round =
             go_round(truth_, setting, now.backlog, truth_.curve.work_for(now.backlog), !now.allowed);
+        if (!now.allowed || setting.share < set_share_) {
+            const auto& believed = steering_.ground();
+            watch_.set(out_.total_s, run_go(believed, believed.settings[index], now.backlog, 1).time_s);
+            set_share_ = setting.share;
+        }
         spend(setting, round.time_s);
         out_.sent += now.backlog - round.rest;
         now.allowed = true;
@@ -92,6 +99,8 @@ private:
     Course out_;
     double spell_ = 0;
     int drawn_ = 0;
+    Watch watch_;
+    double set_share_ = 1;
 };
 
 }  // namespace

@@ -13,41 +13,48 @@ constexpr double patience = 4;
 constexpr double engine_s = 0.3;
 /// A natural level this near the budget is taken for above it.
 constexpr double nearly = 0.9;
+/// Waiting must save something: an idle guest would else be watched for ever.
+constexpr double worth_waiting = 0.99;
+/// A share that has held for so many times what was expected of it, and so much longer, is lowered.
+constexpr double overdue = 2;
+constexpr double overdue_s = 0.5;
+constexpr double lowered = 0.75;
+/// The lowest one that has does not work.
+constexpr double failed_times = 10;
+constexpr double failed_s = 5;
 constexpr double same_share = 1e-9;
 
 struct Option {
     std::size_t setting = 0;
-    double cost = 0;
-    double rough_s = never;
-    double usual_s = never;
+    double cost = never;
+    bool in_time = false;
 };
 
-double time_to_stop(const Terrain& terrain, const Terrain::Step& step, NoisePoint noise) {
-    const double time = static_cast<double>(step.time_s);
-    if (step.next[noise] < 0) return time;
-    return time + terrain.stop_time(noise, static_cast<double>(step.pending[noise]));
-}
-
 /// The cheapest of those that end in time also on a rough course; without any, the quickest.
-std::pair<Option, bool> best_option(const Terrain& terrain, const Values& values, const Situation& now) {
+Option best_option(const Terrain& terrain, const Values& values, const Situation& now) {
     const auto& settings = terrain.ground().settings;
     const double known_work = terrain.ground().curve.work_for(now.backlog);
-    Option cheapest{0, never, never, never};
-    Option quickest{0, never, 2 * never, 2 * never};
+    const bool hurried = std::isfinite(now.time_left);
+    Option cheapest;
+    Option quickest;
+    double least_s = 4 * never;
     for (std::size_t k = 0; k < terrain.ground().go_settings(); ++k) {
         if (now.allowed && k > 0 && settings[k].share > now.share + same_share) continue;
         const auto step = terrain.step(now.backlog, known_work, k, !now.allowed);
-        const Option option{k, cost_of(terrain, values, k, step), time_to_stop(terrain, step, rough),
-                            time_to_stop(terrain, step, usual)};
-        const bool in_time = option.rough_s * now.slowness <= now.time_left;
-        if (in_time && option.cost < cheapest.cost) cheapest = option;
-        const bool quicker = is_never(option.rough_s) && is_never(quickest.rough_s)
-                                 ? option.usual_s < quickest.usual_s
-                                 : option.rough_s < quickest.rough_s;
-        if (quicker) quickest = option;
+        const double cost = cost_of(terrain, values, k, step);
+        double rough_s = 0;
+        if (hurried) {
+            rough_s = terrain.stop_time(rough, step);
+            // Where nothing ends on a rough course, a usual one decides.
+            const double time_s = is_never(rough_s) ? never + terrain.stop_time(usual, step) : rough_s;
+            if (time_s < least_s) {
+                least_s = time_s;
+                quickest = {k, cost, false};
+            }
+        }
+        if (rough_s * now.slowness <= now.time_left && cost < cheapest.cost) cheapest = {k, cost, true};
     }
-    if (cheapest.cost < never) return {cheapest, true};
-    return {quickest, false};
+    return cheapest.in_time ? cheapest : quickest;
 }
 
 Ground without_brake(Ground ground) {
@@ -108,10 +115,10 @@ Choice Steering::choose(const Priced& priced, const Situation& now) const {
 }
 
 Choice Steering::choose_on(const Terrain& terrain, const Values& values, const Situation& now) const {
-    const auto [option, in_time] = best_option(terrain, values, now);
-    Choice out{true, false, !in_time, option.setting};
+    const auto option = best_option(terrain, values, now);
+    Choice out{true, false, !option.in_time, option.setting};
     if (now.allowed || now.waited) return out;
-    if (cost_of(values, terrain.wait(now.backlog, now.shift)) > option.cost) return out;
+    if (cost_of(values, terrain.wait(now.backlog, now.shift)) > worth_waiting * option.cost) return out;
     out.for_time = !may_wait(now);
     out.go = out.for_time;
     return out;
@@ -132,6 +139,29 @@ std::size_t Steering::first_pass_setting(double pass_s, double time_left, double
     // Nothing is sure, so what usually does must do; a brake that does not help is not set.
     if (const auto likely = highest_in_time(usual)) return *likely;
     return highest_in_time(calm).value_or(top);
+}
+
+void Watch::set(double now_s, double expected_s) {
+    set_at_s_ = now_s;
+    expected_s_ = expected_s;
+}
+
+double Watch::most_share(const Ground& ground, double now_s, double share) {
+    const bool lowest = share <= ground.settings.front().share + same_share;
+    if (!lowest && held_s(now_s) > overdue * expected_s_ + overdue_s) {
+        most_share_ = std::min(most_share_, lowered * std::min(share, ground.busy));
+        set(now_s, 2 * expected_s_);
+    }
+    return most_share_;
+}
+
+bool Watch::failed(const Ground& ground, double now_s, double share) const {
+    if (share > ground.settings.front().share + same_share) return false;
+    return held_s(now_s) > std::max(failed_s, failed_times * expected_s_);
+}
+
+int passes_waited_max(double aggression) {
+    return 4 + static_cast<int>(std::lround(12 * (1 - std::clamp(aggression, 0.0, 1.0))));
 }
 
 double time_kept(const Ground& ground) {

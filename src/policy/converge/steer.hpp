@@ -63,6 +63,27 @@ private:
     double natural_level_ = 0;
 };
 
+/// Whether the share that was set with go does what was expected of it. What should have stopped the guest long ago
+/// shows that the curve is wrong there: then a lower share is taken, and at the lowest the move is given up.
+class Watch {
+public:
+    /// A share was set. \param expected_s  From now to the stop.
+    void set(double now_s, double expected_s);
+    /// At a sync after go: the most that may be granted from now on.
+    [[nodiscard]] double most_share(const Ground& ground, double now_s, double share);
+    [[nodiscard]] bool failed(const Ground& ground, double now_s, double share) const;
+    [[nodiscard]] double held_s(double now_s) const { return now_s - set_at_s_; }
+
+private:
+    double set_at_s_ = 0;
+    double expected_s_ = 0;
+    double most_share_ = 1;
+};
+
+/// Passes at full speed beyond which nothing more is waited for: where the calm moment that would pay is so rare, the
+/// guest is another than believed.
+[[nodiscard]] int passes_waited_max(double aggression);
+
 /// Time that is kept free of a timeout: the standstill and what the engine's own steps take.
 [[nodiscard]] double time_kept(const Ground& ground);
 

@@ -1,0 +1,133 @@
+// The estimate of the stream's rate against a modelled link whose rate is known at every moment.
+#include "model/bandwidth.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <functional>
+
+#include "model/random_guest_test.hpp"
+
+namespace segue {
+namespace {
+
+using test::Chance;
+
+/// A sender with a queue of its own before a link: steps of 1 ms, read every 50 to 55 ms, acked in bursts.
+class ModelledStream {
+public:
+    ModelledStream(std::function<double(double)> rate, std::uint64_t seed) : rate_(std::move(rate)), chance_(seed) {}
+
+    /// Until `until_s`; after each reading `then` is told the time. \param offered  Bytes a second from the sender.
+    void run(double until_s, const std::function<double(double)>& offered, const std::function<void(double)>& then) {
+        while (now_s_ < until_s) {
+            const double step_s = 0.001;
+            queue_ = std::min(queue_ + offered(now_s_) * step_s, queue_max_s * rate_(now_s_));
+            const double sent = std::min(queue_, rate_(now_s_) * step_s);
+            queue_ -= sent;
+            delivered_ += sent;
+            now_s_ += step_s;
+            if (now_s_ < next_read_s_) continue;
+            next_read_s_ = now_s_ + 0.05 + chance_.uniform(0, 0.005);
+            // The newest few segments are delivered and not acked yet.
+            const double acked = delivered_ - chance_.uniform(0, 0.01) * 0.05 * rate_(now_s_);
+            acked_ = std::max(acked_, acked);
+            estimate.add({from_seconds(now_s_)}, {static_cast<std::int64_t>(acked_)}, queue_ > 0);
+            then(now_s_);
+        }
+    }
+
+    BandwidthEstimate estimate;
+
+private:
+    static constexpr double queue_max_s = 0.02;
+    std::function<double(double)> rate_;
+    Chance chance_;
+    double now_s_ = 0;
+    double next_read_s_ = 0.05;
+    double queue_ = 0;
+    double delivered_ = 0;
+    double acked_ = 0;
+};
+
+struct Errors {
+    std::vector<double> all;
+    [[nodiscard]] double at(double quantile) {
+        std::sort(all.begin(), all.end());
+        return all[static_cast<std::size_t>(quantile * static_cast<double>(all.size() - 1))];
+    }
+};
+
+double median_of(const BandwidthEstimate& estimate) {
+    return static_cast<double>(estimate.median().value_or(ByteRate{0}).per_second);
+}
+
+TEST(BandwidthEstimate, is_within_two_and_five_per_cent_of_the_truth_zero_page_phases_included) {
+    Errors errors;
+    for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+        Chance chance(seed);
+        const double base = chance.log_uniform(10e6, 1e9);
+        const double wave = chance.uniform(0, 0.05);
+        const double period_s = chance.uniform(2, 10);
+        const auto truth = [&](double t) { return base * (1 + wave * std::sin(6.283 * t / period_s)); };
+        ModelledStream stream(truth, seed);
+        // Zero pages cost nine bytes of 4096: for a third of the time hardly anything is offered.
+        const double zero_every_s = chance.uniform(0.3, 3);
+        const auto offered = [&](double t) {
+            return std::fmod(t, zero_every_s) < zero_every_s / 3 ? base / 50 : base * 3;
+        };
+        stream.run(20, offered, [&](double t) {
+            if (t <= 1 || stream.estimate.windows() == 0) return;
+            errors.all.push_back(std::abs(median_of(stream.estimate) / truth(t) - 1));
+        });
+    }
+    std::printf("bandwidth: %zu readings, error median %.2f %%, P95 %.2f %%\n", errors.all.size(), 100 * errors.at(0.5),
+                100 * errors.at(0.95));
+    EXPECT_LE(errors.at(0.5), 0.02);
+    EXPECT_LE(errors.at(0.95), 0.05);
+}
+
+TEST(BandwidthEstimate, takes_over_a_step_of_the_path_within_300_ms) {
+    Errors recovery;
+    for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+        Chance chance(seed);
+        const double before = chance.log_uniform(10e6, 1e9);
+        const double ratio = chance.below(2) == 0 ? chance.uniform(0.05, 0.8) : chance.uniform(1.25, 10);
+        const double step_s = 2 + chance.uniform(0, 1);
+        ModelledStream stream([&](double t) { return t < step_s ? before : before * ratio; }, seed);
+        double recovered_s = -1;
+        stream.run(5, [&](double) { return before * 20; }, [&](double t) {
+            const bool near = std::abs(median_of(stream.estimate) / (before * ratio) - 1) < 0.05;
+            if (t > step_s && near && recovered_s < 0) recovered_s = t - step_s;
+        });
+        ASSERT_GT(recovered_s, 0) << seed;
+        recovery.all.push_back(recovered_s);
+    }
+    std::printf("bandwidth: step taken over after %.0f ms (median of 60), %.0f ms at worst\n", 1e3 * recovery.at(0.5),
+                1e3 * recovery.at(1));
+    EXPECT_LT(recovery.at(1), 0.3);
+}
+
+TEST(BandwidthEstimate, is_not_moved_by_a_single_stall) {
+    ModelledStream stream([](double t) { return t > 3 && t < 3.09 ? 1e6 : 100e6; }, 1);
+    stream.run(4, [](double) { return 300e6; }, [&](double t) {
+        if (t > 0.5) {
+            EXPECT_NEAR(median_of(stream.estimate), 100e6, 2e6) << t;
+        }
+    });
+}
+
+TEST(BandwidthEstimate, band_has_the_median_inside_and_is_never_narrower_than_a_reading) {
+    BandwidthEstimate none;
+    EXPECT_EQ(none.band(), Band{});
+    ModelledStream stream([](double t) { return 100e6 * (1 + 0.2 * std::sin(40 * t)); }, 1);
+    stream.run(3, [](double) { return 300e6; }, [](double) {});
+    const Band band = stream.estimate.band();
+    EXPECT_LE(band.p10, 0.98 * band.p50);
+    EXPECT_GE(band.p90, 1.02 * band.p50);
+}
+
+}  // namespace
+}  // namespace segue
