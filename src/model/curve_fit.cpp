@@ -190,8 +190,11 @@ CurveFit::Solved CurveFit::solve(std::vector<Weighed>& seen) {
             for (std::size_t i = 0; i < b.size(); ++i) {
                 const double scaled = weight * o.parts[i];
                 b[i] += scaled * (o.bytes / out.size);
-                for (std::size_t j = 0; j < b.size(); ++j) out.h[i][j] += scaled * o.parts[j];
+                for (std::size_t j = 0; j <= i; ++j) out.h[i][j] += scaled * o.parts[j];
             }
+        }
+        for (std::size_t i = 0; i < b.size(); ++i) {
+            for (std::size_t j = 0; j < i; ++j) out.h[j][i] = out.h[i][j];
         }
         out.amplitudes = solve_nonnegative(out.h, b);
         for (auto& o : seen) o.expected = out.size * dot(out.amplitudes, o.parts);
