@@ -6,9 +6,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <functional>
 #include <optional>
+#include <thread>
 
+#include "app/segue/guard_client.hpp"
 
 namespace segue {
 namespace {
@@ -103,6 +106,50 @@ TEST_F(BrakePortTest, PassesARefusalOn) {
     ASSERT_FALSE(refused);
     EXPECT_NE(to_string(refused.error()).find("is gone"), std::string::npos);
     EXPECT_TRUE(port.held().empty());
+}
+
+/// Braked to 5 % with a guardian of its own, then nothing: until it is killed. There is no QEMU, and nothing was sent.
+[[noreturn]] void segue_that_will_be_killed(pid_t guest, const std::string& name, int tell) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    Loop loop;
+    BrakePort port(loop, name);
+    GuardClient guard(loop, {find_guard_program(), "/nonexistent/monitor", std::nullopt},
+                      [](const GuardNotice&) { ::_exit(3); });
+    const auto say = [tell](const std::string& text) { return ::write(tell, text.data(), text.size()); };
+    guard.start(-1, seconds{10}, [&](const Result<GuardReady>& ready) {
+        if (!ready) return void(say(to_string(ready.error())));
+        port.submit(BrakeOpen{guest, {guest}, Share{0.05}}, [&](const Result<BrakeAnswer>& opened) {
+            if (!opened) return void(say(to_string(opened.error())));
+            if (!guard.take_brake(port.held())) return void(say("the guardian took nothing"));
+            port.submit(BrakeSet{Share{0.05}}, [&](const Result<BrakeAnswer>&) { say("braked"); });
+        });
+    });
+    loop.run();
+    ::_exit(2);
+}
+
+TEST_F(BrakePortTest, IsLetGoOfByTheGuardianWhenSegueIsKilled) {
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::pipe(ends.data()), 0);
+    const pid_t segue = ::fork();
+    if (segue == 0) segue_that_will_be_killed(guest, name, ends[1]);
+    std::array<char, 1000> said{};
+    EXPECT_GT(::read(ends[0], said.data(), said.size() - 1), 0);
+    ASSERT_STREQ(said.data(), "braked") << "build segue-guard beside this test";
+    const auto threads = find_threads(kernel_files(), guest, {guest});
+    ASSERT_TRUE(threads);
+    const std::string group = threads->front().group;
+    EXPECT_TRUE(is_our_group(group)) << group;
+    EXPECT_EQ(read_small(group + "/cpu.cfs_quota_us"), "1001");
+    ::kill(segue, SIGKILL);
+    ::waitpid(segue, nullptr, 0);
+    const Instant deadline = loop.now() + seconds{5};
+    while (::access(group.c_str(), F_OK) == 0 && loop.now() < deadline) {
+        std::this_thread::sleep_for(milliseconds{1});
+    }
+    EXPECT_NE(::access(group.c_str(), F_OK), 0) << "the group is left";
+    EXPECT_EQ(find_threads(kernel_files(), guest, {guest})->front().group, threads->front().mount);
+    for (const int end : ends) ::close(end);
 }
 
 }  // namespace
