@@ -138,7 +138,7 @@ SLOW, FAST = 40_000, 2_000_000_000
 
 class StandIn:
     """job: guard, src, own (path or null), dst_pid, port, until, budget_s, brake; and, where wanted,
-    helps (cancel when asked to), stop_dst, report_early."""
+    helps (cancel when asked to), stop_dst, report_early, group (of a brake, made already: held to 5 %)."""
 
     def __init__(self, job):
         self.job = job
@@ -165,8 +165,8 @@ class StandIn:
         with contextlib.suppress(OSError):
             self.ours.send(b'D')
 
-    def hand_over(self, kind, fd):
-        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack('i', fd))
+    def hand_over(self, kind, *fds):
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f'{len(fds)}i', *fds))
         self.ours.sendmsg([kind], [rights])
 
     def stay(self, word, running):
@@ -202,6 +202,13 @@ class StandIn:
             {'capability': name, 'state': True} for name in CAPS]})
         self.src.cmd('migrate-set-parameters', {'downtime-limit': 1, 'max-bandwidth': 0})
         self.hand_over(b'F1', os.open(self.job['brake'], os.O_WRONLY))
+        if 'group' in self.job:
+            self.brake(self.job['group'])
+
+    def brake(self, group):
+        quota = os.open(os.path.join(group, 'cpu.cfs_quota_us'), os.O_WRONLY)
+        self.hand_over(b'F1' + os.path.basename(group).encode(), quota, os.open(group, os.O_PATH | os.O_DIRECTORY))
+        os.write(quota, b'1000\n')
 
     def open_stream(self):
         stream = socket.create_connection(('127.0.0.1', self.job['port']))

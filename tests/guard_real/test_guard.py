@@ -22,6 +22,7 @@ import tempfile
 import time
 import unittest
 
+from braked_group import BrakedGroup
 from stand_in import (BOARD_STATES, CAPS, GUARD_STATE, LATENESS, OWN, ROUND_TRIP, VERDICT, Board, Qmp, stamp_s)
 
 FAILED, ROLLED_BACK = BOARD_STATES['failed'], BOARD_STATES['rolled_back']
@@ -94,6 +95,10 @@ class Move:
             for name in ('return-path', 'events', 'late-block-activate')]})
         dst.cmd('migrate-incoming', {'uri': 'tcp:127.0.0.1:0'})
         port = int(dst.cmd('query-migrate')['socket-address'][0]['port'])
+        if 'group' in job:
+            group = self.stack.enter_context(contextlib.closing(job['group']))
+            group.write('tasks', self.src.spare.cmd('query-cpus-fast')[0]['thread-id'])
+            job['group'] = group.path
         job.update(src=self.src.paths['control'], own=self.src.paths['guard'] if own else None,
                    until=until, budget_s=budget_s, guard=guard or default_guard(),
                    dst_pid=self.dst.process.pid, port=port, brake=self.brake)
@@ -318,6 +323,67 @@ class GuardTest(unittest.TestCase):
             time.sleep(0.001)
         self.assertEqual(move.status(), 'postmigrate')
         self.assertEqual(move.dst.spare.cmd('query-status')['status'], 'paused')
+
+    def braked(self, **options):
+        group = BrakedGroup()
+        move = self.move(group=group, **options)
+        self.assertFalse(group.is_free())
+        time.sleep(0.1)
+        self.assertLess(group.share(), 0.1, 'it was not held')
+        return move, group
+
+    def gone(self, group, members):
+        """No group is left, and who was in it is where it was."""
+        self.assertLess(group.seconds_until(lambda: not os.path.exists(group.path), 3), 3, 'the group is left')
+        with open(os.path.join(group.ROOT, 'tasks')) as file:
+            there = {int(line) for line in file}
+        self.assertLessEqual(set(members), there)
+
+    def test_killed_while_braked_to_a_twentieth(self):
+        for until, own in (('idle', True), ('idle', False), ('copying', True), ('copying', False), ('held', True)):
+            with self.subTest(until=until, own=own):
+                move, group = self.braked(own=own, until=until)
+                members = group.members()
+                self.assertEqual(len(members), 2)
+                move.hit(signal.SIGKILL)
+                took = group.seconds_until(group.is_free, 1)
+                RESULTS.append((self.version, 'own' if own else 'queued', f'{until}, braked to 5 %: free', took))
+                self.assertLess(took, 0.03)
+                self.assertGreater(group.share(), 0.15)
+                code, words = move.guard_ended(10)
+                self.assertEqual(code, 0, words)
+                self.gone(group, members)
+                self.assertEqual(move.status(), 'running')
+                move.close()
+
+    def test_stalled_while_braked(self):
+        """A Segue that stands still keeps nobody at a twentieth; it may go on afterwards."""
+        move, group = self.braked(own=True, until='copying', budget_s=0.3)
+        os.kill(move.segue.pid, signal.SIGSTOP)
+        took = group.seconds_until(group.is_free, 5)
+        RESULTS.append((self.version, 'own', 'copying, stalled, braked to 5 %: free', took))
+        self.assertLess(took, 2.2)
+        self.assertTrue(os.path.exists(group.path), 'its groups are its own as long as it lives')
+        os.kill(move.segue.pid, signal.SIGCONT)
+        time.sleep(0.1)
+        group.write('cpu.cfs_quota_us', 1000)
+        time.sleep(0.2)
+        self.assertFalse(group.is_free(), 'a Segue that gives signs of life may brake again')
+        members = group.members()
+        os.kill(move.segue.pid, signal.SIGKILL)
+        self.assertLess(group.seconds_until(group.is_free, 1), 0.03)
+        self.assertEqual(move.guard_ended(10)[0], 0)
+        self.gone(group, members)
+
+    def test_deadline_while_braked(self):
+        move, group = self.braked(own=True, until='held', budget_s=1.5)
+        self.assertLess(group.seconds_until(group.is_free, 5), 5)
+        self.assertEqual(self.settled(move), ROLLED_BACK)
+        self.assertEqual(move.status(), 'running')
+        members = group.members()
+        move.hit(signal.SIGKILL)
+        self.assertEqual(move.guard_ended(10)[0], 0)
+        self.gone(group, members)
 
     def test_small_and_apart(self):
         move = self.move(own=True, until='copying')

@@ -1,5 +1,6 @@
 #include "app/segue/brake_port.hpp"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -48,6 +49,10 @@ struct BrakePort::Impl {
     Impl(Loop& l, std::string name) : loop(l), brake(std::move(name)) {}
 
     void work() {
+        // It must not wait behind the busy guests that it is to hold; every stretch of its work is short.
+        sched_param lowest{};
+        lowest.sched_priority = 1;
+        static_cast<void>(::sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &lowest));
         for (;;) {
             BrakeCommand command;
             {

@@ -240,6 +240,10 @@ JsonContext context_of(const MoveRecord& record) {
 int run(const Recover& wanted, const MoveRecord& record, const std::string& state_folder, const MoveOwner& self,
         const std::string& version, std::unique_ptr<Journal> journal, FdSink& out, FdSink& err) {
     Output output(detect_style(wanted.output), context_of(record), out, err);
+    // Before anything else: whichever way the move ends, its guest must not be held by a Segue that is dead.
+    if (auto undone = undo_recorded_brake(record); !undone) {
+        output.note("the brake of this move was not taken away: " + to_string(undone.error()));
+    }
     Loop loop;
     std::unique_ptr<Recoverer> recoverer;
     const auto cancel = [&] {

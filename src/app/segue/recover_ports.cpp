@@ -12,6 +12,7 @@
 
 #include "app/segue/receive_journal.hpp"
 #include "app/segue/remote_dst.hpp"
+#include "brake/cgroup/undo.hpp"
 #include "io/fd.hpp"
 #include "store/sqlite/owner_process.hpp"
 
@@ -56,6 +57,16 @@ std::int64_t recorded_source_pid(const MoveRecord& record) {
         if (pid > 0) return pid;
     }
     return 0;
+}
+
+Result<void> undo_recorded_brake(const MoveRecord& record) {
+    Result<void> done;
+    for (const MoveStep& step : record.steps) {
+        const auto line = detail_text(step.detail, "brake");
+        if (!line) continue;
+        if (auto undone = undo_brake(*line); !undone) done = undone;
+    }
+    return done;
 }
 
 bool qemu_is_gone(const MoveRecord& record, const std::string& path, std::int64_t pid) {

@@ -26,6 +26,10 @@ namespace segue {
 /// The pid of the source's QEMU as the journal has it, or 0.
 [[nodiscard]] std::int64_t recorded_source_pid(const MoveRecord& record);
 
+/// Lets go of the brake that the record tells of (`brake` of a step: BrakeReady::undo), if there is one. Safe at any
+/// time, also while the guest runs and while a guardian does the same.
+[[nodiscard]] Result<void> undo_recorded_brake(const MoveRecord& record);
+
 /// Opens the source's monitor, again and again while the dead segue's guardian may still hold it.
 class SourceOpener {
 public:

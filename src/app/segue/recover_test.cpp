@@ -1,15 +1,20 @@
 #include "app/segue/recover.hpp"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
+#include <fstream>
 
 #include "app/segue/cli_recover.hpp"
 #include "app/segue/recover_ports.hpp"
+#include "brake/cgroup/cgroup_brake.hpp"
 #include "io/fd.hpp"
 #include "store/journal_memory.hpp"
 #include "store/sqlite/owner_process.hpp"
@@ -243,6 +248,68 @@ TEST_F(GoneQemu, IsFoundByThePidInTheJournal) {
     EXPECT_EQ(recorded_source_pid(record), 0);
     record.steps.push_back({StepKind::preparing, stamp_now(), R"({"put_back":"x","src_pid":"4711"})"});
     EXPECT_EQ(recorded_source_pid(record), 4711);
+}
+
+// ---- the brake of a move whose segue and guardian are both dead
+
+MoveRecord with_brake(const std::string& undo) {
+    MoveRecord record;
+    record.steps.push_back({StepKind::begun, stamp_now(), "{}"});
+    record.steps.push_back({StepKind::preparing, stamp_now(), encode_detail({{"src_pid", "4711"}, {"brake", undo}})});
+    return record;
+}
+
+/// What is in the thread's group file of the cpu controller.
+std::string cpu_group_of(int pid) {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/cgroup");
+    for (std::string line; std::getline(file, line);) {
+        if (line.find(":cpu:") != std::string::npos || line.find(":cpu,") != std::string::npos) return line;
+    }
+    return "no cpu controller of version 1 is mounted";
+}
+
+TEST(RecoverBrake, LetsTheGuestGoAndRemovesItsGroups) {
+    const pid_t guest = ::fork();
+    if (guest == 0) {
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;) ::pause();
+    }
+    const std::string before = cpu_group_of(guest);
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::pipe(ends.data()), 0);
+    const pid_t dead = ::fork();
+    if (dead == 0) {
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        CgroupBrake brake("recover" + std::to_string(::getpid()));
+        const auto ready = brake.perform(BrakeOpen{guest, {guest}, Share{0.05}});
+        const bool set = ready && brake.perform(BrakeSet{Share{0.05}});
+        const std::string undo = set ? std::get<BrakeReady>(*ready).undo : "failed";
+        const auto written = ::write(ends[1], undo.data(), undo.size());
+        while (written > 0) ::pause();
+        ::_exit(1);
+    }
+    std::array<char, 1000> undo{};
+    EXPECT_GT(::read(ends[0], undo.data(), undo.size() - 1), 0);
+    ::kill(dead, SIGKILL);
+    ::waitpid(dead, nullptr, 0);
+    EXPECT_NE(cpu_group_of(guest), before) << "it is braked";
+    const MoveRecord record = with_brake(undo.data());
+    const auto undone = undo_recorded_brake(record);
+    EXPECT_TRUE(undone) << to_string(undone.error());
+    EXPECT_EQ(cpu_group_of(guest), before);
+    EXPECT_TRUE(undo_recorded_brake(record)) << "the operator may recover again";
+    ::kill(guest, SIGKILL);
+    ::waitpid(guest, nullptr, 0);
+    for (const int end : ends) ::close(end);
+}
+
+TEST(RecoverBrake, DoesNothingWhereThereWasNoneAndRefusesWhatIsNotOurs) {
+    MoveRecord record;
+    record.steps.push_back({StepKind::begun, stamp_now(), "{}"});
+    EXPECT_TRUE(undo_recorded_brake(record));
+    const auto refused = undo_recorded_brake(with_brake("v1 vm 0 /sys/fs/cgroup/cpu"));
+    ASSERT_FALSE(refused);
+    EXPECT_NE(to_string(refused.error()).find("nothing was touched"), std::string::npos);
 }
 
 }  // namespace

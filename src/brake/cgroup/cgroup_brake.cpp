@@ -67,7 +67,7 @@ Result<BrakeAnswer> CgroupBrake::open(const BrakeOpen& command) {
     if (run_.count() == 0) {
         run_ = longest_run(files_, any.thread.version, parent_of(any.folder) + "/segue-" + name_ + "-probe");
     }
-    return BrakeAnswer(BrakeReady{brake_steps(floor_, any.burst, run_), undo_line(groups_)});
+    return BrakeAnswer(BrakeReady{brake_steps(floor_, any.burst, run_), undo_line("segue-" + name_, groups_)});
 }
 
 /// Only what is not ours yet is touched; what is gone goes.

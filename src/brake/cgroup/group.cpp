@@ -140,6 +140,10 @@ Result<void> move_in(const VcpuGroup& group) {
 Result<void> open_files(VcpuGroup& group) {
     const std::string quota = group.folder + quota_file(group.thread.version);
     group.quota = Fd(::open(quota.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!group.quota && errno == ENOENT) {
+        return fail(ErrorKind::unsupported,
+                    fmt::format("this kernel knows no CPU quotas: {} is missing (use --brake auto-converge)", quota));
+    }
     if (!group.quota) return cannot("opening " + quota, errno);
     group.folder_fd = Fd(::open(group.folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!group.folder_fd) return cannot("opening " + group.folder, errno);

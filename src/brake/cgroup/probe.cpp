@@ -1,6 +1,7 @@
 #include "brake/cgroup/probe.hpp"
 
 #include <fmt/format.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -57,6 +58,9 @@ Duration longest_run(const GroupFiles& files, GroupVersion version, const std::s
                      write_small(folder + "/cpu.cfs_quota_us", std::to_string(quota.quota_us)) == 0;
     if (set) {
         std::thread spinning([&] {
+            // Inherited from a Segue that runs above everything ordinary: it would spin unheld.
+            const sched_param ordinary{};
+            if (::sched_setscheduler(0, SCHED_OTHER, &ordinary) != 0) return;
             if (write_small(folder + "/tasks", std::to_string(::gettid())) == 0) longest = spin();
         });
         spinning.join();

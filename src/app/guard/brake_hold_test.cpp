@@ -1,0 +1,105 @@
+#include "app/guard/brake_hold.hpp"
+
+#include <gtest/gtest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <memory>
+#include <string>
+
+namespace segue::guard {
+namespace {
+
+std::string text_of(const std::string& path) {
+    std::ifstream file(path);
+    std::string line;
+    std::getline(file, line);
+    return line;
+}
+
+class BrakeHoldTest : public testing::Test {
+protected:
+    std::string folder = testing::TempDir() + "segue_hold_" + std::to_string(::getpid());
+    std::unique_ptr<BrakeHold> hold = std::make_unique<BrakeHold>();
+
+    void SetUp() override { ASSERT_EQ(::mkdir(folder.c_str(), 0755), 0); }
+    void TearDown() override {
+        for (const char* name : {"/a", "/b"}) ::unlink((folder + name).c_str());
+        ::rmdir(folder.c_str());
+    }
+    int file(const std::string& name) const {
+        std::ofstream(folder + name) << "";
+        return ::open((folder + name).c_str(), O_WRONLY);
+    }
+};
+
+TEST_F(BrakeHoldTest, WritesWhatEachVersionTakesForNoQuota) {
+    ASSERT_TRUE(hold->take("1segue-7-vcpu0", file("/a"), -1));
+    ASSERT_TRUE(hold->take("2+segue-7-vcpu1", file("/b"), -1));
+    hold->lift();
+    EXPECT_EQ(text_of(folder + "/a"), "-1");
+    EXPECT_EQ(text_of(folder + "/b"), "max");
+}
+
+TEST_F(BrakeHoldTest, LiftsOnceUntilItIsToExpectABrakeAgain) {
+    ASSERT_TRUE(hold->take("1segue-7-vcpu0", file("/a"), -1));
+    hold->lift();
+    std::ofstream(folder + "/a") << "1000";
+    hold->lift();
+    EXPECT_EQ(text_of(folder + "/a"), "1000");
+    hold->expect_again();
+    hold->lift();
+    EXPECT_EQ(text_of(folder + "/a").substr(0, 2), "-1");
+}
+
+TEST_F(BrakeHoldTest, RefusesWhatIsNotUnderstoodAndWhatDoesNotFit) {
+    EXPECT_TRUE(hold->empty());
+    const int some = file("/a");
+    for (const char* words : {"", "3segue-7-vcpu0", "-1"}) EXPECT_FALSE(hold->take(words, some, -1)) << words;
+    EXPECT_FALSE(hold->take("1segue-7-vcpu0", -1, -1));
+    EXPECT_FALSE(hold->take("1" + std::string(BrakeHold::words_max, 'x'), some, -1));
+    EXPECT_TRUE(hold->empty());
+    for (int vcpu = 0; vcpu < 256; ++vcpu) {
+        ASSERT_TRUE(hold->take("1segue-7-vcpu" + std::to_string(vcpu), ::dup(some), -1)) << vcpu;
+    }
+    EXPECT_FALSE(hold->take("1segue-7-vcpu256", some, -1)) << "full";
+    EXPECT_TRUE(hold->take("1segue-7-vcpu17", some, -1)) << "a group that is held already takes its place";
+    hold->remove();
+    EXPECT_TRUE(hold->empty());
+}
+
+/// On the kernel's own version 1: fails where it is not mounted in its usual place.
+TEST_F(BrakeHoldTest, PutsThreadsBackAndRemovesTheGroup) {
+    const std::string root = "/sys/fs/cgroup/cpu";
+    const std::string name = "segue-hold" + std::to_string(::getpid()) + "-vcpu0";
+    const std::string group = root + "/" + name;
+    ASSERT_EQ(::mkdir(group.c_str(), 0755), 0) << "cgroup v1's cpu controller must be mounted at " << root;
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;) ::pause();
+    }
+    std::ofstream(group + "/tasks") << child << std::flush;
+    EXPECT_EQ(text_of(group + "/tasks"), std::to_string(child));
+    ASSERT_TRUE(hold->take("1" + name, ::open((group + "/cpu.cfs_quota_us").c_str(), O_WRONLY),
+                           ::open(group.c_str(), O_PATH | O_DIRECTORY)));
+    std::ofstream(group + "/cpu.cfs_quota_us") << 5000 << std::flush;
+    hold->lift();
+    EXPECT_EQ(text_of(group + "/cpu.cfs_quota_us"), "-1");
+    EXPECT_EQ(text_of(group + "/tasks"), std::to_string(child)) << "lifting moves nobody";
+    hold->remove();
+    EXPECT_NE(::access(group.c_str(), F_OK), 0);
+    std::ifstream there("/proc/" + std::to_string(child) + "/cgroup");
+    std::string all((std::istreambuf_iterator<char>(there)), {});
+    EXPECT_EQ(all.find("segue-hold"), std::string::npos) << all;
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+}
+
+}  // namespace
+}  // namespace segue::guard
