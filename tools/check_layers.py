@@ -19,6 +19,7 @@ ARROWS = {
     "model": ["units"],
     "policy": ["model"],
     "policy/converge": ["policy"],
+    "policy/external": ["policy"],
     "brake": ["units"],
     "io": ["units"],
     "guard": ["units"],
@@ -43,8 +44,8 @@ ARROWS["app/segue"] = ARROWS["app/sim"] = [name for name in ARROWS if not name.s
 TEST_ARROWS = {"migration": ["hypervisor/sim"], "policy": ["hypervisor/sim"]}
 
 # These folders, and every codec, see no OS, no clock, no thread.
-PURE = {"base", "units", "model", "policy", "policy/converge", "brake", "guard", "hypervisor", "hypervisor/sim",
-        "channel", "migration", "recovery", "receive", "store", "vm", "api"}
+PURE = {"base", "units", "model", "policy", "policy/converge", "policy/external", "brake", "guard", "hypervisor",
+        "hypervisor/sim", "channel", "migration", "recovery", "receive", "store", "vm", "api"}
 PURE_FILES = re.compile(r"(^|/)[a-z_]*codec\.(hpp|cpp)$")
 
 # Empty in what ships; what a test build puts there stops the process. Only programs may contain it.
