@@ -35,7 +35,7 @@ ARROWS = {
     "store/file": ["store", "io"],
     "store/sqlite": ["store", "io"],
     "vm": ["units"],
-    "api": ["migration"],
+    "api": ["migration", "policy/converge"],
     "app/guard": ["base", "units", "guard", "io"],
 }
 ARROWS["app/segue"] = ARROWS["app/sim"] = [name for name in ARROWS if not name.startswith("app/")]

@@ -15,6 +15,8 @@ namespace segue {
 struct GuardStart {};  ///< GuardReady. Before anything is changed on either side.
 struct GuardBrief { std::string put_back_script; };  ///< No answer.
 struct GuardTakeStream {};                           ///< Its duplicate of the stream. No answer.
+/// The open brake: it lets go whenever it acts. No answer.
+struct GuardTakeBrake {};
 struct GuardClaimWord {};      ///< GuardClaim.
 struct GuardClaimRollback {};  ///< GuardClaim.
 /// Writes the board; whatever is absent stays as it is. No answer; visible before the next effect acts.
@@ -28,8 +30,8 @@ struct GuardNote {
 };
 struct GuardRelease {};  ///< Everything is put back; it may leave. No answer.
 
-using GuardCommand = std::variant<GuardStart, GuardBrief, GuardTakeStream, GuardClaimWord, GuardClaimRollback,
-                                  GuardNote, GuardRelease>;
+using GuardCommand = std::variant<GuardStart, GuardBrief, GuardTakeStream, GuardTakeBrake, GuardClaimWord,
+                                  GuardClaimRollback, GuardNote, GuardRelease>;
 
 struct GuardReady {
     bool own_monitor = false;

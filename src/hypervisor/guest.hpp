@@ -20,6 +20,7 @@
 #include "base/result.hpp"
 #include "units/bytes.hpp"
 #include "units/duration.hpp"
+#include "units/share.hpp"
 
 namespace segue {
 
@@ -87,6 +88,8 @@ struct GuestFacts {
     int pid = 0;                        ///< 0 where it cannot be seen.
     /// Opaque lines that restore this side's capabilities and parameters; for the guardian.
     std::string put_back_script;
+    bool auto_converge = false;        ///< It has this brake of its own.
+    std::vector<int> vcpu_threads = {};  ///< As the hypervisor numbers them, in its own pid namespace.
 };
 
 /// One reading of a migration's counters on the source.
@@ -110,6 +113,8 @@ struct SrcSampleDirtying {
 /// Capabilities and parameters for a move that will not stop the guest before it is allowed to.
 struct SrcPrepare {
     std::optional<ByteRate> cap;
+    /// Let the hypervisor itself brake the guest (QEMU's auto-converge), to this share at the least.
+    std::optional<Share> own_brake_floor = {};
 };
 struct SrcTakeStream {};    ///< Hands it the connected stream.
 struct SrcStart {};         ///< "Under way", not "done".

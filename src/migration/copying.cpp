@@ -61,6 +61,7 @@ void Migration::poll() {
 void Migration::on_progress(const Result<AnswerValue>& answer) {
     progress_in_flight_ = false;
     next_progress_ = now_ + (stopping_allowed_ ? progress_every_switching : progress_every);
+    read_brake();
     const auto* progress = answer_as<SrcProgress>(answer);
     if (!progress || stage_ != MigrationStage::copying) return;
     const bool synced = progress->dirty_syncs > progress_.dirty_syncs;
@@ -93,7 +94,11 @@ void Migration::on_stream(const Result<AnswerValue>& answer) {
 }
 
 void Migration::on_pass(Bytes backlog, std::int64_t number) {
-    passes_.push_back({number, elapsed(), backlog});
+    Pass pass{number, elapsed(), backlog};
+    if (worked_ && worked_at_sync_) pass.worked = worked_->worked - worked_at_sync_->worked;
+    worked_at_sync_ = worked_;
+    pass.share = share_;
+    passes_.push_back(pass);
     if (passes_.size() > passes_kept) passes_.erase(passes_.begin());
     refresh_budget();
     ask_policy();
@@ -108,8 +113,14 @@ void Migration::ask_policy() {
     view.bandwidth = blackout_bandwidth();
     view.budget = budget_;
     view.allowed = go_wanted_;
+    view.max_downtime = request_.bounds.max_downtime;
+    view.aggression = request_.aggression;
+    view.brake = brake_range();
+    view.share = share_;
+    view.outlook = outlook();
     const Decision decision = policy_->decide(view);
     if (std::holds_alternative<GiveUp>(decision.action)) return undo(Outcome::timeout, decision.because);
+    if (decision.share) grant(*decision.share);
     if (std::holds_alternative<AllowSwitchover>(decision.action) && budget_.count > 0) {
         return allow_switchover(decision.because);
     }
@@ -130,6 +141,7 @@ void Migration::report_progress() {
     }
     if (blackout_bandwidth()) out.blackout_now = stop_charge() + blackout_forecast(progress_.remaining);
     out.max_downtime = request_.bounds.max_downtime;
+    out.share = share_;
     out.stage = to_string(stage_);
     report(out);
 }

@@ -13,11 +13,13 @@
 #include <variant>
 #include <vector>
 
+#include "brake/brake.hpp"
 #include "channel/channel.hpp"
 #include "guard/port.hpp"
 #include "hypervisor/guest.hpp"
 #include "migration/request.hpp"
 #include "model/round_forecast.hpp"
+#include "policy/policy.hpp"
 #include "store/journal.hpp"
 
 namespace segue {
@@ -43,8 +45,9 @@ struct JournalStep {
 };
 struct Journaled {};
 
-using Command = std::variant<SrcCommand, DstCommand, StreamCommand, GuardCommand, FlushImages, JournalStep>;
-using AnswerValue = std::variant<GuestAnswer, StreamSample, GuardAnswer, Flushed, Journaled>;
+using Command =
+    std::variant<SrcCommand, DstCommand, StreamCommand, GuardCommand, BrakeCommand, FlushImages, JournalStep>;
+using AnswerValue = std::variant<GuestAnswer, StreamSample, GuardAnswer, BrakeAnswer, Flushed, Journaled>;
 
 /// The `T` in an answer, or null when it holds something else or an error.
 template <class T>
@@ -55,6 +58,9 @@ template <class T>
     } else if constexpr (std::is_same_v<T, GuardReady> || std::is_same_v<T, GuardClaim>) {
         const auto* guard = std::get_if<GuardAnswer>(&*answer);
         return guard ? std::get_if<T>(guard) : nullptr;
+    } else if constexpr (std::is_same_v<T, BrakeReady> || std::is_same_v<T, BrakeSample>) {
+        const auto* brake = std::get_if<BrakeAnswer>(&*answer);
+        return brake ? std::get_if<T>(brake) : nullptr;
     } else {
         const auto* guest = std::get_if<GuestAnswer>(&*answer);
         return guest ? std::get_if<T>(guest) : nullptr;
@@ -79,6 +85,10 @@ struct ForecastReport {
     bool bandwidth_known = false;  ///< By cap or by the user; a forecast without it is for nobody.
     Bytes budget;
     RoundForecast rounds;
+    // What the policy is told: for the table of `segue plan`.
+    Outlook outlook;
+    BrakeRange brake;
+    Duration reserve{0};
 };
 struct ProgressReport {
     Duration elapsed{0};
@@ -89,6 +99,7 @@ struct ProgressReport {
     std::optional<ByteRate> dirtying;      ///< Distinct bytes per second over the last pass.
     std::optional<Duration> blackout_now;  ///< What a switchover now would cost.
     Duration max_downtime{0};
+    Share share;                    ///< Granted to the guest's vCPUs.
     std::string_view stage;
 };
 struct DecisionReport {

@@ -87,6 +87,8 @@ private:
     void forecast();
     void start_guard();
     void on_guard_ready(const Result<AnswerValue>& answer);
+    void open_brake();
+    void on_brake_ready(const Result<AnswerValue>& answer);
     void prepare();
     void on_preparing_journaled(const Result<AnswerValue>& answer);
     void next_prepare_step();
@@ -115,6 +117,15 @@ private:
     void report_progress();
     [[nodiscard]] std::optional<ByteRate> blackout_bandwidth() const;
     [[nodiscard]] Duration blackout_forecast(Bytes pending) const;
+
+    // ---- the brake (braking.cpp)
+    void read_brake();
+    void on_brake_sample(const Result<AnswerValue>& answer);
+    void grant(Share share);
+    void on_granted(const Result<AnswerValue>& answer);
+    void let_go();
+    [[nodiscard]] BrakeRange brake_range() const;
+    [[nodiscard]] Outlook outlook() const;
 
     // ---- notices of both sides (notices.cpp)
     void on_src_status(MigrationStatus status);
@@ -219,6 +230,13 @@ private:
     BandwidthEstimate seen_;       ///< All windows within a pass: a lower bound.
     std::vector<Pass> passes_;
     Bytes budget_;
+    bool brake_asked_ = false;   ///< There may be something to take away.
+    bool brake_open_ = false;
+    bool brake_in_flight_ = false;
+    BrakeReady brake_;
+    Share share_;                ///< Granted.
+    std::optional<BrakeSample> worked_;          ///< The newest reading.
+    std::optional<BrakeSample> worked_at_sync_;  ///< The first after the last dirty sync.
     Bytes allowed_budget_;  ///< The one the source was told last.
     struct AnswerTime {
         Instant at;

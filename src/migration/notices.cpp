@@ -32,6 +32,7 @@ void Migration::on_src_stopped() {
     if (!migrate_sent_) return;
     stopped_by_us_ = true;
     source_running_ = false;
+    let_go();
 }
 
 void Migration::on_src_resumed() {

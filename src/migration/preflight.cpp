@@ -134,6 +134,24 @@ std::vector<Finding> preflight(const GuestFacts& src, const GuestFacts& dst, boo
     return out;
 }
 
+std::vector<Finding> check_own_brake(const GuestFacts& src, const GuestFacts& dst, BrakeKind brake) {
+    std::vector<Finding> out;
+    if (brake != BrakeKind::auto_converge) return out;
+    const std::string remedy = "leave --auto-converge out, or brake with --brake cgroup";
+    if (!src.auto_converge) {
+        out.push_back({fmt::format("source: QEMU {} has no auto-converge", src.version), remedy});
+    }
+    if (!dst.auto_converge) {
+        out.push_back({fmt::format("destination: QEMU {} has no auto-converge", dst.version), remedy});
+    }
+    return out;
+}
+
+Share own_brake_floor(const Bounds& bounds) {
+    constexpr double run_s = 0.010;
+    return std::max(bounds.min_cpu, Share{run_s / (run_s + to_seconds(bounds.longest_stall()))});
+}
+
 FixedCosts switchover_costs(const Request& request) {
     FixedCosts costs = charge_for(request.experience.fixed_costs);
     // The word and its answer cross the control connection once; what was learned may be of a shorter path.

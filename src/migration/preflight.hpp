@@ -12,6 +12,13 @@ namespace segue {
 /// \param remote  The destination was read on another host: its pids mean nothing here.
 [[nodiscard]] std::vector<Finding> preflight(const GuestFacts& src, const GuestFacts& dst, bool remote = false);
 
+/// Each side that lacks the hypervisor's own brake, where it is asked for.
+[[nodiscard]] std::vector<Finding> check_own_brake(const GuestFacts& src, const GuestFacts& dst, BrakeKind brake);
+
+/// The least share that the hypervisor's own brake may go to: QEMU lets a vCPU run for 10 ms and then sleep for
+/// 10 ms x p / (1 - p) at a stretch (qemu.md 5.2), so max stall limits it as min CPU does.
+[[nodiscard]] Share own_brake_floor(const Bounds& bounds);
+
 /// What to charge for the next switchover of this guest on this path.
 [[nodiscard]] FixedCosts switchover_costs(const Request& request);
 

@@ -35,6 +35,28 @@ void expect_one(const std::vector<Finding>& findings, const std::string& words) 
     EXPECT_FALSE(findings[0].remedy.empty());
 }
 
+TEST(OwnBrake, is_checked_on_both_sides_and_only_where_asked_for) {
+    EXPECT_TRUE(check_own_brake(good_src(), good_dst(), BrakeKind::cgroup).empty());
+    const auto findings = check_own_brake(good_src(), good_dst(), BrakeKind::auto_converge);
+    ASSERT_EQ(findings.size(), 2U);
+    EXPECT_NE(findings[0].what.find("source"), std::string::npos);
+    EXPECT_NE(findings[1].what.find("destination"), std::string::npos);
+    GuestFacts able = good_src();
+    able.auto_converge = true;
+    expect_one(check_own_brake(able, good_dst(), BrakeKind::auto_converge), "destination: QEMU 10.0.13 has no");
+    EXPECT_TRUE(check_own_brake(able, able, BrakeKind::auto_converge).empty());
+}
+
+TEST(OwnBrake, never_goes_below_min_cpu_and_never_stalls_longer_than_max_stall) {
+    Bounds bounds;
+    bounds.min_cpu = {0.2};
+    bounds.max_stall = std::chrono::milliseconds{150};
+    EXPECT_EQ(own_brake_floor(bounds), Share{0.2});
+    bounds.min_cpu = {0.01};
+    // 10 ms of running between two sleeps of 150 ms.
+    EXPECT_NEAR(own_brake_floor(bounds).ratio, 0.0625, 1e-9);
+}
+
 TEST(Preflight, finds_nothing_in_two_twins) {
     EXPECT_TRUE(preflight(good_src(), good_dst()).empty());
 }

@@ -52,6 +52,7 @@ void Migration::facts_complete() {
                             request_.remote ? "check --dst-qmp, --dst-command or the description, on that host"
                                             : "check --dst-qmp"});
     if (findings.empty()) findings = preflight(*src_, *dst_, request_.remote);
+    if (findings.empty()) findings = check_own_brake(*src_, *dst_, request_.brake);
     if (!findings.empty()) return refuse(std::move(findings));
     if (src_->images.empty()) return after_first_flush();
     // Twice: the first writes back what has gathered, the second shows what a flush costs from then on.
@@ -142,6 +143,7 @@ void Migration::on_guard_ready(const Result<AnswerValue>& answer) {
     costs_.stop = std::max(costs_.stop, flush_);
     auto findings = check_bounds(request_, reserve_, flush_);
     if (!findings.empty()) return refuse(std::move(findings));
+    if (request_.brake == BrakeKind::cgroup) return open_brake();
     began_ = now_;
     prepare();
 }
@@ -150,6 +152,7 @@ void Migration::prepare() {
     enter(MigrationStage::preparing);
     // What brings the source back, and tells its QEMU from a later one: for recovery.
     JournalDetail detail{{"put_back", src_->put_back_script}, {"src_pid", std::to_string(src_->pid)}};
+    if (brake_open_) detail.emplace("brake", brake_.undo);
     submit(JournalStep{StepKind::preparing, Durability::durable, std::move(detail)}, journal_max,
            &Migration::on_preparing_journaled);
 }
@@ -179,7 +182,11 @@ void Migration::next_prepare_step() {
             tell(GuardCommand{GuardTakeStream{}});
             src_changed_ = true;
             return ask(SrcCommand{SrcTakeStream{}});
-        case 7: return ask(SrcCommand{SrcPrepare{request_.bounds.max_bandwidth}});
+        case 7: {
+            SrcPrepare settings{request_.bounds.max_bandwidth};
+            if (request_.brake == BrakeKind::auto_converge) settings.own_brake_floor = own_brake_floor(request_.bounds);
+            return ask(SrcCommand{settings});
+        }
         default: return journal_migrate();
     }
 }

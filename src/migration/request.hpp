@@ -7,10 +7,12 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "brake/brake.hpp"
 #include "hypervisor/guest.hpp"
 #include "model/fixed_costs.hpp"
 #include "units/bytes.hpp"
 #include "units/duration.hpp"
+#include "units/share.hpp"
 
 namespace segue {
 
@@ -20,6 +22,10 @@ struct Bounds {
     std::optional<Duration> timeout;               ///< From the first change on either side to the end.
     std::optional<ByteRate> max_bandwidth;         ///< Whole frames, blackout included.
     std::optional<ByteRate> switchover_bandwidth;  ///< What the user knows of the link.
+    Share min_cpu{0.1};                            ///< Of every vCPU, in any 1 s window outside the blackout.
+    std::optional<Duration> max_stall;             ///< By the brake, at a stretch. None: half of max_downtime.
+
+    [[nodiscard]] Duration longest_stall() const { return max_stall.value_or(max_downtime / 2); }
 };
 
 /// What is remembered of this guest from earlier moves.
@@ -35,6 +41,9 @@ struct Request {
     bool remote = false;             ///< The destination is reached through `segue receive`.
     Duration control_round_trip{0};  ///< Of that connection, as measured when it was made.
     bool dry_run = false;
+    BrakeKind brake = BrakeKind::none;
+    bool brake_required = false;  ///< Asked for by name: without it the move is refused, else it goes on without.
+    double aggression = 0.5;      ///< View::aggression.
     bool forecast = true;  ///< Sample dirtying for 1 s and 3 s before the start.
     Experience experience;
 };

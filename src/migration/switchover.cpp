@@ -33,6 +33,7 @@ void Migration::on_held() {
     stopped_by_us_ = true;
     source_running_ = false;
     note({.stage = guard::Stage::held});
+    let_go();
     journal(StepKind::held);
     submit(StreamCommand{StreamRead{}}, held_answer_max, &Migration::on_held_stream);
     submit(SrcCommand{SrcReadProgress{}}, held_answer_max, &Migration::on_held_progress);

@@ -27,6 +27,7 @@ enum ClosingStep : std::size_t {
     end_destination,
     put_destination_back,
     end_source,
+    take_brake_away,
     announce,
     await_forgotten,
     put_source_back,
@@ -39,6 +40,7 @@ constexpr std::array<std::string_view, closing_steps> left_undone_words = {
     "the destination's QEMU could not be seen to end",
     "the destination's settings could not be put back",
     "the source's QEMU, whose copy is stale now, could not be seen to end",
+    "the brake could not be taken away",
     "the switches could not be told that the guest is still here",
     "the source's migration was not seen to be cleaned up",
     "the source's settings could not be put back",
@@ -56,6 +58,7 @@ void Migration::undo(Outcome outcome, const std::string& why) {
     undo_next_ = now_ + undo_answer_max;
     undo_beat_ = now_;
     decided("roll back", why);
+    let_go();
     enter(MigrationStage::undoing);
     // This machine alone sends the word, and from here on it does not.
     if (src_changed_ || dst_changed_) journal(StepKind::undoing, {{"why", why}});
@@ -282,6 +285,9 @@ void Migration::next_closing_step() {
             case end_source:
                 if (!moved || source_dead_ || !moved_recorded_) continue;
                 return ask(SrcCommand{SrcEnd{}});  // Its copy is stale from now on.
+            case take_brake_away:
+                if (!brake_asked_) continue;
+                return ask(BrakeCommand{BrakeClose{}});
             case announce:
                 if (moved || !stopped_by_us_ || source_lost_) continue;
                 return ask(SrcCommand{SrcAnnounce{}});

@@ -6,6 +6,12 @@
 #include "base/assert.hpp"
 
 namespace segue {
+namespace {
+
+/// A window of 50 ms was read within 0.99 to 1.02 of the truth.
+constexpr double reading_error = 0.02;
+
+}  // namespace
 
 void BandwidthEstimate::add(Instant at, Bytes acked, bool queue_waits) {
     if (!queue_waits) {
@@ -23,6 +29,28 @@ void BandwidthEstimate::add(Instant at, Bytes acked, bool queue_waits) {
     rates_.push_back((acked - open_->acked) / length);
     if (rates_.size() > window_count) rates_.pop_front();
     open_ = Reading{at, acked};
+    forget_before_step();
+}
+
+void BandwidthEstimate::forget_before_step() {
+    if (rates_.size() <= step_windows) return;
+    const auto first_new = rates_.end() - step_windows;
+    const auto [new_low, new_high] = std::minmax_element(first_new, rates_.end());
+    // Against the middle of what was before: its ends are single windows.
+    std::vector<ByteRate> old(rates_.begin(), first_new);
+    std::sort(old.begin(), old.end());
+    const ByteRate middle = old[(old.size() - 1) / 2];
+    const bool fell = *new_high < scale(middle, 1 - step_ratio);
+    const bool rose = *new_low > scale(middle, 1 + step_ratio);
+    if (fell || rose) rates_.erase(rates_.begin(), first_new);
+}
+
+Band BandwidthEstimate::band() const {
+    const auto middle = median();
+    if (!middle) return {};
+    const auto at = [this](double quantile) { return static_cast<double>(at_quantile(quantile)->per_second); };
+    const auto p50 = static_cast<double>(middle->per_second);
+    return {std::min(at(0.1), p50 * (1 - reading_error)), p50, std::max(at(0.9), p50 * (1 + reading_error))};
 }
 
 std::optional<ByteRate> BandwidthEstimate::at_quantile(double quantile) const {

@@ -35,6 +35,7 @@ struct Pass {
 struct BrakeRange {
     std::vector<double> shares{1.0};
     std::vector<double> stall_s{0.0};  ///< Worst standstill at a stretch, of each.
+    bool cut_by_stall = false;         ///< Max stall, not min CPU, leaves lower shares out.
 };
 
 struct View {
@@ -43,7 +44,8 @@ struct View {
     std::vector<Pass> passes;  ///< Oldest first; the last is the one that has just begun.
     Bytes memory;
     std::optional<ByteRate> bandwidth;  ///< Of the stream, cautious; absent before the first busy window.
-    Bytes budget;                       ///< The most that may be pending at the stop.
+    /// The most that may be pending at the stop; the worst stall of the share granted now is charged.
+    Bytes budget;
     bool allowed = false;               ///< Go has been said already.
     Duration max_downtime{0};
     double aggression = 0.5;  ///< 0: least disturbance, takes the time it may; 1: as soon as the bounds let it.

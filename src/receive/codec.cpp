@@ -47,6 +47,10 @@ public:
         if (!found->is_bool()) return wrong(name);
         value = found->get_bool();
     }
+    /// Absent, from an older segue, is false.
+    void newer_flag(std::string_view name, bool& value) {
+        if (!fault_ && object_->if_contains(name) != nullptr) flag(name, value);
+    }
     template <class E, std::size_t N>
     void word(std::string_view name, E& value, const std::array<WordOf<E>, N>& words) {
         const auto* found = find(name);
@@ -140,6 +144,7 @@ public:
         (*object_)[name] = as_number(value);
     }
     void flag(std::string_view name, bool& value) { (*object_)[name] = value; }
+    void newer_flag(std::string_view name, bool& value) { flag(name, value); }
     template <class E, std::size_t N>
     void word(std::string_view name, E& value, const std::array<WordOf<E>, N>& words) {
         const auto place = std::ranges::find(words, value, &WordOf<E>::value);

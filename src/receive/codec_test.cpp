@@ -22,6 +22,7 @@ public:
         value = static_cast<T>(below(4) == 0 ? b : below(4) == 0 ? a : a + below(b - a + 1));
     }
     void flag(std::string_view, bool& value) { value = below(2) == 0; }
+    void newer_flag(std::string_view name, bool& value) { flag(name, value); }
     template <class E, std::size_t N>
     void word(std::string_view, E& value, const std::array<WordOf<E>, N>& words) { value = words[below(N)].value; }
     void text(std::string_view, std::string& value, std::size_t bytes, Text kind) {
@@ -165,7 +166,7 @@ TEST(ReceiveCodec, TheWordsOnTheWireAreTheseForEver) {
         EXPECT_TRUE(parse(line).has_value()) << line;
     }
     GuestFacts facts{"10.0.13", "vm", "u", RunState::inmigrate, "inmigrate", MigrationStatus::pre_switchover, "pc", "c",
-                     "f", 2, {4096}, {{"p", "t"}}, {{"n", "/d"}}, {"b"}, {"m"}, true, true, false, 9, "x\n"};
+                     "f", 2, {4096}, {{"p", "t"}}, {{"n", "/d"}}, {"b"}, {"m"}, true, true, false, 9, "x\n", true, {}};
     EXPECT_EQ(line_of(Prepared{id, facts}),
               R"({"type":"prepared","request":7,"facts":{"version":"10.0.13","name":"vm","uuid":"u",)"
               R"("run_state":"inmigrate","run_state_word":"inmigrate","migration":"pre-switchover",)"
@@ -173,7 +174,7 @@ TEST(ReceiveCodec, TheWordsOnTheWireAreTheseForEver) {
               R"("cpu_type":"c","cpu_features":"f","vcpus":2,"memory_bytes":4096,"devices":[{"place":"p","type":"t"}],)"
               R"("images":[{"node":"n","file":"/d"}],"blockers":["b"],"missing_features":["m"],)"
               R"("native_switchover_bandwidth":true,"out_of_band":true,"hardware_accelerated":false,"pid":9,)"
-              R"("put_back_script":"x\n"}})" "\n");
+              R"("put_back_script":"x\n","auto_converge":true}})" "\n");
 }
 
 TEST(ReceiveCodec, WhatIsWrongIsNamed) {

@@ -91,6 +91,7 @@ template <class A> void describe(A& a, GuestFacts& f) {
     a.flag("hardware_accelerated", f.hardware_accelerated);
     a.number("pid", f.pid, 0, std::numeric_limits<int>::max());
     a.text("put_back_script", f.put_back_script, long_text_bytes_max, Text::lines);
+    a.newer_flag("auto_converge", f.auto_converge);
 }
 template <class A> void describe(A& a, Expected& e) {
     a.text("uuid", e.uuid, name_bytes_max, Text::plain);

@@ -286,6 +286,7 @@ private:
 
     Result<AnswerValue> answer(const StreamCommand&) { return unasked("a stream command"); }
     Result<AnswerValue> answer(const GuardCommand&) { return unasked("a guardian command"); }
+    Result<AnswerValue> answer(const BrakeCommand&) { return unasked("a brake command"); }
     Result<AnswerValue> answer(const FlushImages&) { return unasked("a flush"); }
     Result<AnswerValue> unasked(const std::string& what) {
         object("recovery asks for " + what);

@@ -7,6 +7,7 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 
+#include "app/segue/cli_bounds.hpp"
 #include "app/segue/cli_jobs.hpp"
 #include "app/segue/cli_recover.hpp"
 #include "app/segue/cli_vm.hpp"
@@ -27,7 +28,8 @@ std::unexpected<Error> wrong(std::string message) { return fail(ErrorKind::inval
 struct MigrateWords {
     Words vm;
     std::optional<std::string> src_qmp, src_guard_qmp, to, dst_qmp, dst_command, data_address;
-    std::optional<std::string> max_downtime, max_suspend_time, timeout, max_bandwidth, switchover_bandwidth;
+    BoundWords bounds;
+    SteeringWords steering;
     bool dry_run = false;
     bool no_forecast = false;
     bool storage_is_shared = false;
@@ -46,11 +48,8 @@ void declare(CLI::App& app, MigrateWords& words) {
     app.add_option("--dst-qmp", words.dst_qmp);
     app.add_option("--dst-command", words.dst_command);
     app.add_option("--data-address", words.data_address);
-    app.add_option("--max-downtime", words.max_downtime);
-    app.add_option("--max-suspend-time", words.max_suspend_time);
-    app.add_option("--timeout", words.timeout);
-    app.add_option("--max-bandwidth", words.max_bandwidth);
-    app.add_option("--switchover-bandwidth", words.switchover_bandwidth);
+    declare_bounds(app, words.bounds);
+    declare_steering(app, words.steering);
     app.add_flag("--dry-run", words.dry_run);
     app.add_flag("--no-forecast", words.no_forecast);
     app.add_flag("--storage-is-shared", words.storage_is_shared);
@@ -110,95 +109,6 @@ Result<void> check_words(const CLI::App& app, const Words& words) {
         ++i;
     }
     return {};
-}
-
-// ---- quantities ------------------------------------------------------------------------------------
-
-/// What one option accepts, and how to say it.
-template <class T>
-struct Accepts {
-    std::string_view option;
-    T min;
-    T max;
-    std::string_view range;         ///< As said to people.
-    std::string_view example;
-    std::string_view bare_unit;     ///< Where Ganeti, xl or virsh take a bare number; else empty.
-    std::string_view without;       ///< What leaving the option out means, for those who write 0.
-};
-
-constexpr Accepts<Duration> max_downtime_accepts{
-    "--max-downtime", cli_range::max_downtime_min, cli_range::max_downtime_max, "10 ms to 2000 s", "300ms", "", ""};
-constexpr Accepts<Duration> max_suspend_time_accepts{
-    "--max-suspend-time", cli_range::max_downtime_min, cli_range::max_downtime_max, "10 ms to 2000 s", "300ms",
-    "s", ""};
-constexpr Accepts<Duration> timeout_accepts{
-    "--timeout", cli_range::timeout_min, cli_range::timeout_max, "1 s to 30 d", "10min", "s", "for no timeout"};
-constexpr Accepts<ByteRate> max_bandwidth_accepts{
-    "--max-bandwidth", cli_range::rate_min, cli_range::rate_max, "1 MiB/s to 1 TB/s", "100MiB/s", "MiB/s",
-    "for no cap"};
-constexpr Accepts<ByteRate> switchover_bandwidth_accepts{
-    "--switchover-bandwidth", cli_range::rate_min, cli_range::rate_max, "1 MiB/s to 1 TB/s", "1Gbit/s", "",
-    "and it is measured"};
-
-Result<Duration> parse_as(const Accepts<Duration>& accepts, std::string_view text) {
-    return parse_duration(text, accepts.bare_unit);
-}
-Result<ByteRate> parse_as(const Accepts<ByteRate>& accepts, std::string_view text) {
-    return parse_byte_rate(text, accepts.bare_unit);
-}
-
-bool is_bare(std::string_view text) {
-    return !text.empty() && text.find_first_not_of("0123456789. \t") == std::string_view::npos;
-}
-
-template <class T>
-Result<T> parse_quantity(const Accepts<T>& accepts, const std::string& text, Words& notes) {
-    const std::string give = fmt::format("give {}, for example {} {}", accepts.range, accepts.option, accepts.example);
-    auto value = parse_as(accepts, text);
-    if (!value) return wrong(fmt::format("{}: {} ({})", accepts.option, value.error().message, give));
-    if (*value == T{} && !accepts.without.empty()) {
-        return wrong(fmt::format("{} cannot be 0: {}, or leave it out {}", accepts.option, give, accepts.without));
-    }
-    if (*value < accepts.min || *value > accepts.max) {
-        return wrong(fmt::format("{} {} is out of range: {}", accepts.option, to_text(*value), give));
-    }
-    if (is_bare(text)) {
-        notes.push_back(fmt::format("{} {} means {} {}", accepts.option, text, text, accepts.bare_unit));
-    }
-    return *value;
-}
-
-template <class T>
-Result<void> take_quantity(const Accepts<T>& accepts, const std::optional<std::string>& text, std::optional<T>& into,
-                           Words& notes) {
-    if (!text) return {};
-    SEGUE_TRY(value, parse_quantity(accepts, *text, notes));
-    into = value;
-    return {};
-}
-
-Result<Bounds> parse_bounds(const MigrateWords& words, Words& notes) {
-    if (words.max_downtime && words.max_suspend_time) {
-        return wrong("--max-downtime and --max-suspend-time are the same bound: give one of them");
-    }
-    Bounds bounds;
-    std::optional<Duration> max_downtime;
-    for (const auto& taken :
-         {take_quantity(max_downtime_accepts, words.max_downtime, max_downtime, notes),
-          take_quantity(max_suspend_time_accepts, words.max_suspend_time, max_downtime, notes),
-          take_quantity(timeout_accepts, words.timeout, bounds.timeout, notes),
-          take_quantity(max_bandwidth_accepts, words.max_bandwidth, bounds.max_bandwidth, notes),
-          take_quantity(switchover_bandwidth_accepts, words.switchover_bandwidth, bounds.switchover_bandwidth,
-                        notes)}) {
-        if (!taken) return std::unexpected(taken.error());
-    }
-    bounds.max_downtime = max_downtime.value_or(bounds.max_downtime);
-    if (bounds.timeout && *bounds.timeout <= bounds.max_downtime) {
-        return wrong(fmt::format("--timeout {} is not longer than --max-downtime {}: give a longer --timeout, "
-                                 "up to 30 d, or a shorter --max-downtime",
-                                 to_text(*bounds.timeout), to_text(bounds.max_downtime)));
-    }
-    return bounds;
 }
 
 // ---- monitors --------------------------------------------------------------------------------------
@@ -374,10 +284,15 @@ Result<Invocation> to_invocation(const MigrateWords& words) {
     }
     if (auto distinct = check_distinct(migrate); !distinct) return std::unexpected(distinct.error());
     if (auto taken = take_data_address(words, migrate); !taken) return std::unexpected(taken.error());
-    SEGUE_TRY(bounds, parse_bounds(words, migrate.notes));
+    SEGUE_TRY(bounds, parse_bounds(words.bounds, migrate.notes));
+    SEGUE_TRY(steering, parse_steering(words.steering));
     migrate.request.vm = migrate.vm_name.empty() ? "qmp:" + migrate.src_qmp : migrate.vm_name;
-    migrate.max_downtime_given = words.max_downtime || words.max_suspend_time;
+    migrate.max_downtime_given = words.bounds.max_downtime || words.bounds.max_suspend_time;
     migrate.request.bounds = bounds;
+    migrate.request.brake = steering.brake;
+    migrate.request.brake_required = steering.brake_required;
+    migrate.request.aggression = steering.aggression;
+    migrate.policy = steering.policy;
     migrate.request.remote = migrate.to.has_value();
     migrate.request.dry_run = words.dry_run;
     migrate.request.forecast = !words.no_forecast;
@@ -385,7 +300,7 @@ Result<Invocation> to_invocation(const MigrateWords& words) {
     return migrate;
 }
 
-Result<Invocation> parse_migrate(const Words& arguments) {
+Result<Invocation> parse_migrate(const Words& arguments, bool plan) {
     MigrateWords words;
     CLI::App app;
     declare(app, words);
@@ -396,13 +311,19 @@ Result<Invocation> parse_migrate(const Words& arguments) {
         return wrong(fmt::format("the command line is not understood ({}): see segue migrate --help",
                                  plain_text(error.what())));
     }
-    return to_invocation(words);
+    auto invocation = to_invocation(words);
+    auto* migrate = invocation ? std::get_if<Migrate>(&*invocation) : nullptr;
+    if (migrate == nullptr || !plan) return invocation;
+    if (words.no_forecast) return wrong("segue plan without its forecast has nothing to say: leave --no-forecast out");
+    migrate->plan = true;
+    migrate->request.dry_run = true;
+    return invocation;
 }
 
 Result<Invocation> parse_command(const std::string& command, const Words& arguments) {
-    static const Words commands = {"migrate", "recover", "status", "cancel", "history",
+    static const Words commands = {"migrate", "plan",    "recover", "status", "cancel", "history",
                                    "vm",      "receive", "help",   "version"};
-    if (command == "migrate") return parse_migrate(arguments);
+    if (command == "migrate" || command == "plan") return parse_migrate(arguments, command == "plan");
     if (command == "recover") return parse_recover(arguments);
     if (command == "receive") return parse_receive(arguments);
     if (is_jobs_command(command)) return parse_jobs_command(command, arguments);
@@ -415,7 +336,7 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
             return Help{std::string(jobs_help_text(arguments[0]))};
         }
         if (!arguments.empty() && arguments[0] == "vm") return Help{std::string(vm_help_text)};
-        const bool about_migrate = !arguments.empty() && arguments[0] == "migrate";
+        const bool about_migrate = !arguments.empty() && (arguments[0] == "migrate" || arguments[0] == "plan");
         return Help{std::string(about_migrate ? migrate_help_text : help_text)};
     }
     const std::string shown = plain_text(command);
@@ -428,7 +349,7 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
     }
     const std::string_view near = nearest_word(command, commands);
     if (!near.empty()) return wrong(fmt::format("\"{}\" is not a command: did you mean segue {}?", shown, near));
-    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, recover, status, cancel, history, vm, "
+    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, plan, recover, status, cancel, history, vm, "
                              "receive, help and version", shown));
 }
 

@@ -50,6 +50,8 @@ struct Migrate {
     std::vector<std::string> dst_command;  ///< Only with `to`.
     std::uint16_t port_first = 0;          ///< Of the data address, only with `to`; 0: no range.
     std::uint16_t port_last = 0;
+    bool plan = false;                     ///< `segue plan`: a dry run that ends with the table.
+    std::string policy = "converge";      ///< Steering::policy.
     OutputOptions output;
     /// What was understood where the words alone do not say it ("--timeout 120 means 120 s"); to be shown.
     std::vector<std::string> notes;

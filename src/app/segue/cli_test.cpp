@@ -163,10 +163,11 @@ TEST(CommandLine, help_fits_a_screen_and_names_every_option) {
         EXPECT_LE(line.size(), 80U) << line;
         EXPECT_EQ(plain_text(line), line);
     }
-    EXPECT_LE(lines, 50);
+    EXPECT_LE(lines, 60);
     for (const char* name : {"--src-qmp", "--src-guard-qmp", "--to", "--dst-qmp", "--dst-command",
                              "--data-address", "--max-downtime",
-                             "--max-suspend-time", "--timeout", "--max-bandwidth", "--switchover-bandwidth",
+                             "--max-suspend-time", "--timeout", "--min-cpu", "--max-stall", "--max-bandwidth",
+                             "--switchover-bandwidth", "--aggression", "--brake", "--policy",
                              "--dry-run", "--storage-is-shared", "--no-forecast", "--json", "--verbose"}) {
         EXPECT_NE(migrate_help_text.find(name), std::string_view::npos) << name;
     }
@@ -251,6 +252,50 @@ INSTANTIATE_TEST_SUITE_P(Quantities, WrongInput, testing::Values(
     Wrong{base + "--switchover-bandwidth 10", {"--switchover-bandwidth", "no unit", "1 MiB/s to 1 TB/s"}},
     Wrong{base + "--switchover-bandwidth 300ms", {"--switchover-bandwidth", "is not a rate"}},
     Wrong{base + "--switchover-bandwidth 0B/s", {"--switchover-bandwidth cannot be 0", "it is measured"}}));
+
+INSTANTIATE_TEST_SUITE_P(Steering, WrongInput, testing::Values(
+    Wrong{base + "--min-cpu 20", {"--min-cpu", "no unit", "1 % to 100 %", "--min-cpu 20%"}},
+    Wrong{base + "--min-cpu 0%", {"--min-cpu 0 % is out of range", "1 % to 100 %"}},
+    Wrong{base + "--min-cpu 101%", {"--min-cpu 101 % is out of range"}},
+    Wrong{base + "--min-cpu 20percent", {"--min-cpu", "did you mean %?"}},
+    Wrong{base + "--min-cpu", {"--min-cpu has no value", "1 % to 100 %"}},
+    Wrong{base + "--max-stall 5ms", {"--max-stall 5 ms is out of range", "20 ms to 10 s"}},
+    Wrong{base + "--max-stall 150", {"--max-stall", "no unit"}},
+    Wrong{base + "--max-stal 1s", {"did you mean --max-stall?"}},
+    Wrong{base + "--aggression 1.5", {"--aggression \"1.5\" is not a level", "from 0", "to 1"}},
+    Wrong{base + "--aggression high", {"--aggression \"high\" is not a level"}},
+    Wrong{base + "--aggression nan", {"--aggression \"nan\" is not a level"}},
+    Wrong{base + "--aggression", {"--aggression has no value", "from 0 to 1"}},
+    Wrong{base + "--brake hard", {"--brake \"hard\" is not known", "cgroup, auto-converge or none"}},
+    Wrong{base + "--brake cgroup --auto-converge", {"name two brakes", "one of them"}},
+    Wrong{base + "--policy best", {"--policy \"best\" is not known", "converge, patient or exec:COMMAND"}},
+    Wrong{base + "--policy exec:", {"--policy exec: names no program"}},
+    Wrong{"plan qmp:/run/a.qmp --dst-qmp /run/b.qmp --data-address h --no-forecast", {"segue plan without", "leave"}}));
+
+TEST(CommandLine, steers_as_told_and_by_the_defaults_otherwise) {
+    const auto plain = parse(split(base));
+    ASSERT_TRUE(plain);
+    const Request& usual = std::get<Migrate>(*plain).request;
+    EXPECT_EQ(usual.bounds.min_cpu, Share{0.1});
+    EXPECT_EQ(usual.bounds.longest_stall(), usual.bounds.max_downtime / 2);
+    EXPECT_EQ(usual.brake, BrakeKind::cgroup);
+    EXPECT_FALSE(usual.brake_required);
+    EXPECT_EQ(usual.aggression, 0.5);
+    const auto told = parse(split(base + "--min-cpu 12.5% --max-stall 150ms --aggression 0.25 --auto-converge "
+                                         "--policy patient"));
+    ASSERT_TRUE(told);
+    const auto& migrate = std::get<Migrate>(*told);
+    EXPECT_EQ(migrate.request.bounds.min_cpu, Share{0.125});
+    EXPECT_EQ(migrate.request.bounds.longest_stall(), std::chrono::milliseconds{150});
+    EXPECT_EQ(migrate.request.brake, BrakeKind::auto_converge);
+    EXPECT_TRUE(migrate.request.brake_required);
+    EXPECT_EQ(migrate.request.aggression, 0.25);
+    EXPECT_EQ(migrate.policy, "patient");
+    const auto plan = parse(split("plan qmp:/run/a.qmp --dst-qmp /run/b.qmp --data-address 10.77.0.2"));
+    ASSERT_TRUE(plan);
+    EXPECT_TRUE(std::get<Migrate>(*plan).plan);
+    EXPECT_TRUE(std::get<Migrate>(*plan).request.dry_run);
+}
 
 const std::string far = " --dst-qmp /run/b.qmp --data-address 10.77.0.2";
 const std::string near_only = "migrate qmp:/run/a.qmp --dst-qmp /run/b.qmp --data-address ";

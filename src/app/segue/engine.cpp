@@ -293,6 +293,11 @@ struct Engine::Impl {
         }
     }
 
+    void perform(const Submit& submit, const BrakeCommand& command) {
+        static_cast<void>(command);
+        answer_soon(submit.id, fail(ErrorKind::unsupported, "no brake is built in"));
+    }
+
     void perform(const Submit& submit, const GuardCommand& command) {
         const CommandId id = submit.id;
         if (std::holds_alternative<GuardStart>(command)) {
@@ -307,6 +312,8 @@ struct Engine::Impl {
             guard.brief(brief->put_back_script);
         } else if (std::holds_alternative<GuardTakeStream>(command)) {
             guard.take_stream(stream.fd());
+        } else if (std::holds_alternative<GuardTakeBrake>(command)) {
+            return;
         } else if (std::holds_alternative<GuardClaimWord>(command)) {
             answer_soon(id, AnswerValue(GuardAnswer(guard.claim_word())));
         } else if (std::holds_alternative<GuardClaimRollback>(command)) {

@@ -12,6 +12,7 @@ inline constexpr std::string_view help_text =
                           move a VM that was started from its description
   segue migrate qmp:PATH --to ssh://HOST --dst-qmp PATH --data-address HOST[:PORT]
                           move any guest from one QEMU to another
+  segue plan VM ...       what each level of aggression would cost; as migrate
   segue vm start|stop|list|show|check
                           VMs by name (segue help vm)
   segue recover [JOB]     end a move whose segue died, or which ended with 10
@@ -56,19 +57,27 @@ Bounds: where one would break, the guest stays on, or returns to, the source
   --max-downtime TIME     longest standstill of the guest; 10ms to 2000s,
                           default 300ms (or --max-suspend-time TIME)
   --timeout TIME          longest whole attempt; 1s to 30d, default none
+  --min-cpu SHARE         least that each vCPU may run; 1% to 100%, default 10%
+  --max-stall TIME        longest standstill at a stretch by the brake; 20ms to
+                          10s, default half of --max-downtime
   --max-bandwidth RATE    most on the wire; 1MiB/s to 1TB/s, default no cap
   --switchover-bandwidth RATE
                           what the link carries during the standstill, above
                           the cap if you say so; default as measured
 
 How
+  --aggression LEVEL      0: disturb the guest least; 1: finish soonest, within
+                          the bounds; default 0.5 (segue plan shows each level)
+  --brake KIND            cgroup (default), auto-converge (QEMU's own) or none
+  --policy NAME           converge (default), patient (never brakes), or
+                          exec:COMMAND, a program of yours that decides
   --dry-run               check both sides, forecast, change nothing
   --storage-is-shared     with NAME: its image paths are the same storage there
   --no-forecast           start at once, without 4 s of page sampling
   --json                  one JSON object per line on standard output
   -v, --verbose           also say what is decided, and why
 
-Units   TIME: us ms s min h d.  RATE: kB/s MB/s GB/s, KiB/s MiB/s GiB/s, or
+Units   TIME: us ms s min h d.  SHARE: %.  RATE: kB/s MB/s GB/s, KiB/s MiB/s GiB/s, or
         kbit/s Mbit/s Gbit/s.  A number alone is seconds for --timeout and
         --max-suspend-time, MiB/s for --max-bandwidth, an error elsewhere.
 Exit    0 moved   1 failed, guest on the source   2 refused, nothing changed
@@ -90,6 +99,11 @@ Example
     if (option == "--switchover-bandwidth") {
         return "give 1 MiB/s to 1 TB/s, for example --switchover-bandwidth 1Gbit/s";
     }
+    if (option == "--min-cpu") return "give 1 % to 100 %, for example --min-cpu 20%";
+    if (option == "--max-stall") return "give 20 ms to 10 s, for example --max-stall 150ms";
+    if (option == "--aggression") return "give a level from 0 to 1, for example --aggression 0.4";
+    if (option == "--brake") return "give cgroup, auto-converge or none";
+    if (option == "--policy") return "give converge, patient or exec:COMMAND";
     if (option == "--data-address") return "give HOST[:PORT], for example --data-address 10.77.0.2:4444";
     if (option == "--to") return "give ssh://USER@HOST, or cmd:COMMAND that reaches segue receive --stdio";
     if (option == "--dst-command") return "give how to start the destination's QEMU on the other host, in quotes";

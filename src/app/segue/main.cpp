@@ -117,6 +117,12 @@ Engine::Where where_of(const Migrate& wanted, const std::string& move_id, Source
     return where;
 }
 
+PlanQuestion question_of(const Migrate& wanted, const ForecastReport& forecast) {
+    const Bounds& bounds = wanted.request.bounds;
+    return {forecast.outlook, bounds.max_downtime, bounds.timeout,
+            forecast.brake,   forecast.reserve,    bounds.switchover_bandwidth};
+}
+
 void remember(ExperienceFile& memory, const std::string& guest, const Summary& end, Output& output) {
     if (guest.empty()) return;
     Lesson lesson{end.learned, std::nullopt};
@@ -169,7 +175,9 @@ int migrate(const Migrate& wanted) {
     int status = exit_status(Outcome::unknown);
     Engine engine(loop, wanted.request, where_of(wanted, move_id, job.get()),
                   {[&](const Report& report) {
-                       output.show(report);
+                       const auto* forecast = std::get_if<ForecastReport>(&report);
+                       if (forecast == nullptr || !wanted.plan) output.show(report);
+                       if (forecast != nullptr && wanted.plan) output.show(make_plan(question_of(wanted, *forecast)));
                        if (service) service->note(report);
                    },
                    recall, [&](const std::string& line) { output.note(line); },

@@ -6,7 +6,9 @@
 
 #include <cstdlib>
 
+#include "api/plan_json.hpp"
 #include "app/segue/plain_text.hpp"
+#include "app/segue/render_plan.hpp"
 
 namespace segue {
 namespace {
@@ -84,6 +86,13 @@ void Output::show(const Report& report) {
     } else if (const auto* decision = std::get_if<DecisionReport>(&report); decision && style_.verbose) {
         line(render_decision(*decision));
     }
+}
+
+void Output::show(const Plan& plan) {
+    wipe();
+    const std::string text =
+        style_.json ? plan_json(plan, context_) : render_plan(plan, context_.vm, context_.bounds);
+    out_.write(text + '\n', Weight::kept);
 }
 
 void Output::show_stage(std::string_view stage) {

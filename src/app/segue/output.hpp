@@ -15,6 +15,7 @@
 #include "app/segue/cli.hpp"
 #include "app/segue/sink.hpp"
 #include "migration/event.hpp"
+#include "policy/converge/plan.hpp"
 
 namespace segue {
 
@@ -59,6 +60,7 @@ public:
     /// Something that the operator should know and that changes nothing. In every mode, on standard error.
     void note(std::string_view text);
     void show(const Report& report);
+    void show(const Plan& plan);
     /// The last word.
     void show(const Summary& summary);
     /// The last word where nothing began: a wrong command line, a monitor that cannot be reached.

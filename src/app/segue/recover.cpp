@@ -171,10 +171,11 @@ private:
                         });
     }
 
-    /// Recovery has neither a stream nor a guardian, and flushes nothing.
+    /// Recovery has neither a stream nor a guardian, flushes nothing and brakes nobody.
     void perform(const Submit&, const StreamCommand&) { SEGUE_ASSERT(false); }
     void perform(const Submit&, const GuardCommand&) { SEGUE_ASSERT(false); }
     void perform(const Submit&, const FlushImages&) { SEGUE_ASSERT(false); }
+    void perform(const Submit&, const BrakeCommand&) { SEGUE_ASSERT(false); }
 
     void finish(const Summary& summary) {
         if (std::exchange(ended_, true)) return;

@@ -8,6 +8,7 @@ struct Namer {
     std::string_view operator()(const DstCommand& c) const { return std::visit(*this, c); }
     std::string_view operator()(const StreamCommand& c) const { return std::visit(*this, c); }
     std::string_view operator()(const GuardCommand& c) const { return std::visit(*this, c); }
+    std::string_view operator()(const BrakeCommand& c) const { return std::visit(*this, c); }
     std::string_view operator()(const FlushImages&) const { return "FlushImages"; }
     std::string_view operator()(const JournalStep&) const { return "JournalStep"; }
     std::string_view operator()(const SrcInspect&) const { return "SrcInspect"; }
@@ -41,9 +42,14 @@ struct Namer {
     std::string_view operator()(const StreamLimitSilence&) const { return "StreamLimitSilence"; }
     std::string_view operator()(const StreamRead&) const { return "StreamRead"; }
     std::string_view operator()(const StreamCut&) const { return "StreamCut"; }
+    std::string_view operator()(const BrakeOpen&) const { return "BrakeOpen"; }
+    std::string_view operator()(const BrakeSet&) const { return "BrakeSet"; }
+    std::string_view operator()(const BrakeRead&) const { return "BrakeRead"; }
+    std::string_view operator()(const BrakeClose&) const { return "BrakeClose"; }
     std::string_view operator()(const GuardStart&) const { return "GuardStart"; }
     std::string_view operator()(const GuardBrief&) const { return "GuardBrief"; }
     std::string_view operator()(const GuardTakeStream&) const { return "GuardTakeStream"; }
+    std::string_view operator()(const GuardTakeBrake&) const { return "GuardTakeBrake"; }
     std::string_view operator()(const GuardClaimWord&) const { return "GuardClaimWord"; }
     std::string_view operator()(const GuardClaimRollback&) const { return "GuardClaimRollback"; }
     std::string_view operator()(const GuardNote&) const { return "GuardNote"; }

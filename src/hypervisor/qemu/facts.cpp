@@ -152,6 +152,7 @@ GuestFacts Reading::facts() {
 
     if (!found) found = originals(side, of("query-migrate-capabilities"), of("query-migrate-parameters"));
     facts.missing_features = missing_features(side, *found);
+    facts.auto_converge = has_auto_converge(*found);
     facts.put_back_script = put_back_script(side, *found);
     facts.native_switchover_bandwidth =
         member(of("query-migrate-parameters"), "avail-switchover-bandwidth") != nullptr;

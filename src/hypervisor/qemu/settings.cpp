@@ -25,8 +25,13 @@ constexpr std::array<std::string_view, 15> unwanted{
     "postcopy-preempt", "postcopy-ram", "release-ram", "switchover-ack", "x-colo", "x-ignore-shared", "xbzrle",
     "zero-copy-send"};
 
-constexpr std::array<std::string_view, 3> source_parameters{"avail-switchover-bandwidth", "downtime-limit",
-                                                            "max-bandwidth"};
+constexpr std::array<std::string_view, 6> source_parameters{
+    "avail-switchover-bandwidth", "cpu-throttle-increment", "cpu-throttle-initial",
+    "downtime-limit",             "max-bandwidth",          "max-cpu-throttle"};
+constexpr std::string_view auto_converge = "auto-converge";
+// QEMU's own (migration/options.c), which it may have been given others of.
+constexpr std::int64_t throttle_initial = 20;
+constexpr std::int64_t throttle_increment = 10;
 
 std::span<const std::string_view> needs(Side side) {
     if (side == Side::source) return source_needs;
@@ -71,10 +76,11 @@ std::vector<std::string> missing_features(Side side, const Originals& found) {
     return missing;
 }
 
-std::vector<Capability> capabilities_to_change(Side side, const Originals& found) {
+std::vector<Capability> capabilities_to_change(Side side, const Originals& found, bool own_brake) {
     std::vector<Capability> changes;
     for (const Capability& capability : found.capabilities) {
-        const bool on = contains(needs(side), capability.name) ||
+        const bool asked_for = own_brake && side == Side::source && capability.name == auto_converge;
+        const bool on = asked_for || contains(needs(side), capability.name) ||
                         (capability.on && !contains(unwanted, capability.name));
         if (on != capability.on) changes.push_back({capability.name, on});
     }
@@ -83,8 +89,24 @@ std::vector<Capability> capabilities_to_change(Side side, const Originals& found
 
 std::vector<Capability> capabilities_to_restore(Side side, const Originals& found) {
     std::vector<Capability> changes = capabilities_to_change(side, found);
+    for (const Capability& capability : capabilities_to_change(side, found, true)) {
+        if (std::ranges::find(changes, capability) == changes.end()) changes.push_back(capability);
+    }
     for (Capability& capability : changes) capability.on = !capability.on;
     return changes;
+}
+
+bool has_auto_converge(const Originals& found) {
+    return std::ranges::find(found.capabilities, auto_converge, &Capability::name) != found.capabilities.end();
+}
+
+json::object throttle_arguments(Share floor) {
+    const auto most = std::clamp<std::int64_t>(static_cast<std::int64_t>(100 * (1 - floor.ratio) + 1e-9), 1, 99);
+    json::object arguments;
+    arguments["cpu-throttle-increment"] = throttle_increment;
+    arguments["cpu-throttle-initial"] = std::min(throttle_initial, most);
+    arguments["max-cpu-throttle"] = most;
+    return arguments;
 }
 
 json::object capability_arguments(const std::vector<Capability>& capabilities) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "hypervisor/qemu/wire.hpp"
+#include "units/share.hpp"
 
 namespace segue::qemu {
 
@@ -35,12 +36,16 @@ struct Originals {
 [[nodiscard]] std::vector<std::string> missing_features(Side side, const Originals& found);
 
 /// What Prepare has to change: needed ones on, those that would change the promises off.
-[[nodiscard]] std::vector<Capability> capabilities_to_change(Side side, const Originals& found);
-/// The states that those had.
+/// \param own_brake  QEMU's auto-converge is asked for.
+[[nodiscard]] std::vector<Capability> capabilities_to_change(Side side, const Originals& found, bool own_brake = false);
+/// The states that those had, with and without `own_brake`.
 [[nodiscard]] std::vector<Capability> capabilities_to_restore(Side side, const Originals& found);
 
 /// Arguments of migrate-set-capabilities and migrate-set-parameters.
 [[nodiscard]] boost::json::object capability_arguments(const std::vector<Capability>& capabilities);
+/// Arguments of migrate-set-parameters: auto-converge with QEMU's own steps, never below `floor`.
+[[nodiscard]] boost::json::object throttle_arguments(Share floor);
+[[nodiscard]] bool has_auto_converge(const Originals& found);
 [[nodiscard]] boost::json::object parameter_arguments(const SwitchoverParameters& parameters);
 
 /// Arguments of announce-self: QEMU's own defaults for the end of a migration.

@@ -52,6 +52,7 @@ struct SrcGuest::Impl {
     int stream = -1;
     std::optional<Originals> found;    ///< Once Prepare has read them.
     bool native = false;               ///< This QEMU has avail-switchover-bandwidth.
+    std::optional<Share> own_brake_floor;
     std::int64_t max_bandwidth_wanted = 0;
     std::int64_t max_bandwidth_set = 0;
     bool opening = false;              ///< `max-bandwidth` is still that of the opening.
@@ -153,6 +154,7 @@ void SrcGuest::Impl::poll_dirty_rate(const CallPtr& call) {
 
 void SrcGuest::Impl::on(const SrcPrepare& command, const CallPtr& call) {
     max_bandwidth_wanted = max_bandwidth(command.cap);
+    own_brake_floor = command.own_brake_floor;
     call->ask("query-migrate-capabilities", {}, [this, call](const json::value& capabilities) {
         call->ask("query-migrate-parameters", {}, [this, call, capabilities](const json::value& parameters) {
             prepare_from(call, capabilities, parameters);
@@ -173,9 +175,14 @@ void SrcGuest::Impl::prepare_from(const CallPtr& call, const json::value& capabi
         limits.max_bandwidth = opening_max_bandwidth;
         set_parameters(call, limits);
     };
-    const auto changes = capabilities_to_change(Side::source, now);
-    if (changes.empty()) return set_limits();
-    call->ask("migrate-set-capabilities", capability_arguments(changes), [set_limits](const auto&) { set_limits(); });
+    const auto changes = capabilities_to_change(Side::source, now, own_brake_floor.has_value());
+    const auto set_capabilities = [call, changes, set_limits] {
+        if (changes.empty()) return set_limits();
+        call->ask("migrate-set-capabilities", capability_arguments(changes), [set_limits](const auto&) { set_limits(); });
+    };
+    if (!own_brake_floor) return set_capabilities();
+    call->ask("migrate-set-parameters", throttle_arguments(*own_brake_floor),
+              [set_capabilities](const auto&) { set_capabilities(); });
 }
 
 void SrcGuest::Impl::set_parameters(const CallPtr& call, const SwitchoverParameters& parameters) {

@@ -90,7 +90,7 @@ TEST_P(SrcGuestTest, puts_back_exactly_what_it_changed) {
         const std::string script = asked.must<GuestFacts>(SrcInspect{}).put_back_script;
         EXPECT_NE(script.find(R"("max-bandwidth":7654321)"), std::string::npos) << script;
         EXPECT_NE(script.find(R"({"capability":"return-path","state":false})"), std::string::npos) << script;
-        EXPECT_EQ(script.find("auto-converge"), std::string::npos) << "it was off already";
+        EXPECT_NE(script.find(R"({"capability":"auto-converge","state":false})"), std::string::npos) << script;
         EXPECT_EQ(std::ranges::count(script, '\n'), 2);
         asked.must<Done>(SrcPrepare{rate});
         asked.must<Done>(SrcPrepare{rate});
@@ -100,6 +100,30 @@ TEST_P(SrcGuestTest, puts_back_exactly_what_it_changed) {
         asked.must<Done>(SrcPutBack{});
     }
     EXPECT_EQ(qemu->ask("query-migrate-capabilities") + qemu->ask("query-migrate-parameters"), before);
+}
+
+TEST_P(SrcGuestTest, brakes_by_auto_converge_only_where_asked_and_puts_it_back) {
+    const auto qemu = source();
+    const auto settings = [&] {
+        return qemu->ask("query-migrate-capabilities") + qemu->ask("query-migrate-parameters");
+    };
+    const std::string before = settings();
+    std::string script;
+    {
+        AskedSrc asked(loop, qemu->monitor());
+        const auto facts = asked.must<GuestFacts>(SrcInspect{});
+        EXPECT_TRUE(facts.auto_converge);
+        script = facts.put_back_script;
+        asked.must<Done>(SrcPrepare{rate, Share{0.05}});
+    }
+    const std::string during = settings();
+    EXPECT_NE(during.find(R"({"state":true,"capability":"auto-converge"})"), std::string::npos) << during;
+    EXPECT_NE(during.find(R"("max-cpu-throttle":95)"), std::string::npos) << during;
+    {
+        AskedSrc asked(loop, qemu->monitor());
+        asked.must<Done>(SrcPutBack{script});
+    }
+    EXPECT_EQ(settings(), before);
 }
 
 TEST_P(SrcGuestTest, turns_off_what_would_change_the_promises) {

@@ -54,6 +54,7 @@ void Guardian::submit(const GuardCommand& command, OnAnswer on_answer) {
             answer(GuardAnswer{GuardReady{plan.own_monitor, plan.lateness_worst, trip}}, milliseconds{30});
         }
         void operator()(const GuardBrief&) const { g.script_ = true; }
+        void operator()(const GuardTakeBrake&) const {}
         void operator()(const GuardTakeStream&) const { g.holds_stream_ = true; }
         void operator()(const GuardClaimWord&) const {
             if (g.context_.plan.planted == Planted::word_without_claim) {

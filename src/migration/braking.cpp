@@ -1,0 +1,101 @@
+// The brake: taken hold of before anything else is changed, set as the policy says and never below the floor,
+// let go at the stop and first of all in every rollback.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "migration/migration.hpp"
+#include "units/text.hpp"
+
+namespace segue {
+namespace {
+
+/// Calibration takes 150 ms at most.
+constexpr Duration open_max = std::chrono::seconds{3};
+constexpr Duration set_max = std::chrono::milliseconds{500};
+
+}  // namespace
+
+void Migration::open_brake() {
+    brake_asked_ = true;
+    submit(BrakeCommand{BrakeOpen{src_->pid, src_->vcpu_threads, request_.bounds.min_cpu}}, open_max,
+           &Migration::on_brake_ready);
+}
+
+void Migration::on_brake_ready(const Result<AnswerValue>& answer) {
+    if (stage_ != MigrationStage::guarding) return;
+    if (const auto* ready = answer_as<BrakeReady>(answer)) {
+        brake_ = *ready;
+        brake_open_ = true;
+        tell(GuardCommand{GuardTakeBrake{}});
+    } else {
+        const std::string why = answer ? "the brake gave no answer" : to_string(answer.error());
+        if (request_.brake_required) {
+            undo_why_ = "the guest's vCPUs cannot be braked by cgroups: " + why;
+            return refuse({{undo_why_, "leave --brake out to move without one, or give --brake auto-converge"}});
+        }
+        decided("no brake", why);
+    }
+    began_ = now_;
+    prepare();
+}
+
+void Migration::read_brake() {
+    if (!brake_open_ || brake_in_flight_) return;
+    brake_in_flight_ = true;
+    submit(BrakeCommand{BrakeRead{}}, set_max, &Migration::on_brake_sample);
+}
+
+void Migration::on_brake_sample(const Result<AnswerValue>& answer) {
+    brake_in_flight_ = false;
+    const auto* sample = answer_as<BrakeSample>(answer);
+    if (!sample || stage_ != MigrationStage::copying) return;
+    worked_ = *sample;
+}
+
+/// What may be granted: never less than the floor, and nothing that stalls longer than the bound.
+BrakeRange Migration::brake_range() const {
+    if (!brake_open_) return {};
+    BrakeRange range{{}, {}};
+    for (const BrakeStep& step : brake_.steps) {
+        if (step.share < request_.bounds.min_cpu || step.share >= all_of_it) continue;
+        if (step.stall_worst > request_.bounds.longest_stall()) continue;
+        range.shares.push_back(step.share.ratio);
+        range.stall_s.push_back(to_seconds(step.stall_worst));
+    }
+    range.shares.push_back(1.0);
+    range.stall_s.push_back(0.0);
+    return range;
+}
+
+void Migration::grant(Share share) {
+    if (!brake_open_ || stage_ != MigrationStage::copying || stopped_by_us_) return;
+    const BrakeRange range = brake_range();
+    share.ratio = std::clamp(share.ratio, range.shares.front(), 1.0);
+    if (share == share_) return;
+    decided(share < share_ ? "brake" : "let go", fmt::format("each vCPU may run {} of the time", to_text(share)));
+    share_ = share;
+    submit(BrakeCommand{BrakeSet{share}}, set_max, &Migration::on_granted);
+}
+
+void Migration::on_granted(const Result<AnswerValue>& answer) {
+    if (answer || stage_ != MigrationStage::copying) return;
+    undo(Outcome::failed, "the brake could not be set: " + to_string(answer.error()));
+}
+
+/// Its failure is met by taking the brake away while closing, and by the guardian's own lifting.
+void Migration::let_go() {
+    if (!brake_open_ || share_ == all_of_it) return;
+    share_ = all_of_it;
+    submit(BrakeCommand{BrakeSet{all_of_it}}, set_max, &Migration::on_granted);
+}
+
+Outlook Migration::outlook() const {
+    Outlook out;
+    out.memory = src_->memory;
+    out.first_pass = src_->memory;
+    out.costs = costs_;
+    return out;
+}
+
+}  // namespace segue

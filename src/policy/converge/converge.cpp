@@ -1,0 +1,313 @@
+#include "policy/converge/converge.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "policy/converge/play.hpp"
+#include "policy/converge/relax.hpp"
+#include "units/text.hpp"
+
+namespace segue {
+namespace {
+
+using namespace converge;
+
+constexpr std::size_t shares_max = 7;
+/// A move is hopeless at the second sync only if even a very calm course (one in 200) fails; from the third on at
+/// one in twenty. What the first sync says alone has fooled us.
+constexpr double doubt_at_second = 2.6;
+constexpr double doubt_later = 1.645;
+/// One in ten lies beyond.
+constexpr double tenth = 1.2816;
+/// A brake that has held for so many times what was expected of it, and this long at least, does not work.
+constexpr double brake_overdue = 10;
+constexpr double brake_overdue_s = 5;
+/// What the switchover's parts take against what is charged for them: the charge is the worst of the last, a
+/// quarter and 5 ms on top.
+constexpr std::array<double, 3> costs_taken = {0.4, 0.7, 1.0};
+
+/// Standard normals in a fixed order, as a usual course has them.
+constexpr std::array<double, Luck::rounds> usual_rounds = {
+    -0.16, 0.67, -0.98, 0.37, 1.38, -0.55, 0.05, -1.83, 0.83, -0.27, 0.49, -1.15,
+    1.83, 0.16, -0.67, 0.98, -0.05, -1.38, 0.27, 1.15, -0.83, 0.55, -0.37, -0.49};
+
+std::string percent(double share) {
+    return fmt::format("{:.3g} %", share * 100);
+}
+
+std::string bytes(double count) {
+    return to_text(Bytes{static_cast<std::int64_t>(std::max(count, 0.0))});
+}
+
+std::string seconds(double s) {
+    return to_text(from_seconds(std::min(s, 1e8)));
+}
+
+/// All that a decision is made of, from one view.
+struct Scene {
+    Outlook outlook;
+    Ground ground;
+    Situation now;
+    double max_downtime_s = 0;
+    double elapsed_s = 0;
+    double fast = 1;  ///< The link at its best against what is believed.
+    bool first_pass = false;
+    double first_pass_s = 0;
+};
+
+double stall_of(const BrakeRange& range, double share) {
+    for (std::size_t i = 0; i < range.shares.size(); ++i) {
+        if (range.shares[i] >= share - 1e-9) return range.stall_s[i];
+    }
+    return 0;
+}
+
+/// What the last backlog says about the spell the guest is in, as a logarithm.
+double spell_of(const View& view) {
+    const auto& last = view.passes.back();
+    if (view.passes.size() < 3 || view.outlook.round_phi == 0) return 0;
+    const double work = to_seconds(last.worked);
+    if (work <= 0 || last.backlog.count <= 0) return 0;
+    const double expected = view.outlook.curve.bytes_in(work);
+    if (expected <= 0) return 0;
+    const double limit = 3 * view.outlook.round_sigma;
+    return std::clamp(std::log(static_cast<double>(last.backlog.count) / expected), -limit, limit);
+}
+
+Scene scene_of(const View& view, double bandwidth) {
+    Scene out;
+    out.outlook = view.outlook;
+    if (out.outlook.memory.count == 0) out.outlook.memory = view.memory;
+    const auto& band = view.outlook.bandwidth_bytes_per_second;
+    const double cautious = view.bandwidth ? static_cast<double>(view.bandwidth->per_second) : bandwidth;
+    const double budget = static_cast<double>(view.budget.count) + cautious * stall_of(view.brake, view.share.ratio);
+    out.ground = ground_of(out.outlook, view.brake, budget, bandwidth, cautious, shares_max);
+    out.elapsed_s = to_seconds(view.elapsed);
+    out.max_downtime_s = to_seconds(view.max_downtime);
+    const auto& last = view.passes.back();
+    out.first_pass = last.number <= 1;
+    out.now.backlog = static_cast<double>(last.backlog.count);
+    out.now.allowed = view.allowed;
+    out.now.share = view.share.ratio;
+    out.now.shift = view.outlook.round_phi * spell_of(view);
+    if (band.p10 > 0 && band.p50 > 0) out.now.slowness = std::clamp(band.p50 / band.p10, 1.0, 3.0);
+    if (band.p90 > 0 && band.p50 > 0) out.fast = std::clamp(band.p90 / band.p50, 1.0, 3.0);
+    if (view.timeout) out.now.time_left = to_seconds(*view.timeout - view.elapsed) - time_kept(out.ground);
+    if (out.first_pass) {
+        const double bulk = out.outlook.first_pass.count > 0 ? static_cast<double>(out.outlook.first_pass.count)
+                                                             : out.now.backlog;
+        out.first_pass_s = bulk / bandwidth + out.ground.overhead_s;
+    }
+    return out;
+}
+
+Hurdle hurdle_of(const Scene& scene, const View& view) {
+    Hurdle out;
+    out.outlook = scene.outlook;
+    out.brake = view.brake;
+    out.max_downtime_s = scene.max_downtime_s;
+    out.budget = scene.ground.unbraked_setting().budget;
+    out.bandwidth = scene.ground.bandwidth;
+    out.switch_bandwidth = scene.ground.switch_bandwidth;
+    out.backlog = scene.now.backlog;
+    out.time_left = scene.now.time_left + time_kept(scene.ground);
+    out.elapsed_s = scene.elapsed_s;
+    return out;
+}
+
+/// Fills in how long it should still take, from plays with everything usual and with one thing off at a time.
+void forecast(Decision& decision, const Terrain& terrain, const Values& values, const Scene& scene,
+              const Situation& start, double before_s) {
+    const double level = tenth * terrain.ground().sigma();
+    const double slow = 1 / scene.now.slowness;
+    const auto course = [&](double log_level, double speed) {
+        Luck luck{log_level, usual_rounds, speed, costs_taken[1], 0.5};
+        return play(terrain, values, start, luck);
+    };
+    const auto usual_one = course(0, 1);
+    if (!usual_one.finished) return;
+    const auto less = course(-level, 1);
+    const auto more = course(level, 1);
+    const auto slower = course(0, slow);
+    const double first = before_s + usual_one.total_s;
+    const double down = less.finished ? usual_one.total_s - less.total_s : 0;
+    const double up = more.finished ? more.total_s - usual_one.total_s : usual_one.total_s;
+    const double late = (slower.finished ? slower.total_s - usual_one.total_s : 0) + before_s * (1 / slow - 1);
+    const double early = first * (1 - 1 / scene.fast);
+    decision.total_s = Band{scene.elapsed_s + first - std::hypot(std::max(down, 0.0), early),
+                            scene.elapsed_s + first,
+                            scene.elapsed_s + first + std::hypot(std::max(up, 0.0), std::max(late, 0.0))};
+    const double fixed = terrain.ground().fixed_s;
+    const double middle = usual_one.downtime_s;
+    const double low = std::min({middle, less.finished ? less.downtime_s : middle}) -
+                       (costs_taken[1] - costs_taken[0]) * fixed - usual_one.stall_s * 0.4;
+    const double high = std::max({middle, more.finished ? more.downtime_s : middle}) +
+                        (costs_taken[2] - costs_taken[1]) * fixed + usual_one.stall_s * 0.4;
+    decision.downtime_s = Band{std::max(low, 0.0), middle, high};
+}
+
+class Converge final : public Policy {
+public:
+    [[nodiscard]] std::string_view name() const noexcept override { return "converge"; }
+
+    [[nodiscard]] Decision decide(const View& view) override {
+        if (view.passes.empty()) return {CarryOn{}, {}};
+        if (view.timeout && view.elapsed >= *view.timeout) {
+            return {GiveUp{}, fmt::format("the timeout of {} is over", to_text(*view.timeout))};
+        }
+        double bandwidth = view.outlook.bandwidth_bytes_per_second.p50;
+        if (bandwidth <= 0 && view.bandwidth) bandwidth = static_cast<double>(view.bandwidth->per_second);
+        if (bandwidth <= 0) return {CarryOn{}, "the link's speed is not known yet"};
+        const Scene scene = scene_of(view, bandwidth);
+        if (scene.ground.unbraked_setting().budget <= 0) return without_budget(view, scene);
+        if (scene.first_pass) return in_first_pass(view, scene);
+        if (!view.bandwidth) return {CarryOn{}, "the link's speed was not measured yet"};
+        if (auto over = hopeless(view, scene)) return *over;
+        return steer(view, scene);
+    }
+
+private:
+    static Decision without_budget(const View& view, const Scene& scene) {
+        if (scene.ground.fixed_s < scene.max_downtime_s || view.passes.size() < 3) {
+            return {CarryOn{}, "just now the standstill would leave no time for bytes: QEMU answers late"};
+        }
+        return {GiveUp{}, fmt::format("stopping, loading and handing over alone take {}, more than max downtime {}: it "
+                                      "needs downtime >= {}",
+                                      seconds(scene.ground.fixed_s), seconds(scene.max_downtime_s),
+                                      seconds(scene.ground.fixed_s * 1.1 + 0.03))};
+    }
+
+    Decision in_first_pass(const View& view, const Scene& scene) {
+        const auto& ground = scene.ground;
+        const double left = scene.now.time_left;
+        const double highest = std::max(ground.memory, scene.now.backlog);
+        const double after = dirtied(ground, ground.unbraked_setting(), scene.first_pass_s);
+        const bool alone = needs_no_brake(ground, after, view.aggression, left - scene.first_pass_s);
+        const Terrain terrain(alone ? without_brake(ground) : ground, highest);
+        const auto chosen = first_pass_setting(terrain, scene.first_pass_s, left, scene.now.slowness);
+        const auto& setting = terrain.ground().settings[chosen];
+        Decision out{CarryOn{}, {}, Share{setting.share}};
+        out.because = fmt::format("pass 1 sends {}, about {}; it should leave {}",
+                                  bytes(scene.first_pass_s * ground.bandwidth), seconds(scene.first_pass_s),
+                                  bytes(dirtied(ground, setting, scene.first_pass_s)));
+        if (setting.share < ground.busy) {
+            out.because += fmt::format("; with the guest at {} already now, or {} would not be enough",
+                                       percent(setting.share), to_text(*view.timeout));
+        }
+        Situation then = scene.now;
+        then.backlog = dirtied(ground, setting, scene.first_pass_s);
+        then.time_left -= scene.first_pass_s;
+        forecast(out, terrain, solve(terrain, prices_of(view.aggression)), scene, then, scene.first_pass_s);
+        return out;
+    }
+
+    std::optional<Decision> hopeless(const View& view, const Scene& scene) {
+        Hurdle hurdle = hurdle_of(scene, view);
+        Hurdle calm_one = hurdle;
+        calm_one.bandwidth *= scene.fast;
+        const double doubt = view.passes.back().number <= 2 ? doubt_at_second : doubt_later;
+        const bool may_end = ends(calm_one, -doubt);
+        if (may_end && !brake_overdue_now(view, scene)) return std::nullopt;
+        const auto bound = binding_bound(hurdle);
+        const auto words = in_words(relaxations_of(hurdle));
+        const auto& lowest = scene.ground.settings.front();
+        const double stands = natural_level(scene.ground, scene.now.backlog, 1);
+        std::string why;
+        if (may_end) {
+            why = fmt::format("{} at {} of its CPU did not bring the guest under {}; {} stands in the way",
+                              seconds(scene.elapsed_s - *braked_at_), percent(view.share.ratio),
+                              bytes(lowest.budget), bound);
+        } else if (bound == "timeout") {
+            why = fmt::format("{} left and {} to go: no allowed choice ends in time; timeout stands in the way",
+                              bytes(scene.now.backlog), seconds(std::max(hurdle.time_left, 0.0)));
+        } else {
+            why = fmt::format("{} left, {} by itself and {} at {} of its CPU never fall under {}; {} stands in the way",
+                              bytes(scene.now.backlog), bytes(stands), bytes(level_at(scene.ground, lowest)),
+                              percent(lowest.share), bytes(lowest.budget), bound);
+        }
+        if (!words.empty()) why += ": it needs " + words;
+        return Decision{GiveUp{}, why, all_of_it};
+    }
+
+    /// Where whole passes with this setting stand still.
+    static double level_at(const Ground& ground, const Setting& setting) {
+        double left = ground.memory;
+        for (int round = 0; round < 40; ++round) left = whole_pass(ground, setting, left).fresh;
+        return left;
+    }
+
+    [[nodiscard]] bool brake_overdue_now(const View& view, const Scene& scene) const {
+        if (!braked_at_ || !view.allowed) return false;
+        const double held = scene.elapsed_s - *braked_at_;
+        return held > std::max(brake_overdue_s, brake_overdue * brake_expected_s_);
+    }
+
+    Decision steer(const View& view, const Scene& scene) {
+        const auto& now = scene.now;
+        const bool braked = view.allowed && view.share.ratio < scene.ground.busy;
+        const bool alone = !braked && needs_no_brake(scene.ground, now.backlog, view.aggression, now.time_left);
+        const Terrain terrain(alone ? without_brake(scene.ground) : scene.ground,
+                              std::max(scene.ground.memory, now.backlog));
+        const auto values = solve(terrain, prices_of(view.aggression));
+        const auto choice = choose(terrain, values, now);
+        const auto& setting = terrain.ground().settings[choice.setting];
+        Decision out;
+        if (!choice.go) {
+            out = {CarryOn{}, waiting(scene, alone), all_of_it};
+        } else {
+            out.action = AllowSwitchover{};
+            if (view.allowed) out.action = CarryOn{};
+            out.share = Share{setting.share};
+            out.because = going(scene, setting, choice);
+            remember_brake(scene, setting, view.allowed);
+        }
+        forecast(out, terrain, values, scene, now, 0);
+        return out;
+    }
+
+    void remember_brake(const Scene& scene, const Setting& setting, bool allowed) {
+        if (setting.work_rate >= scene.ground.busy || (braked_at_ && allowed)) return;
+        braked_at_ = scene.elapsed_s;
+        brake_expected_s_ = run_go(scene.ground, setting, scene.now.backlog, 1).time_s;
+    }
+
+    static std::string waiting(const Scene& scene, bool alone) {
+        const double level = natural_level(scene.ground, scene.now.backlog, 1);
+        const double budget = scene.ground.unbraked_setting().budget;
+        if (alone) {
+            return fmt::format("{} left and falling by itself to about {}, budget {}: no brake is needed",
+                               bytes(scene.now.backlog), bytes(level), bytes(budget));
+        }
+        return fmt::format("{} left, budget {}; about {} stay by themselves, and another pass at full speed ({}) costs "
+                           "the guest less than a brake now",
+                           bytes(scene.now.backlog), bytes(budget), bytes(level),
+                           seconds(scene.now.backlog / scene.ground.bandwidth));
+    }
+
+    static std::string going(const Scene& scene, const Setting& setting, const Choice& choice) {
+        const auto left = bytes(scene.now.backlog);
+        if (setting.work_rate >= scene.ground.busy) {
+            return fmt::format("{} left, budget {}: the guest may stop when what is left fits", left,
+                               bytes(setting.budget));
+        }
+        const auto run = run_go(scene.ground, setting, scene.now.backlog, 1);
+        auto text = fmt::format("{} left, budget {}: the guest is held to {} of its CPU and stops when what is left "
+                                "fits, in about {}",
+                                left, bytes(setting.budget), percent(setting.share), seconds(run.time_s));
+        if (choice.for_time) text += ", since the timeout leaves no time to wait";
+        return text;
+    }
+
+    std::optional<double> braked_at_;
+    double brake_expected_s_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Policy> make_converge_policy() {
+    return std::make_unique<Converge>();
+}
+
+}  // namespace segue

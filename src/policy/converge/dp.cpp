@@ -1,0 +1,179 @@
+#include "policy/converge/dp.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/assert.hpp"
+
+namespace segue::converge {
+namespace {
+
+/// A state from which nothing is known to end: dearer than any move, small enough that a round out of six that
+/// leads into it still compares.
+constexpr double hopeless_cost = 1e7;
+constexpr int go_sweeps = 8;
+constexpr int wait_sweeps = 12;
+constexpr int time_sweeps = 3;
+
+/// Time costs this even when only work counts: a guest at its natural level would else be watched for ever for a
+/// calmer moment. One second of wall time against 10 ms of guest work.
+constexpr double least_time_price = 0.01;
+/// What a second of guest work still costs when only time counts: it decides between equally fast choices.
+constexpr double least_work_price = 1e-3;
+/// log10 of the dearest over the cheapest second of wall time; half way one second is worth one.
+constexpr double decades = 4;
+
+}  // namespace
+
+Prices prices_of(double aggression) {
+    const double a = std::clamp(aggression, 0.0, 1.0);
+    if (a >= 1) return {least_work_price, 1};
+    return {1, least_time_price * std::pow(10.0, decades * a)};
+}
+
+Terrain::Terrain(Ground ground, double highest) : ground_(std::move(ground)) {
+    SEGUE_ASSERT(!ground_.settings.empty() && ground_.bandwidth > 0);
+    const double lowest = std::max(0.05 * ground_.unbraked_setting().budget, 4096.0);
+    log_lowest_ = std::log(lowest);
+    log_step_ = std::log(std::max(highest, 4 * lowest) / lowest) / static_cast<double>(points - 1);
+    for (std::size_t j = 0; j < 3; ++j) {
+        factors_[j] = std::exp(ground_.sigma() * noise_at[j]);
+        calm_factors_[j] = std::exp(ground_.round_sigma * noise_at[j]);
+    }
+    fill();
+    fill_fastest();
+}
+
+double Terrain::position(double backlog) const {
+    if (backlog <= 1) return 0;
+    const double at = (std::log(backlog) - log_lowest_) / log_step_;
+    return std::clamp(at, 0.0, static_cast<double>(points - 1) - 1e-4);
+}
+
+double Terrain::look_up(const Table& table, double position) {
+    const auto below = static_cast<std::size_t>(position);
+    const double part = position - static_cast<double>(below);
+    return table[below] + part * (table[below + 1] - table[below]);
+}
+
+Terrain::Step Terrain::step(double backlog, double known_work, std::size_t setting, bool first) const {
+    const auto& s = ground_.settings[setting];
+    const auto round = go_round(ground_, s, backlog, known_work, first);
+    Step out;
+    out.time_s = static_cast<float>(round.time_s);
+    for (std::size_t j = 0; j < 3; ++j) {
+        const double next = std::min(round.rest + factors_[j] * round.fresh, ground_.memory);
+        out.pending[j] = static_cast<float>(next);
+        out.next[j] = next <= s.budget ? -1.0F : static_cast<float>(position(next));
+    }
+    return out;
+}
+
+Terrain::Wait Terrain::wait(double backlog, double shift) const {
+    const auto pass = whole_pass(ground_, ground_.unbraked_setting(), backlog);
+    Wait out;
+    out.time_s = static_cast<float>(pass.time_s);
+    const double factor = shift == 0 ? 1.0 : std::exp(shift);
+    for (std::size_t j = 0; j < 3; ++j) {
+        out.next[j] = static_cast<float>(position(std::min(pass.fresh * calm_factors_[j] * factor, ground_.memory)));
+    }
+    return out;
+}
+
+void Terrain::fill() {
+    const std::size_t settings = ground_.settings.size();
+    steps_.resize(settings * points);
+    first_steps_.resize(settings * points);
+    backlogs_.resize(points);
+    waits_.resize(points);
+    for (std::size_t i = 0; i < points; ++i) {
+        const double backlog = std::exp(log_lowest_ + log_step_ * static_cast<double>(i));
+        const double known_work = ground_.curve.work_for(backlog);
+        backlogs_[i] = backlog;
+        waits_[i] = wait(backlog, 0);
+        for (std::size_t k = 0; k < settings; ++k) {
+            auto& plain = steps_[k * points + i];
+            plain = step(backlog, known_work, k, false);
+            // Only where a round is shorter than it takes go to count is the first one another.
+            const bool brief = plain.time_s < go_effect_s + ground_.overhead_s;
+            first_steps_[k * points + i] = brief ? step(backlog, known_work, k, true) : plain;
+        }
+    }
+}
+
+void Terrain::fill_fastest() {
+    for (auto& table : fastest_) table.fill(never);
+    for (std::size_t j = 0; j < 3; ++j) {
+        auto& table = fastest_[j];
+        for (int sweep = 0; sweep < time_sweeps; ++sweep) {
+            for (std::size_t i = 0; i < points; ++i) {
+                for (std::size_t k = 0; k < ground_.settings.size(); ++k) {
+                    const auto& go = step_at(k, i);
+                    const double rest = go.next[j] < 0 ? 0 : look_up(table, static_cast<double>(go.next[j]));
+                    table[i] = std::min(table[i], static_cast<double>(go.time_s) + rest);
+                }
+            }
+        }
+    }
+}
+
+double Terrain::stop_time(NoisePoint noise, double backlog) const {
+    return std::max(look_up(fastest_[noise], position(backlog)), go_effect_s);
+}
+
+double cost_of(const Terrain& terrain, const Values& values, const Setting& setting, const Terrain::Step& step) {
+    const auto& ground = terrain.ground();
+    const auto& prices = values.prices;
+    double cost = (prices.work * (ground.busy - setting.work_rate) + prices.time) * static_cast<double>(step.time_s);
+    const double stopped = prices.work * ground.busy + prices.time;
+    for (std::size_t j = 0; j < 3; ++j) {
+        if (step.next[j] >= 0) {
+            cost += noise_weight[j] * Terrain::look_up(values.after_go, static_cast<double>(step.next[j]));
+            continue;
+        }
+        const double still = ground.fixed_s + setting.stall_s / 2 +
+                             static_cast<double>(step.pending[j]) / ground.switch_bandwidth;
+        cost += noise_weight[j] * stopped * still;
+    }
+    return cost;
+}
+
+double cost_of(const Values& values, const Terrain::Wait& wait) {
+    double cost = values.prices.time * static_cast<double>(wait.time_s);
+    for (std::size_t j = 0; j < 3; ++j) {
+        cost += noise_weight[j] * Terrain::look_up(values.before_go, static_cast<double>(wait.next[j]));
+    }
+    return cost;
+}
+
+Values solve(const Terrain& terrain, const Prices& prices) {
+    Values out;
+    out.prices = prices;
+    const auto& settings = terrain.ground().settings;
+    out.after_go.fill(hopeless_cost);
+    // Useful rounds lead downwards, so going upwards most of it is solved in one sweep.
+    for (int sweep = 0; sweep < go_sweeps; ++sweep) {
+        for (std::size_t i = 0; i < Terrain::points; ++i) {
+            double best = out.after_go[i];
+            for (std::size_t k = 0; k < settings.size(); ++k) {
+                best = std::min(best, cost_of(terrain, out, settings[k], terrain.step_at(k, i)));
+            }
+            out.after_go[i] = best;
+        }
+    }
+    for (std::size_t i = 0; i < Terrain::points; ++i) {
+        double best = hopeless_cost;
+        for (std::size_t k = 0; k < settings.size(); ++k) {
+            best = std::min(best, cost_of(terrain, out, settings[k], terrain.first_step_at(k, i)));
+        }
+        out.before_go[i] = best;
+    }
+    for (int sweep = 0; sweep < wait_sweeps; ++sweep) {
+        for (std::size_t i = 0; i < Terrain::points; ++i) {
+            out.before_go[i] = std::min(out.before_go[i], cost_of(out, terrain.wait_at(i)));
+        }
+    }
+    return out;
+}
+
+}  // namespace segue::converge

@@ -1,0 +1,126 @@
+#include "policy/converge/mechanics.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/assert.hpp"
+
+namespace segue::converge {
+namespace {
+
+/// What is not over after so many rounds does not converge: each useful one sends less than the last.
+constexpr int rounds_max = 60;
+/// A round that leaves more than this of what it began with stands still.
+constexpr double still = 0.998;
+
+double mixed(const Ground& ground, const Setting& setting, double from_work, double wall_s) {
+    const double start = from_work > 0 ? ground.curve.bytes_in(from_work) : 0;
+    const double braked = ground.curve.bytes_in(from_work + setting.work_rate * wall_s) - start;
+    if (ground.unbraked <= 0 || setting.work_rate >= ground.busy) return braked;
+    const double free = ground.curve.bytes_in(from_work + ground.busy * wall_s) - start;
+    return (1 - ground.unbraked) * braked + ground.unbraked * free;
+}
+
+}  // namespace
+
+double Ground::sigma() const {
+    return std::sqrt(level_sigma * level_sigma + round_sigma * round_sigma);
+}
+
+Ground ground_of(const Outlook& outlook, const BrakeRange& brake, double budget, double bandwidth,
+                 double switch_bandwidth, std::size_t shares_max) {
+    SEGUE_ASSERT(!brake.shares.empty() && brake.shares.size() == brake.stall_s.size() && shares_max >= 2);
+    Ground out;
+    out.curve = outlook.curve;
+    out.busy = std::clamp(outlook.busy.ratio, 1e-3, 1.0);
+    out.unbraked = outlook.unbraked_ratio;
+    out.bandwidth = bandwidth;
+    out.switch_bandwidth = switch_bandwidth;
+    out.overhead_s = to_seconds(outlook.round_overhead);
+    out.fixed_s = to_seconds(outlook.costs.total());
+    out.memory = static_cast<double>(outlook.memory.count);
+    out.level_sigma = outlook.level_sigma;
+    out.round_sigma = outlook.round_sigma;
+    out.round_phi = outlook.round_phi;
+    std::vector<Setting> braking;
+    for (std::size_t i = 0; i < brake.shares.size(); ++i) {
+        const double share = brake.shares[i];
+        const double left = budget - switch_bandwidth * brake.stall_s[i];
+        if (share < out.busy && left > 0) braking.push_back({share, brake.stall_s[i], share, left});
+    }
+    const std::size_t kept = std::min(braking.size(), shares_max - 1);
+    for (std::size_t i = 0; i < kept; ++i) {
+        const std::size_t at = kept == 1 ? 0 : i * (braking.size() - 1) / (kept - 1);
+        out.settings.push_back(braking[at]);
+    }
+    out.settings.push_back({1.0, 0, out.busy, budget});
+    return out;
+}
+
+double dirtied(const Ground& ground, const Setting& setting, double wall_s) {
+    return std::min(mixed(ground, setting, 0, wall_s), ground.memory);
+}
+
+WholePass whole_pass(const Ground& ground, const Setting& setting, double backlog) {
+    const double time = backlog / ground.bandwidth + ground.overhead_s;
+    return {time, dirtied(ground, setting, time)};
+}
+
+GoRound go_round(const Ground& ground, const Setting& setting, double backlog, double known_work, bool first) {
+    const double over = std::max(backlog - setting.budget, 0.0);
+    double sending = over / ground.bandwidth + look_s;
+    if (first) sending = std::max(sending, go_effect_s);
+    GoRound out;
+    out.time_s = sending + ground.overhead_s;
+    out.rest = std::max(backlog - ground.bandwidth * sending, 0.0);
+    const double all = mixed(ground, setting, 0, out.time_s);
+    if (out.rest <= 0 || backlog <= 0) {
+        out.fresh = std::min(all, ground.memory);
+        return out;
+    }
+    // Of what is dirtied, the part that belongs to this backlog anyway is counted only where it was sent.
+    const double outside = std::isinf(known_work) ? 0.0 : std::min(mixed(ground, setting, known_work, out.time_s), all);
+    out.fresh = std::min(outside + (all - outside) * (1 - out.rest / backlog), ground.memory);
+    return out;
+}
+
+Run run_go(const Ground& ground, const Setting& setting, double backlog, double factor) {
+    Run out;
+    if (setting.budget <= 0) return out;
+    double left = backlog;
+    for (int round = 0; round < rounds_max; ++round) {
+        const auto step = go_round(ground, setting, left, ground.curve.work_for(left), round == 0);
+        out.time_s += step.time_s;
+        out.sent += left - step.rest;
+        const double next = step.rest + factor * step.fresh;
+        if (next <= setting.budget) {
+            out.stops = true;
+            out.pending = next;
+            return out;
+        }
+        if (round > 0 && next > still * left) return out;
+        left = next;
+    }
+    return out;
+}
+
+double fastest_stop(const Ground& ground, double backlog, double factor) {
+    double best = never;
+    for (const auto& setting : ground.settings) {
+        const auto run = run_go(ground, setting, backlog, factor);
+        if (run.stops) best = std::min(best, run.time_s);
+    }
+    return best;
+}
+
+double natural_level(const Ground& ground, double backlog, double factor) {
+    double left = backlog;
+    for (int round = 0; round < rounds_max; ++round) {
+        const double next = factor * whole_pass(ground, ground.unbraked_setting(), left).fresh;
+        if (next <= 1 || std::abs(next - left) < 0.002 * left) return next;
+        left = next;
+    }
+    return left;
+}
+
+}  // namespace segue::converge

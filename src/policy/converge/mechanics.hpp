@@ -1,0 +1,93 @@
+#pragma once
+/// \file  QEMU's rounds on a guest with a known curve: what one pass, one round after go, and a whole run of such
+///        rounds take and leave. The one description of it for the programme, the plan and the oracle.
+///
+/// Before go a pass sends its whole backlog V and the next is F(work). After go the source looks again as soon as
+/// less than the budget Q is left, and stops if no more than Q is dirty then (qemu.md 1.3); else it sends on.
+/// What is dirtied twice, or lies among what is not yet sent, is counted once.
+/// Plain doubles: seconds and bytes. Pure. Cost: a round 0.1 us.
+
+#include <cstddef>
+#include <limits>
+#include <vector>
+
+#include "policy/policy.hpp"
+
+namespace segue::converge {
+
+inline constexpr double never = 1e12;
+[[nodiscard]] inline bool is_never(double seconds) { return seconds > 1e6; }
+
+/// After go the source looks every 50 ms at most whether little enough is left: half of it on average.
+inline constexpr double look_s = 0.025;
+/// A changed limit counts from QEMU's next 100 ms window on.
+inline constexpr double go_effect_s = 0.1;
+
+/// One share that may be set.
+struct Setting {
+    double share = 1;
+    double stall_s = 0;
+    double work_rate = 1;  ///< Guest work in a second of wall time.
+    double budget = 0;     ///< The worst stall charged: it delays the stop.
+};
+
+/// Guest, link and bounds as the rounds see them.
+struct Ground {
+    Curve curve;
+    double busy = 1;
+    double unbraked = 0;  ///< Part of the dirtying that a brake does not slow.
+    double bandwidth = 1;
+    double switch_bandwidth = 1;
+    double overhead_s = 0;
+    double fixed_s = 0;  ///< Of the standstill, beside bytes and stall.
+    double memory = 0;
+    double level_sigma = 0;
+    double round_sigma = 0;
+    double round_phi = 0;
+    std::vector<Setting> settings;  ///< From the lowest share to the highest, which is no brake.
+
+    [[nodiscard]] const Setting& unbraked_setting() const { return settings.back(); }
+    [[nodiscard]] double sigma() const;  ///< Of one round's dirt: level and round together.
+};
+
+/// \param budget     What may be pending with no brake. Shares whose stall leaves no budget are left out.
+/// \param shares_max At most so many settings, spread over the range; both ends are always kept.
+[[nodiscard]] Ground ground_of(const Outlook& outlook, const BrakeRange& brake, double budget, double bandwidth,
+                               double switch_bandwidth, std::size_t shares_max);
+
+/// What a round of so much wall time dirties.
+[[nodiscard]] double dirtied(const Ground& ground, const Setting& setting, double wall_s);
+
+struct WholePass {
+    double time_s = 0;
+    double fresh = 0;  ///< What the next sync finds; times the round's noise.
+};
+/// A whole pass before go.
+[[nodiscard]] WholePass whole_pass(const Ground& ground, const Setting& setting, double backlog);
+
+struct GoRound {
+    double time_s = 0;
+    double rest = 0;   ///< Not yet sent at the next look.
+    double fresh = 0;  ///< Dirtied beside it; times the round's noise.
+};
+/// \param known_work  curve.work_for(backlog): the caller has it for all settings at once.
+/// \param first       Go is being said now.
+[[nodiscard]] GoRound go_round(const Ground& ground, const Setting& setting, double backlog, double known_work,
+                               bool first);
+
+struct Run {
+    bool stops = false;
+    double time_s = 0;
+    double pending = 0;  ///< At the stop.
+    double sent = 0;     ///< Before the stop.
+};
+/// Go now, this setting all along, every round off by the same factor.
+[[nodiscard]] Run run_go(const Ground& ground, const Setting& setting, double backlog, double factor);
+
+/// The least time in which any one setting stops the guest; `never` if none does.
+[[nodiscard]] double fastest_stop(const Ground& ground, double backlog, double factor);
+
+/// Passes without brake and without go until what is left stands still: the natural level.
+[[nodiscard]] double natural_level(const Ground& ground, double backlog, double factor);
+
+}  // namespace segue::converge

@@ -1,0 +1,62 @@
+#include "policy/converge/question.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace segue::converge {
+namespace {
+
+/// From the exact sync to the stop of the vCPUs (qemu.md 4.1).
+constexpr Duration sync_to_stop = std::chrono::milliseconds{2};
+/// Between the tenth and the ninetieth per cent of a normal.
+constexpr double tenth_to_ninetieth = 2.5631;
+
+double switch_rate(const PlanQuestion& question) {
+    const auto& band = question.outlook.bandwidth_bytes_per_second;
+    if (question.switchover_bandwidth) return static_cast<double>(question.switchover_bandwidth->per_second);
+    return band.p10 > 0 ? band.p10 : band.p50;
+}
+
+double budget_of(const PlanQuestion& question) {
+    const double rate = switch_rate(question);
+    const Bytes tail = question.outlook.curve.dirtied_in(sync_to_stop);
+    return static_cast<double>(pending_budget(question.max_downtime, question.reserve, question.outlook.costs,
+                                              ByteRate{static_cast<std::int64_t>(rate)}, tail)
+                                   .count);
+}
+
+}  // namespace
+
+Asked asked_of(const PlanQuestion& question, std::size_t shares_max) {
+    const auto& outlook = question.outlook;
+    const auto& band = outlook.bandwidth_bytes_per_second;
+    Asked out;
+    const double bandwidth = std::max(band.p50, 1.0);
+    const double switching = std::max(switch_rate(question), 1.0);
+    out.ground = ground_of(outlook, question.brake, budget_of(question), bandwidth, switching, shares_max);
+    const Bytes bulk = outlook.first_pass.count > 0 ? outlook.first_pass : outlook.memory;
+    out.first_pass = static_cast<double>(bulk.count);
+    out.first_pass_s = out.first_pass / bandwidth + out.ground.overhead_s;
+    out.timeout_s = question.timeout ? to_seconds(*question.timeout) : std::numeric_limits<double>::infinity();
+    if (band.p10 > 0 && band.p90 > band.p10) {
+        out.slowness = std::clamp(bandwidth / band.p10, 1.0, 3.0);
+        out.speed_sigma = std::log(band.p90 / band.p10) / tenth_to_ninetieth;
+    }
+    return out;
+}
+
+Hurdle hurdle_of(const PlanQuestion& question) {
+    const auto asked = asked_of(question, 2);
+    Hurdle out;
+    out.outlook = question.outlook;
+    out.brake = question.brake;
+    out.max_downtime_s = to_seconds(question.max_downtime);
+    out.budget = budget_of(question);
+    out.bandwidth = asked.ground.bandwidth;
+    out.switch_bandwidth = asked.ground.switch_bandwidth;
+    out.first_pass = asked.first_pass;
+    out.time_left = asked.timeout_s;
+    return out;
+}
+
+}  // namespace segue::converge

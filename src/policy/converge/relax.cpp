@@ -1,0 +1,161 @@
+#include "policy/converge/relax.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "policy/converge/steer.hpp"
+#include "units/bound_ranges.hpp"
+#include "units/text.hpp"
+
+namespace segue::converge {
+namespace {
+
+constexpr double sure_sigmas = 1.645;
+constexpr int halvings = 12;
+constexpr std::size_t shares_max = 12;
+constexpr double least_share = 0.01;
+/// The tick of a kernel at 250 Hz, where no lower share was calibrated: what a quota is enforced by.
+constexpr double tick_s = 0.004;
+constexpr double stall_margin_s = 0.010;
+
+/// The range with `share` below it, its stall as the calibrated ones let expect.
+BrakeRange lowered_to(const BrakeRange& range, double share) {
+    BrakeRange out = range;
+    const auto idle = [](double s) { return 1 / s - 1; };
+    const double lowest = range.shares.front();
+    double stall = tick_s * idle(share) + stall_margin_s;
+    if (lowest < 1) stall = std::max(stall, range.stall_s.front() * idle(share) / idle(lowest));
+    out.shares.insert(out.shares.begin(), share);
+    out.stall_s.insert(out.stall_s.begin(), stall);
+    return out;
+}
+
+/// The least x in (low, high] for which `works`, on a logarithmic scale; nothing if even `high` does not.
+template <typename Works>
+std::optional<double> least(double low, double high, const Works& works) {
+    if (!works(high)) return std::nullopt;
+    double bad = std::log(low);
+    double good = std::log(high);
+    for (int i = 0; i < halvings; ++i) {
+        const double middle = (bad + good) / 2;
+        (works(std::exp(middle)) ? good : bad) = middle;
+    }
+    return std::exp(good);
+}
+
+bool surely_ends(const Hurdle& hurdle) {
+    return ends(hurdle, sure_sigmas);
+}
+
+Hurdle with_downtime(const Hurdle& hurdle, double max_downtime_s) {
+    Hurdle out = hurdle;
+    out.max_downtime_s = max_downtime_s;
+    out.budget += (max_downtime_s - hurdle.max_downtime_s) * hurdle.switch_bandwidth;
+    return out;
+}
+
+Hurdle with_bandwidth(const Hurdle& hurdle, double times) {
+    Hurdle out = hurdle;
+    out.bandwidth *= times;
+    out.switch_bandwidth *= times;
+    out.budget *= times;
+    return out;
+}
+
+std::optional<Relaxation> lower_share(const Hurdle& hurdle) {
+    const double lowest = hurdle.brake.shares.front();
+    if (lowest >= 1 || lowest <= least_share) return std::nullopt;
+    const auto ends_at = [&](double share) {
+        Hurdle lower = hurdle;
+        lower.brake = lowered_to(hurdle.brake, share);
+        return surely_ends(lower);
+    };
+    // A lower share dirties less and stalls longer, so what works is a stretch: the highest of it is looked for.
+    for (double share = lowest * 0.9; share >= least_share; share *= 0.9) {
+        if (!ends_at(share)) continue;
+        if (!hurdle.brake.cut_by_stall) return Relaxation{"min-cpu", share};
+        return Relaxation{"max-stall", lowered_to(hurdle.brake, share).stall_s.front()};
+    }
+    return std::nullopt;
+}
+
+std::string amount(const Relaxation& relaxation) {
+    const double value = relaxation.value;
+    if (relaxation.bound == "min-cpu") return fmt::format("min-cpu <= {:.0f} %", std::floor(value * 100));
+    if (relaxation.bound == "max-bandwidth") {
+        return fmt::format("bandwidth >= {}", to_text(ByteRate{static_cast<std::int64_t>(value)}));
+    }
+    const auto text = to_text(from_seconds(value));
+    return fmt::format("{} >= {}", relaxation.bound == "max-downtime" ? "downtime" : relaxation.bound, text);
+}
+
+/// Two digits, away from the bound: what is told must work.
+double rounded_up(double value) {
+    if (value <= 0) return value;
+    const double unit = std::pow(10.0, std::floor(std::log10(value)) - 1);
+    return std::ceil(value / unit) * unit;
+}
+
+}  // namespace
+
+bool ends(const Hurdle& hurdle, double sigmas) {
+    if (hurdle.budget <= 0) return false;
+    const auto ground = ground_of(hurdle.outlook, hurdle.brake, hurdle.budget, hurdle.bandwidth,
+                                  hurdle.switch_bandwidth, shares_max);
+    const double factor = std::exp(sigmas * ground.sigma());
+    const double left = hurdle.time_left - time_kept(ground);
+    if (hurdle.backlog > 0) return fastest_stop(ground, hurdle.backlog, factor) <= std::min(left, never / 2);
+    const double first_s = hurdle.first_pass / hurdle.bandwidth + ground.overhead_s;
+    for (const auto& setting : ground.settings) {
+        const double next = std::min(factor * dirtied(ground, setting, first_s), ground.memory);
+        if (first_s + fastest_stop(ground, next, factor) <= std::min(left, never / 2)) return true;
+    }
+    return false;
+}
+
+std::vector<Relaxation> relaxations_of(const Hurdle& hurdle) {
+    std::vector<Relaxation> out;
+    const double longest = to_seconds(bound_range::max_downtime_max);
+    const auto downtime = least(hurdle.max_downtime_s, longest,
+                                [&](double d) { return surely_ends(with_downtime(hurdle, d)); });
+    if (downtime) out.push_back({"max-downtime", rounded_up(*downtime)});
+    if (const auto share = lower_share(hurdle)) out.push_back(*share);
+    const double fastest = static_cast<double>(bound_range::rate_max.per_second) / hurdle.bandwidth;
+    if (fastest > 1) {
+        const auto times =
+            least(1, fastest, [&](double factor) { return surely_ends(with_bandwidth(hurdle, factor)); });
+        if (times) out.push_back({"max-bandwidth", rounded_up(*times * hurdle.bandwidth)});
+    }
+    if (std::isfinite(hurdle.time_left)) {
+        Hurdle later = hurdle;
+        const double so_far = hurdle.elapsed_s;
+        const auto until = least(hurdle.time_left + so_far, to_seconds(bound_range::timeout_max), [&](double timeout) {
+            later.time_left = timeout - so_far;
+            return surely_ends(later);
+        });
+        if (until) out.push_back({"timeout", rounded_up(*until)});
+    }
+    return out;
+}
+
+std::string binding_bound(const Hurdle& hurdle) {
+    Hurdle free = hurdle;
+    free.time_left = std::numeric_limits<double>::infinity();
+    if (std::isfinite(hurdle.time_left) && surely_ends(free)) return "timeout";
+    if (const auto share = lower_share(hurdle)) return share->bound;
+    return "max-downtime";
+}
+
+std::string in_words(const std::vector<Relaxation>& relaxations) {
+    std::string out;
+    for (const auto& relaxation : relaxations) {
+        if (!out.empty()) out += ", or ";
+        out += amount(relaxation);
+    }
+    return out;
+}
+
+}  // namespace segue::converge

@@ -1,0 +1,40 @@
+#pragma once
+/// \file  Which bound stands in the way of a move, and how far each would have to give, alone.
+/// Pure. Cost: under 1 ms.
+
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "policy/converge/mechanics.hpp"
+#include "policy/converge/plan.hpp"
+
+namespace segue::converge {
+
+/// A move as the bounds see it. Before pass 1, `backlog` is 0 and `first_pass` is what it sends.
+struct Hurdle {
+    Outlook outlook;
+    BrakeRange brake;
+    double max_downtime_s = 0;
+    double budget = 0;  ///< With no brake.
+    double bandwidth = 1;
+    double switch_bandwidth = 1;
+    double backlog = 0;
+    double first_pass = 0;
+    double time_left = std::numeric_limits<double>::infinity();
+    double elapsed_s = 0;  ///< So that a timeout is told from the move's start.
+};
+
+/// All rounds off by exp(sigmas * sigma), the move still ends within its bounds.
+[[nodiscard]] bool ends(const Hurdle& hurdle, double sigmas);
+
+/// Each that works alone, on a course that is as rough as one in twenty.
+[[nodiscard]] std::vector<Relaxation> relaxations_of(const Hurdle& hurdle);
+
+/// The lowest in rank of the bounds without which it would end; max-downtime where no single one is enough.
+[[nodiscard]] std::string binding_bound(const Hurdle& hurdle);
+
+/// "downtime >= 740 ms, or min-cpu <= 12 %, or bandwidth >= 310 MiB/s".
+[[nodiscard]] std::string in_words(const std::vector<Relaxation>& relaxations);
+
+}  // namespace segue::converge
