@@ -227,10 +227,11 @@ class AutoConverge(StudyMove):
     """QEMU by itself, as an operator's script would drive it."""
 
     autostart = True
+    downtime_limit_ms = MAX_DOWNTIME_MS
     max_throttle = None  # QEMU's own: 99
 
     def move(self):
-        parameters = {'downtime_limit': MAX_DOWNTIME_MS, 'max_bandwidth': LINK_MIB_S << 20}
+        parameters = {'downtime_limit': self.downtime_limit_ms, 'max_bandwidth': LINK_MIB_S << 20}
         if self.max_throttle:
             parameters['max_cpu_throttle'] = self.max_throttle
         capabilities = [{'capability': name, 'state': True} for name in ('auto-converge', 'events')]

@@ -195,8 +195,8 @@ std::string encode(std::uint64_t number, const View& view) {
     out += fmt::format(R"("bandwidth_bytes_per_second":{},"switchover_allowed":{},"share_ratio":{},)",
                        view.bandwidth ? fmt::format("{}", view.bandwidth->per_second) : "null", view.allowed,
                        text_of(view.share.ratio));
-    out += fmt::format(R"("brake":{},"passes":{},"outlook":{}}})", brake_steps(view.brake), passes_of(view),
-                       outlook_object(view.outlook));
+    out += fmt::format(R"("brake":{},"brake_cut_by_stall":{},"passes":{},"outlook":{}}})", brake_steps(view.brake),
+                       view.brake.cut_by_stall, passes_of(view), outlook_object(view.outlook));
     return out + "\n";
 }
 

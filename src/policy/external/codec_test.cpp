@@ -54,6 +54,7 @@ TEST(PolicyLine, tells_a_view_with_units_in_its_names) {
     EXPECT_EQ(view.at("bandwidth_bytes_per_second").as_int64(), 104'857'600);
     EXPECT_EQ(view.at("budget_bytes").as_int64(), 20 << 20);
     EXPECT_FALSE(view.at("switchover_allowed").as_bool());
+    EXPECT_FALSE(view.at("brake_cut_by_stall").as_bool());
     EXPECT_DOUBLE_EQ(view.at("brake").at(0).at("stall_seconds").as_double(), 0.112);
     EXPECT_TRUE(view.at("passes").at(0).at("worked_seconds").is_null()) << "not measured";
     EXPECT_DOUBLE_EQ(view.at("passes").at(1).at("worked_seconds").as_double(), 5.19);
