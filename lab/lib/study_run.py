@@ -77,7 +77,7 @@ def calibrate(lab, cell, say):
             time.sleep(0.3)
             points.append((work, 1 / dirty_rate_mib_s(vm, thread, 1.0)))
         (w0, s0), (w1, s1) = points
-        for _ in range(3):  # The time of a page is straight in `work`.
+        for _ in range(6):  # The time of a page is straight in `work`.
             work = max(0, round(w0 + (1 / wanted - s0) * (w1 - w0) / (s1 - s0)))
             vm.set(f'work={work}')
             time.sleep(0.3)

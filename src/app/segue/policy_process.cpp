@@ -51,7 +51,7 @@ bool is_dead(const Child& child, Duration wait = {}) {
 int kill_and_reap(const Child& child) {
     ::kill(-child.pid, SIGKILL);  // Not reaped yet, so that the number cannot be another's.
     int status = 0;
-    if (is_dead(child, answer_wait)) ::waitpid(child.pid, &status, WNOHANG);
+    if (is_dead(child, default_answer_wait)) ::waitpid(child.pid, &status, WNOHANG);
     return status;
 }
 
@@ -66,15 +66,19 @@ Result<std::vector<std::string>> parse_policy_command(std::string_view text) {
 }
 
 Result<std::unique_ptr<PolicyProcess>> PolicyProcess::start(const std::vector<std::string>& command,
-                                                            std::unique_ptr<Policy> fallback, Callbacks callbacks) {
+                                                            std::unique_ptr<Policy> fallback, Callbacks callbacks,
+                                                            Duration answer_wait) {
     SEGUE_ASSERT(fallback && callbacks.on_trouble && callbacks.on_note);
     SEGUE_TRY(child, start_child(command));
     return std::unique_ptr<PolicyProcess>(
-        new PolicyProcess(std::move(child), std::move(fallback), std::move(callbacks)));
+        new PolicyProcess(std::move(child), std::move(fallback), std::move(callbacks), answer_wait));
 }
 
-PolicyProcess::PolicyProcess(Child child, std::unique_ptr<Policy> fallback, Callbacks callbacks)
-    : child_(std::move(child)), fallback_(std::move(fallback)), callbacks_(std::move(callbacks)) {}
+PolicyProcess::PolicyProcess(Child child, std::unique_ptr<Policy> fallback, Callbacks callbacks, Duration answer_wait)
+    : child_(std::move(child)),
+      fallback_(std::move(fallback)),
+      callbacks_(std::move(callbacks)),
+      answer_wait_(answer_wait) {}
 
 PolicyProcess::~PolicyProcess() {
     if (child_) kill_and_reap(*child_);
@@ -93,7 +97,7 @@ Decision PolicyProcess::decide(const View& view) {
 }
 
 std::optional<Decision> PolicyProcess::ask(const View& view) {
-    const Instant deadline = now_on_this_host() + answer_wait;
+    const Instant deadline = now_on_this_host() + answer_wait_;
     const int troubles_before = troubles_;
     if (!outbox_.empty()) trouble("does not read what it is told");
     else outbox_ = external::encode(++number_, view);
@@ -109,7 +113,7 @@ std::optional<Decision> PolicyProcess::ask(const View& view) {
         }
         const Duration left = deadline - now_on_this_host();
         if (left <= Duration{0} && !child_->output) end("closed its output");
-        else if (left <= Duration{0}) trouble("has not answered within " + to_text(answer_wait));
+        else if (left <= Duration{0}) trouble("has not answered within " + to_text(answer_wait_));
         else wait(left);
     }
     return std::nullopt;

@@ -5,7 +5,7 @@
 /// A policy cannot wait, a process may hang, die or talk nonsense: beside it stands a fallback policy that sees every
 /// view too and rules whenever the process has not answered in time. What the process decides is held against the
 /// bounds by migration/ as any policy's decision is.
-/// Thread: the loop's. Cost: decide() blocks for as long as the process takes, at most `answer_wait`, beside the
+/// Thread: the loop's. Cost: decide() blocks for as long as the process takes, at most 20 ms, beside the
 /// fallback's own; it is called at dirty syncs only, never while the guest stands still.
 
 #include <cstdint>
@@ -26,7 +26,7 @@ namespace segue {
 
 namespace policy_process_limits {
 /// The loop stands still for so long at worst, while the guest runs. An interpreted policy that is awake needs 1 ms.
-inline constexpr Duration answer_wait = std::chrono::milliseconds{20};
+inline constexpr Duration default_answer_wait = std::chrono::milliseconds{20};
 /// Troubles without a good answer between them, and in all; then the process is killed, the fallback rules for good.
 inline constexpr int troubles_in_a_row_max = 3;
 inline constexpr int troubles_max = 10;
@@ -40,6 +40,8 @@ inline constexpr int notes_max = 200;
 
 class PolicyProcess final : public Policy {
 public:
+    static constexpr Duration default_answer_wait = policy_process_limits::default_answer_wait;
+
     /// Called from inside decide(): they must not call back into the migration.
     struct Callbacks {
         /// What the process did wrong and who rules instead, one sentence; at most a dozen in a move.
@@ -47,11 +49,13 @@ public:
         std::function<void(const std::string& line)> on_note;  ///< One line of its standard error.
     };
 
-    /// Starts `command`. Errors: `unavailable` where it cannot be started, with the kernel's words in `source`.
+    /// Starts `command`. \param answer_wait  The longest that decide() waits for it.
+    /// Errors: `unavailable` where it cannot be started, with the kernel's words in `source`.
     /// \pre the command, the fallback and both callbacks are there.
     [[nodiscard]] static Result<std::unique_ptr<PolicyProcess>> start(const std::vector<std::string>& command,
                                                                       std::unique_ptr<Policy> fallback,
-                                                                      Callbacks callbacks);
+                                                                      Callbacks callbacks,
+                                                                      Duration answer_wait = default_answer_wait);
     /// Kills the process and what it has started, and reaps it.
     ~PolicyProcess() override;
 
@@ -61,7 +65,7 @@ public:
     [[nodiscard]] bool asked() const noexcept { return child_.has_value(); }
 
 private:
-    PolicyProcess(Child child, std::unique_ptr<Policy> fallback, Callbacks callbacks);
+    PolicyProcess(Child child, std::unique_ptr<Policy> fallback, Callbacks callbacks, Duration answer_wait);
 
     std::optional<Decision> ask(const View& view);
     void wait(Duration at_most) const;
@@ -77,6 +81,7 @@ private:
     std::optional<Child> child_;  ///< Absent: the fallback rules for good.
     std::unique_ptr<Policy> fallback_;
     Callbacks callbacks_;
+    Duration answer_wait_;
     external::LineReader reader_;
     std::uint64_t number_ = 0;  ///< Of the view it was told last.
     std::string outbox_;
