@@ -19,6 +19,7 @@ ARROWS = {
     "model": ["units"],
     "policy": ["model"],
     "policy/converge": ["policy"],
+    "policy/external": ["policy"],
     "brake": ["units"],
     "brake/cgroup": ["brake", "io"],
     "io": ["units"],
@@ -46,8 +47,8 @@ ARROWS["app/sim"] = ARROWS["app/segue"] + ["app/sim/study"]
 TEST_ARROWS = {"migration": ["hypervisor/sim"], "policy": ["hypervisor/sim"]}
 
 # These folders, and every codec, see no OS, no clock, no thread.
-PURE = {"base", "units", "model", "policy", "policy/converge", "brake", "guard", "hypervisor", "hypervisor/sim",
-        "channel", "migration", "recovery", "receive", "store", "vm", "api", "app/sim/study"}
+PURE = {"base", "units", "model", "policy", "policy/converge", "policy/external", "brake", "guard", "hypervisor",
+        "hypervisor/sim", "channel", "migration", "recovery", "receive", "store", "vm", "api", "app/sim/study"}
 PURE_FILES = re.compile(r"(^|/)[a-z_]*codec\.(hpp|cpp)$")
 
 # Empty in what ships; what a test build puts there stops the process. Only programs may contain it.

@@ -1,19 +1,16 @@
 #include "app/segue/transport.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
-#include <spawn.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
+#include "app/segue/child.hpp"
 #include "app/segue/plain_text.hpp"
 #include "base/assert.hpp"
 #include "io/fd.hpp"
@@ -24,78 +21,6 @@ namespace {
 constexpr std::size_t read_bytes = 64 * 1024;
 /// What a pipe can hold, and some more: read without the loop once the child is dead.
 constexpr int last_reads_max = 32;
-
-/// As write(), but a child that is gone is EPIPE whatever the process does with SIGPIPE.
-ssize_t write_quietly(int fd, std::string_view bytes) {
-    sigset_t pipe_only;
-    sigset_t before;
-    sigset_t pending;
-    sigemptyset(&pipe_only);
-    sigaddset(&pipe_only, SIGPIPE);
-    sigpending(&pending);
-    ::pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    const int error_number = errno;
-    if (written < 0 && error_number == EPIPE && sigismember(&pending, SIGPIPE) == 0) {
-        const timespec at_once{};
-        ::sigtimedwait(&pipe_only, nullptr, &at_once);
-    }
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    errno = error_number;
-    return written;
-}
-
-struct Pipe {
-    Fd read;
-    Fd write;
-};
-
-/// Both ends above the standard streams, which the child's side of the others is about to become.
-Result<Pipe> make_pipe() {
-    std::array<int, 2> ends{-1, -1};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail(ErrorKind::unavailable, "no pipe", std::strerror(errno));
-    Pipe pipe{Fd(ends[0]), Fd(ends[1])};
-    for (Fd* end : {&pipe.read, &pipe.write}) {
-        if (end->get() > STDERR_FILENO) continue;
-        Fd higher(::fcntl(end->get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
-        if (!higher) return fail(ErrorKind::unavailable, "no pipe", std::strerror(errno));
-        *end = std::move(higher);
-    }
-    return pipe;
-}
-
-/// What posix_spawn is told, freed at the end.
-struct SpawnPlan {
-    posix_spawn_file_actions_t actions{};
-    posix_spawnattr_t attributes{};
-
-    SpawnPlan() {
-        ::posix_spawn_file_actions_init(&actions);
-        ::posix_spawnattr_init(&attributes);
-        // What this process ignores or blocks, the child would too: ssh relies on SIGPIPE and SIGTERM.
-        sigset_t none;
-        sigset_t to_default;
-        sigemptyset(&none);
-        sigemptyset(&to_default);
-        for (const int number : {SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGCHLD}) sigaddset(&to_default, number);
-        ::posix_spawnattr_setsigmask(&attributes, &none);
-        ::posix_spawnattr_setsigdefault(&attributes, &to_default);
-        ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    }
-    ~SpawnPlan() {
-        ::posix_spawn_file_actions_destroy(&actions);
-        ::posix_spawnattr_destroy(&attributes);
-    }
-    SpawnPlan(const SpawnPlan&) = delete;
-    SpawnPlan& operator=(const SpawnPlan&) = delete;
-
-    void stream(const Fd& end, int as) { ::posix_spawn_file_actions_adddup2(&actions, end.get(), as); }
-};
-
-bool make_non_blocking(const Fd& fd) {
-    const int flags = ::fcntl(fd.get(), F_GETFL);
-    return flags >= 0 && ::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) == 0;
-}
 
 /// Somebody has to, or it stays as a zombie for as long as this process lives.
 void reap_when_dead(Loop& loop, Fd process, pid_t pid) {
@@ -152,32 +77,12 @@ struct Transport::Impl : std::enable_shared_from_this<Transport::Impl> {
 };
 
 Result<void> Transport::Impl::spawn(const std::vector<std::string>& command) {
-    SEGUE_TRY(in, make_pipe());
-    SEGUE_TRY(out, make_pipe());
-    SEGUE_TRY(err, make_pipe());
-    SpawnPlan plan;
-    plan.stream(in.read, STDIN_FILENO);
-    plan.stream(out.write, STDOUT_FILENO);
-    plan.stream(err.write, STDERR_FILENO);
-    std::vector<std::string> words = command;
-    std::vector<char*> argv;
-    for (auto& word : words) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    const int failed = ::posix_spawnp(&pid, argv[0], &plan.actions, &plan.attributes, argv.data(), environ);
-    if (failed != 0) {
-        return fail(ErrorKind::unavailable, fmt::format("{} could not be started", plain_text(command.front())),
-                    std::strerror(failed));
-    }
-    process = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0U)));
-    input = std::move(in.write);
-    output = std::move(out.read);
-    notes = std::move(err.read);
-    if (!process || !make_non_blocking(input) || !make_non_blocking(output) || !make_non_blocking(notes)) {
-        const int error_number = errno;
-        ::kill(-pid, SIGKILL);
-        ::waitpid(pid, nullptr, 0);
-        return fail(ErrorKind::unavailable, "the command's streams cannot be used", std::strerror(error_number));
-    }
+    SEGUE_TRY(child, start_child(command));
+    pid = child.pid;
+    process = std::move(child.process);
+    input = std::move(child.input);
+    output = std::move(child.output);
+    notes = std::move(child.notes);
     return {};
 }
 

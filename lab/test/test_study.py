@@ -1,0 +1,149 @@
+"""lab/study: what it runs and in which order, how it counts, and how it judges."""
+import contextlib
+import io
+import os
+import sys
+import tempfile
+import unittest
+
+from labtest import LAB, LabCase, report
+
+sys.path.insert(0, os.path.join(os.path.dirname(LAB), 'tests', 'system'))
+import study_run  # noqa: E402
+import study_table  # noqa: E402
+from study_cells import CELLS, PEERS, Cell, Results, parse_cells, plan, segue_contender  # noqa: E402
+
+OURS = segue_contender(0.5)
+GOOD = {'type': 'run', 'pair': 1, 'finished': True, 'error': '', 'whole': True, 'disturbed': False, 'total_s': 10.0,
+        'wire_bytes': 10 << 20, 'lost_s': 1.0, 'stop_to_resume_ms': 250.0, 'gap_ms': 260.0, 'calm_ms': 8.0,
+        'lowest_share': 0.06, 'stall_ms': 120.0, 'wire_worst_ratio': 1.0}
+
+
+def run(cell, contender, **figures):
+    return {**GOOD, 'hot': cell.hot, 'ratio': cell.ratio, 'contender': contender, **figures}
+
+
+def peers_of(cells, **figures):
+    return [run(cell, peer, **{'total_s': 25.0, 'wire_bytes': 25 << 20, 'lost_s': 5.0, **figures})
+            for cell in cells for peer in PEERS]
+
+
+class Plan(unittest.TestCase):
+    def test_contenders_take_turns_and_who_is_first_changes(self):
+        cells = parse_cells('100x2,300x10')
+        order = list(plan(cells, [*PEERS, OURS], 3))
+        self.assertEqual(len(order), len(set(order)))
+        self.assertEqual(len(order), 2 * 3 * 3)
+        self.assertEqual([r[2] for r in order if r[1] == cells[0]][::3], ['auto-converge', 'auto-converge 95', OURS])
+
+    def test_a_cell_that_is_none_is_named(self):
+        with self.assertRaisesRegex(ValueError, "no cell '100x3'"):
+            parse_cells('100x2,100x3')
+
+    def test_a_run_that_is_there_is_not_repeated_and_half_a_line_is_no_run(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, 'r.jsonl')
+            results = Results(path)
+            results.add(run(CELLS[0], OURS))
+            results.add({'type': 'calibration', 'hot': 100, 'ratio': 2, 'work': 9})
+            with open(path, 'a') as f:
+                f.write('{"type": "run", "pa')
+            again = Results(path)
+            self.assertTrue(again.has(1, CELLS[0], OURS))
+            self.assertFalse(again.has(2, CELLS[0], OURS))
+            self.assertEqual(again.calibration(CELLS[0])['work'], 9)
+            self.assertIsNone(again.calibration(CELLS[1]))
+            again.add(run(CELLS[1], OURS))
+            self.assertEqual(len(Results(path).runs()), 2)
+
+    def test_a_disturbed_run_can_be_repeated_and_the_newer_one_counts(self):
+        with tempfile.TemporaryDirectory() as folder:
+            results = Results(os.path.join(folder, 'r.jsonl'))
+            results.add(run(CELLS[0], OURS, disturbed=True, lost_s=9.0))
+            self.assertTrue(results.has(1, CELLS[0], OURS))
+            self.assertFalse(results.has(1, CELLS[0], OURS, undisturbed=True))
+            results.add(run(CELLS[0], OURS))
+            self.assertEqual([r['lost_s'] for r in results.runs()], [1.0])
+
+
+class Counting(unittest.TestCase):
+    def test_the_lowest_share_is_that_of_the_worst_second(self):
+        samples, ran = [], 0
+        for i in range(300):  # 3 s in steps of 10 ms; braked to a tenth from 1 to 2.2 s.
+            samples.append(study_run.Sample(i * 10_000_000, ran, 0.0))
+            ran += 1_000_000 if 100 <= i < 220 else 10_000_000
+        self.assertAlmostEqual(study_run.lowest_share(samples, 0, 3e9), 0.1, places=2)
+        self.assertAlmostEqual(study_run.lowest_share(samples, 0, 1.5e9), 0.55, places=1)
+        self.assertIsNone(study_run.lowest_share(samples, 0, 0.9e9))
+
+    def test_what_others_use_of_the_core_is_what_the_vcpu_does_not(self):
+        samples = [study_run.Sample(int(i * 1e9), int(i * 0.7e9), i * 0.9) for i in range(5)]
+        self.assertAlmostEqual(study_run.used_by_others(samples, 0, 5e9), 0.2)
+
+    def test_every_bound_can_be_broken(self):
+        self.assertEqual(study_run.bounds_broken(GOOD), [])
+        for figures, words in (({'stop_to_resume_ms': 300.5}, 'downtime'), ({'gap_ms': 314.0}, 'heartbeat gap'),
+                               ({'lowest_share': 0.049}, 'CPU'), ({'stall_ms': 164.0}, 'stall'),
+                               ({'wire_worst_ratio': 1.03}, 'bandwidth')):
+            broken = study_run.bounds_broken({**GOOD, **figures})
+            self.assertEqual(len(broken), 1, figures)
+            self.assertIn(words, broken[0])
+
+
+class Judging(unittest.TestCase):
+    def judged(self, runs):
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            reached = study_table.report(runs, [*PEERS, OURS])
+        return reached, out.getvalue()
+
+    def test_goals_are_reached_at_their_edge_and_missed_beyond(self):
+        ours = [run(cell, OURS) for cell in CELLS]
+        reached, text = self.judged(ours + peers_of(CELLS))
+        self.assertTrue(reached, text)
+        for figure in ('total_s', 'wire_bytes', 'lost_s'):
+            slower = [run(cell, OURS, **{figure: GOOD[figure] * 1.05}) for cell in CELLS]
+            self.assertFalse(self.judged(slower + peers_of(CELLS))[0], figure)
+
+    def test_one_bad_cell_is_enough(self):
+        ours = [run(cell, OURS, lost_s=1.7 if cell == Cell(300, 10) else 0.5) for cell in CELLS]
+        reached, text = self.judged(ours + peers_of(CELLS))
+        self.assertFalse(reached)
+        self.assertIn('median cell 0.10 (at most 0.20), worst 0.34 (at most 0.33)', text)
+
+    def test_at_ratio_two_it_may_not_be_worse(self):
+        cell = Cell(200, 2)
+        self.assertTrue(self.judged([run(cell, OURS, lost_s=5.0)] + peers_of([cell]))[0])
+        self.assertFalse(self.judged([run(cell, OURS, lost_s=5.1)] + peers_of([cell]))[0])
+
+    def test_a_move_that_fails_breaks_a_bound_or_loses_a_page_is_counted(self):
+        for figures in ({'finished': False, 'error': 'no'}, {'stop_to_resume_ms': 301.0}, {'whole': False}):
+            ours = [run(cell, OURS, **(figures if cell == CELLS[-1] else {})) for cell in CELLS]
+            reached, text = self.judged(ours + peers_of(CELLS))
+            self.assertFalse(reached)
+            self.assertIn('8 of 9 moves succeeded', text)
+
+    def test_peers_alone_are_shown_and_nothing_is_judged(self):
+        self.assertIn('no goal can be judged', self.judged(peers_of(CELLS))[1])
+
+
+class Move(LabCase):
+    def test_auto_converge_moves_a_guest_and_every_figure_is_there(self):
+        cores = os.sched_getaffinity(0)
+        self.addCleanup(os.sched_setaffinity, 0, cores)
+        study_run.stay_on_other_core()
+        with study_run.AutoConverge(self.lab, 'hot=8 work=4000', memory_mib=64) as move:
+            figures = move.run(after_s=1.0)
+        self.assertTrue(figures['finished'] and figures['whole'], figures)
+        self.assertGreater(figures['total_s'], 64 / 105)
+        self.assertGreaterEqual(figures['wire_bytes'], 64 << 20)
+        self.assertGreater(figures['baseline_mib_s'], 1)
+        self.assertGreater(figures['gap_ms'], 0)
+        self.assertLess(abs(figures['stop_to_resume_ms'] - figures['gap_ms']), 50)
+        self.assertLess(figures['lost_s'], figures['total_s'] + 1)
+        report(f"64 MiB: {figures['total_s']:.2f} s, lost {figures['lost_s']:.2f} s, STOP to RESUME "
+               f"{figures['stop_to_resume_ms']:.0f} ms, heartbeat gap {figures['gap_ms']:.0f} ms")
+
+
+if __name__ == '__main__':
+    unittest.main()
