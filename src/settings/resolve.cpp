@@ -123,8 +123,8 @@ private:
         if (outcome.locked_by.empty()) {
             find(key, member, value, outcome.origin);
         } else {
-            refuse_below(key, member, outcome.locked_by);
-            if (levels_.site) find_in({From::site, &*levels_.site}, key, member, value, outcome.origin);
+            find_in({From::site, &*levels_.site}, key, member, value, outcome.origin);
+            refuse_below(key, member, outcome.locked_by, value ? fmt::format(" ({} there)", value_text(*value)) : "");
         }
         if (!value) value = built_in(key, member);
         if (value) outcome.value = value_text(*value);
@@ -133,9 +133,8 @@ private:
 
     /// A lower level that sets what the site locks.
     template <class T>
-    void refuse_below(std::string_view key, std::optional<T> Limits::*member, const std::string& lock) {
-        const auto& site = levels_.site->content.limits.*member;
-        const std::string there = site ? fmt::format(" ({} there)", value_text(*site)) : "";
+    void refuse_below(std::string_view key, std::optional<T> Limits::*member, const std::string& lock,
+                      const std::string& there) {
         if (levels_.options.*member) {
             problems_.push_back(fmt::format("{} cannot be given, because {} locks {}{}: leave it out", option_of(key),
                                             lock, key, there));

@@ -127,8 +127,8 @@ void LimitReader::take_preset(const toml::node& node) {
     }
     const std::vector<std::string> words(preset_names.begin(), preset_names.end());
     const std::string_view near = nearest_word(*name, words);
-    wrong(node.source(), near.empty() ? fmt::format("preset \"{}\" is not known: {}", shown(*name), known)
-                                      : fmt::format("preset \"{}\" is not known: did you mean {}?", shown(*name), near));
+    const std::string hint = near.empty() ? known : fmt::format("did you mean {}?", near);
+    wrong(node.source(), fmt::format("preset \"{}\" is not known: {}", shown(*name), hint));
 }
 
 void LimitReader::take_aggression(const toml::node& node) {

@@ -7,6 +7,7 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 
+#include "app/segue/cli_config.hpp"
 #include "app/segue/cli_jobs.hpp"
 #include "app/segue/cli_recover.hpp"
 #include "app/segue/cli_vm.hpp"
@@ -356,6 +357,19 @@ Result<void> take_data_address(const MigrateWords& words, Migrate& migrate) {
     return {};
 }
 
+/// What the operator said, apart from what was filled in.
+void take_given(const MigrateWords& words, Migrate& migrate) {
+    const Bounds& bounds = migrate.request.bounds;
+    if (words.max_downtime || words.max_suspend_time) migrate.given.max_downtime = bounds.max_downtime;
+    migrate.given.timeout = bounds.timeout;
+    migrate.given.max_bandwidth = bounds.max_bandwidth;
+    migrate.given.switchover_bandwidth = bounds.switchover_bandwidth;
+    const DataAddress& address = migrate.request.data_address;
+    if (words.data_address) migrate.given.data_address = address.host;
+    if (address.port != 0) migrate.given.data_ports = vm::Ports{address.port, address.port};
+    if (migrate.port_first != 0) migrate.given.data_ports = vm::Ports{migrate.port_first, migrate.port_last};
+}
+
 Result<Invocation> to_invocation(const MigrateWords& words) {
     if (words.help) return Help{std::string(migrate_help_text)};
     Migrate migrate;
@@ -376,8 +390,8 @@ Result<Invocation> to_invocation(const MigrateWords& words) {
     if (auto taken = take_data_address(words, migrate); !taken) return std::unexpected(taken.error());
     SEGUE_TRY(bounds, parse_bounds(words, migrate.notes));
     migrate.request.vm = migrate.vm_name.empty() ? "qmp:" + migrate.src_qmp : migrate.vm_name;
-    migrate.max_downtime_given = words.max_downtime || words.max_suspend_time;
     migrate.request.bounds = bounds;
+    take_given(words, migrate);
     migrate.request.remote = migrate.to.has_value();
     migrate.request.dry_run = words.dry_run;
     migrate.request.forecast = !words.no_forecast;
@@ -401,12 +415,14 @@ Result<Invocation> parse_migrate(const Words& arguments) {
 
 Result<Invocation> parse_command(const std::string& command, const Words& arguments) {
     static const Words commands = {"migrate", "recover", "status", "cancel", "history",
-                                   "vm",      "receive", "help",   "version"};
+                                   "vm",      "config",  "doctor", "receive", "help",   "version"};
     if (command == "migrate") return parse_migrate(arguments);
     if (command == "recover") return parse_recover(arguments);
     if (command == "receive") return parse_receive(arguments);
     if (is_jobs_command(command)) return parse_jobs_command(command, arguments);
     if (command == "vm") return parse_vm(arguments);
+    if (command == "config") return parse_config(arguments);
+    if (command == "doctor") return parse_doctor(arguments);
     if (command == "--version" || command == "-V" || command == "version") return Version{};
     if (command == "--help" || command == "-h" || command == "help") {
         if (!arguments.empty() && arguments[0] == "recover") return Help{std::string(recover_help_text)};
@@ -415,6 +431,8 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
             return Help{std::string(jobs_help_text(arguments[0]))};
         }
         if (!arguments.empty() && arguments[0] == "vm") return Help{std::string(vm_help_text)};
+        if (!arguments.empty() && arguments[0] == "config") return Help{std::string(config_help_text)};
+        if (!arguments.empty() && arguments[0] == "doctor") return Help{std::string(doctor_help_text)};
         const bool about_migrate = !arguments.empty() && arguments[0] == "migrate";
         return Help{std::string(about_migrate ? migrate_help_text : help_text)};
     }
@@ -429,7 +447,7 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
     const std::string_view near = nearest_word(command, commands);
     if (!near.empty()) return wrong(fmt::format("\"{}\" is not a command: did you mean segue {}?", shown, near));
     return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, recover, status, cancel, history, vm, "
-                             "receive, help and version", shown));
+                             "config, doctor, receive, help and version", shown));
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "app/segue/config_words.hpp"
 #include "app/segue/dst_host.hpp"
 #include "app/segue/jobs.hpp"
 #include "app/segue/vm_words.hpp"
@@ -18,6 +19,7 @@
 #include "base/result.hpp"
 #include "migration/request.hpp"
 #include "receive/message.hpp"
+#include "settings/settings.hpp"
 #include "units/bound_ranges.hpp"
 
 namespace segue {
@@ -41,7 +43,10 @@ struct Migrate {
     std::string vm_name;  ///< Of a VM that is known by name; then what follows is filled in by take_named_vm.
     std::optional<receive::VmText> definition;
     bool shared_storage = false;  ///< As its description or --storage-is-shared says.
-    bool max_downtime_given = false;
+    vm::Limits given;  ///< What the options say; settings_files.hpp finds the rest.
+    std::optional<settings::Level> vm_limits;  ///< Of its description, by take_named_vm.
+    /// What holds, and where each is from: by apply_settings. Bounds and data address are in `request` too.
+    settings::ResolvedLimits limits;
     std::string src_qmp;
     std::optional<std::string> src_guard_qmp;
     /// Where `--to` leads: the paths and commands of the destination are of that host. Without: of this one.
@@ -64,7 +69,8 @@ struct Recover {
     std::optional<std::string> confirm;
     OutputOptions output;
 };
-using Invocation = std::variant<Migrate, Help, Version, Receive, Recover, JobsCommand, VmWords>;
+using Invocation = std::variant<Migrate, Help, Version, Receive, Recover, JobsCommand, VmWords, ConfigWords,
+                                DoctorWords>;
 
 [[nodiscard]] Result<Invocation> parse_command_line(int argc, const char* const* argv);
 

@@ -14,6 +14,9 @@ inline constexpr std::string_view help_text =
                           move any guest from one QEMU to another
   segue vm start|stop|list|show|check
                           VMs by name (segue help vm)
+  segue config explain VM|check
+                          which limits hold, and where each is from
+  segue doctor            what this host lacks for moves, and the remedies
   segue recover [JOB]     end a move whose segue died, or which ended with 10
   segue status [JOB]      what is under way on this host
   segue cancel JOB        end a move and keep the guest on its source

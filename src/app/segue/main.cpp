@@ -12,6 +12,8 @@
 #include <utility>
 
 #include "app/segue/cli.hpp"
+#include "app/segue/config_commands.hpp"
+#include "app/segue/doctor.hpp"
 #include "app/segue/engine.hpp"
 #include "app/segue/guard_client.hpp"
 #include "app/segue/host_name.hpp"
@@ -20,6 +22,7 @@
 #include "app/segue/receive_shell.hpp"
 #include "app/segue/recover.hpp"
 #include "app/segue/remote_dst.hpp"
+#include "app/segue/settings_files.hpp"
 #include "app/segue/signals.hpp"
 #include "app/segue/sink.hpp"
 #include "app/segue/source_job.hpp"
@@ -190,9 +193,11 @@ int migrate(const Migrate& wanted) {
 }
 
 int migrate_named_or_not(Migrate wanted) {
+    const VmPlaces places = vm_places();
     if (!wanted.vm_name.empty()) {
-        if (auto known = take_named_vm(vm_places(), wanted); !known) return refuse(known.error(), wanted);
+        if (auto known = take_named_vm(places, wanted); !known) return refuse(known.error(), wanted);
     }
+    if (auto applied = apply_settings(places, wanted); !applied) return refuse(applied.error(), wanted);
     return migrate(wanted);
 }
 
@@ -241,6 +246,8 @@ int run(int argc, char** argv) {
     if (std::holds_alternative<Receive>(*invocation)) return receive_on_stdio();
     if (const auto* asked = std::get_if<JobsCommand>(&*invocation)) return run_jobs_command(*asked, state_folder());
     if (const auto* words = std::get_if<VmWords>(&*invocation)) return run_vm(*words);
+    if (const auto* words = std::get_if<ConfigWords>(&*invocation)) return run_config(*words);
+    if (const auto* words = std::get_if<DoctorWords>(&*invocation)) return run_doctor(*words, SEGUE_VERSION);
     const auto* help = std::get_if<Help>(&*invocation);
     std::fputs(help ? help->text.c_str() : "segue " SEGUE_VERSION "\n", stdout);
     return 0;
