@@ -414,8 +414,6 @@ Result<Invocation> parse_migrate(const Words& arguments) {
 }
 
 Result<Invocation> parse_command(const std::string& command, const Words& arguments) {
-    static const Words commands = {"migrate", "recover", "status", "cancel", "history",
-                                   "vm",      "config",  "doctor", "receive", "help",   "version"};
     if (command == "migrate") return parse_migrate(arguments);
     if (command == "recover") return parse_recover(arguments);
     if (command == "receive") return parse_receive(arguments);
@@ -425,16 +423,7 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
     if (command == "doctor") return parse_doctor(arguments);
     if (command == "--version" || command == "-V" || command == "version") return Version{};
     if (command == "--help" || command == "-h" || command == "help") {
-        if (!arguments.empty() && arguments[0] == "recover") return Help{std::string(recover_help_text)};
-        if (!arguments.empty() && arguments[0] == "receive") return Help{std::string(receive_help_text)};
-        if (!arguments.empty() && is_jobs_command(arguments[0])) {
-            return Help{std::string(jobs_help_text(arguments[0]))};
-        }
-        if (!arguments.empty() && arguments[0] == "vm") return Help{std::string(vm_help_text)};
-        if (!arguments.empty() && arguments[0] == "config") return Help{std::string(config_help_text)};
-        if (!arguments.empty() && arguments[0] == "doctor") return Help{std::string(doctor_help_text)};
-        const bool about_migrate = !arguments.empty() && arguments[0] == "migrate";
-        return Help{std::string(about_migrate ? migrate_help_text : help_text)};
+        return Help{std::string(help_about(arguments.empty() ? "" : arguments[0]))};
     }
     const std::string shown = plain_text(command);
     if (command.starts_with("-")) {
@@ -444,13 +433,22 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
     if (command.starts_with("qmp:")) {
         return wrong(fmt::format("\"{}\" is not a command: did you mean segue migrate {}?", shown, shown));
     }
+    const Words commands = command_words();
     const std::string_view near = nearest_word(command, commands);
     if (!near.empty()) return wrong(fmt::format("\"{}\" is not a command: did you mean segue {}?", shown, near));
-    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, recover, status, cancel, history, vm, "
-                             "config, doctor, receive, help and version", shown));
+    const Words all_but_last(commands.begin(), commands.end() - 1);
+    return wrong(fmt::format("\"{}\" is not a command: segue knows {} and {}", shown, fmt::join(all_but_last, ", "),
+                             commands.back()));
 }
 
 }  // namespace
+
+std::vector<std::string> migrate_options() {
+    MigrateWords words;
+    CLI::App app;
+    declare(app, words);
+    return option_names(app);
+}
 
 Result<Invocation> parse_command_line(int argc, const char* const* argv) {
     const Words words(argv + std::min(argc, 1), argv + argc);

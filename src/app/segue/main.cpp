@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "app/segue/cli.hpp"
+#include "app/segue/completion.hpp"
 #include "app/segue/config_commands.hpp"
 #include "app/segue/doctor.hpp"
 #include "app/segue/engine.hpp"
@@ -232,6 +233,7 @@ int run(int argc, char** argv) {
     struct sigaction ignore {};
     ignore.sa_handler = SIG_IGN;
     ::sigaction(SIGPIPE, &ignore, nullptr);
+    if (argc > 1 && std::string_view(argv[1]) == "__complete") return run_completion(argc, argv);
     const auto invocation = parse_command_line(argc, argv);
     if (!invocation) {
         FdSink out(STDOUT_FILENO);
