@@ -9,7 +9,8 @@
 namespace segue {
 
 std::vector<std::string> command_words() {
-    return {"migrate", "recover", "status", "cancel", "history", "vm", "config", "doctor", "receive", "help", "version"};
+    return {"migrate", "recover", "status", "cancel",  "history", "vm",
+            "config",  "doctor",  "receive", "help", "version"};
 }
 
 std::string_view help_about(std::string_view command) {

@@ -10,7 +10,7 @@ inline constexpr std::string_view help_text =
 
   segue migrate NAME --to ssh://HOST
                           move a VM that was started from its description
-  segue migrate qmp:PATH --to ssh://HOST --dst-qmp PATH --data-address HOST[:PORT]
+  segue migrate qmp:PATH --to ssh://HOST --dst-qmp PATH --data-address HOST
                           move any guest from one QEMU to another
   segue vm start|stop|list|show|check
                           VMs by name (segue help vm)
