@@ -39,7 +39,8 @@ inline constexpr std::string_view doctor_help_text =
 
 Each line is a finding: ok, a warning (moves work, but a promise is weaker or
 an option is missing) or a problem (moves are refused), and its remedy.
-Nothing is changed, and no VM is looked at: segue migrate --dry-run does that.
+Nothing is changed (but the other host's receive makes its journal where there
+is none), and no VM is looked at: segue migrate --dry-run does that.
 
 Exit    0 no problem   1 a problem was found   2 bad input
 )";

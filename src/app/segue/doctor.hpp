@@ -18,6 +18,8 @@ namespace segue {
 namespace doctor_limits {
 /// Of a program on this host: QEMU answers in 0.1 to 0.3 s, on a busy disk in seconds.
 inline constexpr Duration program_max = std::chrono::seconds{10};
+/// Of the other host to greet: ssh included, and short enough for who waits at a terminal.
+inline constexpr Duration greeting_max = std::chrono::seconds{20};
 /// A host has one QEMU or two; more are looked at in `segue vm check`.
 inline constexpr std::size_t programs_max = 8;
 }  // namespace doctor_limits

@@ -233,9 +233,16 @@ void check_other_host(const DstHost& host, const std::string& segue_version, Che
                                  },
                                  .on_notice = [](const GuestNotice&) {},
                                  .on_note = [&](const std::string& line) { notes.push_back(line); }});
-    loop.run();  // It has a deadline of its own.
-    if (!ready || !*ready) {
-        const Finding finding = ready ? ready->error() : Finding{};
+    loop.at(loop.now() + doctor_limits::greeting_max, [&] { loop.stop(); });
+    loop.run();
+    if (!ready) {
+        return add(into, "host", Verdict::problem,
+                   fmt::format("--host {} does not greet within 20 s{}", host.as_written,
+                               notes.empty() ? "" : ": " + notes.back()),
+                   "run that command by hand: it must reach segue receive --stdio, which answers with one line of JSON");
+    }
+    if (!*ready) {
+        const Finding& finding = ready->error();
         return add(into, "host", Verdict::problem, as_host_option(finding.what), as_host_option(finding.remedy));
     }
     const double milliseconds = to_seconds(port->round_trip()) * 1e3;
