@@ -239,7 +239,7 @@ void check_other_host(const DstHost& host, const std::string& segue_version, Che
         return add(into, "host", Verdict::problem,
                    fmt::format("--host {} does not greet within 20 s{}", host.as_written,
                                notes.empty() ? "" : ": " + notes.back()),
-                   "run that command by hand: it must reach segue receive --stdio, which answers with one line of JSON");
+                   "run that command by hand: it must reach segue receive --stdio, which answers with a line of JSON");
     }
     if (!*ready) {
         const Finding& finding = ready->error();
