@@ -11,6 +11,8 @@ if(NOT SEGUE_SANITIZE)
   segue_check(layers tools/check_layers.py)
   segue_check(lint tools/lint.py)
   segue_check(headers tools/check_headers.py --compiler ${CMAKE_CXX_COMPILER})
+  # What the program says of itself, held against its manual and its completion.
+  segue_check(manual tests/manual/test_manual.py $<TARGET_FILE:segue>)
   file(GLOB tool_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/tools/test_*.py)
   foreach(tool_test IN LISTS tool_tests)
     get_filename_component(name ${tool_test} NAME_WE)

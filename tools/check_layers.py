@@ -36,6 +36,7 @@ ARROWS = {
     "store/file": ["store", "io"],
     "store/sqlite": ["store", "io"],
     "vm": ["units"],
+    "settings": ["vm"],
     "api": ["migration", "policy/converge"],
     "app/guard": ["base", "units", "guard", "io"],
     "app/sim/study": ["policy/converge", "hypervisor/sim"],
@@ -48,7 +49,8 @@ TEST_ARROWS = {"migration": ["hypervisor/sim"], "policy": ["hypervisor/sim"]}
 
 # These folders, and every codec, see no OS, no clock, no thread.
 PURE = {"base", "units", "model", "policy", "policy/converge", "policy/external", "brake", "guard", "hypervisor",
-        "hypervisor/sim", "channel", "migration", "recovery", "receive", "store", "vm", "api", "app/sim/study"}
+        "hypervisor/sim", "channel", "migration", "recovery", "receive", "store", "vm", "settings", "api",
+        "app/sim/study"}
 PURE_FILES = re.compile(r"(^|/)[a-z_]*codec\.(hpp|cpp)$")
 
 # Empty in what ships; what a test build puts there stops the process. Only programs may contain it.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "migration/migration.hpp"
+#include "units/share_text.hpp"
 #include "units/text.hpp"
 
 namespace segue {

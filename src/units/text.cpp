@@ -69,10 +69,6 @@ constexpr std::array rate_units = {
     Unit{"Tbit/s", 1'000'000'000'000, 8},
 };
 
-/// Billionths of the whole.
-constexpr double share_base = 1e9;
-constexpr std::array share_units = {Unit{"%", 10'000'000}};
-
 /// What is being read: its name in errors, its units, and how a near miss is recognised.
 struct Kind {
     std::string_view noun;
@@ -223,20 +219,12 @@ std::vector<std::string_view> duration_near_misses(std::string_view text) {
     return {};
 }
 
-std::vector<std::string_view> share_near_misses(std::string_view unit) {
-    const std::string name = lower(unit);
-    if (name == "percent" || name == "pct" || name == "per cent" || name == "%%") return {"%"};
-    return {};
-}
-
 const Kind duration_kind{"a duration", "10 s", "ns us ms s min h d", duration_units, duration_near_misses};
 const Kind amount_kind{"an amount of data", "64 MiB", "B kB KiB MB MiB GB GiB TB TiB",
                        amount_units, amount_near_misses};
 const Kind rate_kind{"a rate", "100 MiB/s",
                      "B/s kB/s KiB/s MB/s MiB/s GB/s GiB/s TB/s TiB/s bit/s kbit/s Mbit/s Gbit/s Tbit/s",
                      rate_units, rate_near_misses};
-
-const Kind share_kind{"a share", "20%", "%", share_units, share_near_misses};
 
 /// The number at the start of `text`, which is moved past it. nullopt: more than 64 bits.
 std::optional<Number> take_number(std::string_view& text) {
@@ -388,11 +376,6 @@ Result<Bytes> parse_bytes(std::string_view text, std::string_view default_unit) 
     return Bytes{value};
 }
 
-Result<Share> parse_share(std::string_view text) {
-    SEGUE_TRY(value, parse(share_kind, text, {}));
-    return Share{static_cast<double>(value) / share_base};
-}
-
 std::string to_text(Duration duration) {
     if (duration.count() == 0) return "0 s";
     const bool negative = duration.count() < 0;
@@ -407,7 +390,5 @@ std::string to_text(Duration duration) {
 std::string to_text(ByteRate rate) { return binary_text(rate.per_second, "/s"); }
 
 std::string to_text(Bytes amount) { return binary_text(amount.count, ""); }
-
-std::string to_text(Share share) { return three_digits(share.ratio * 100) + " %"; }
 
 }  // namespace segue

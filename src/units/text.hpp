@@ -14,14 +14,11 @@
 #include "base/result.hpp"
 #include "units/bytes.hpp"
 #include "units/duration.hpp"
-#include "units/share.hpp"
 
 namespace segue {
 
 [[nodiscard]] Result<Duration> parse_duration(std::string_view text, std::string_view default_unit = {});
 [[nodiscard]] Result<ByteRate> parse_byte_rate(std::string_view text, std::string_view default_unit = {});
-/// "20%", "20 %", "12.5%"; a bare number is an error.
-[[nodiscard]] Result<Share> parse_share(std::string_view text);
 [[nodiscard]] Result<Bytes> parse_bytes(std::string_view text, std::string_view default_unit = {});
 
 /// "0.312 s", "58.2 s", "4 ms", "250 us": three significant digits at least, never rounded up to a
@@ -31,7 +28,5 @@ namespace segue {
 [[nodiscard]] std::string to_text(ByteRate rate);
 /// "512 MiB", "39.6 GiB", "812 B".
 [[nodiscard]] std::string to_text(Bytes amount);
-/// "20 %", "7.5 %".
-[[nodiscard]] std::string to_text(Share share);
 
 }  // namespace segue

@@ -47,18 +47,6 @@ TEST(ParseDuration, takes_decimals_exactly) {
     EXPECT_EQ(parse_duration("1.00000000000000000000000000000000000001 s"), seconds{1});
 }
 
-TEST(ParseShare, takes_per_cent_and_nothing_else) {
-    EXPECT_EQ(parse_share("20%"), Share{0.2});
-    EXPECT_EQ(parse_share("12.5 %"), Share{0.125});
-    EXPECT_EQ(parse_share("0%"), Share{0});
-    EXPECT_TRUE(mentions(message_of(parse_share("0.2")), "has no unit"));
-    EXPECT_TRUE(mentions(message_of(parse_share("20 percent")), "did you mean %?"));
-    EXPECT_TRUE(mentions(message_of(parse_share("-1%")), "cannot be negative"));
-    EXPECT_EQ(to_text(Share{0.2}), "20 %");
-    EXPECT_EQ(to_text(Share{0.075}), "7.5 %");
-    EXPECT_EQ(to_text(Share{1}), "100 %");
-}
-
 TEST(ParseDuration, refuses_a_bare_number_unless_a_unit_is_agreed) {
     EXPECT_TRUE(mentions(message_of(parse_duration("30")), "has no unit"));
     EXPECT_EQ(parse_duration("30", "ms"), milliseconds{30});

@@ -8,9 +8,8 @@
 #include <utility>
 
 #include "base/nearest_word.hpp"
-#include "units/bound_ranges.hpp"
-#include "units/text.hpp"
 #include "vm/command_line.hpp"
+#include "vm/limit_reader.hpp"
 #include "vm/placeholders.hpp"
 #include "vm/toml_text.hpp"
 
@@ -18,7 +17,6 @@ namespace segue::vm {
 namespace {
 
 const std::vector<std::string> known_keys = {"name", "uuid", "command", "env", "shared_storage", "limits", "host"};
-const std::vector<std::string> known_limits = {"max_downtime", "timeout", "max_bandwidth", "switchover_bandwidth"};
 constexpr std::size_t uuid_bytes = 36;
 
 bool is_letter_or_digit(char c) {
@@ -29,50 +27,12 @@ bool holds_control(std::string_view text) {
     return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
-/// What the file holds may be shown on a terminal.
-std::string shown(std::string_view text) {
-    std::string result(text.substr(0, 200));
-    std::ranges::replace_if(result, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
-    return result;
-}
-
 bool is_env_name(std::string_view name) {
     return !name.empty() && !(name.front() >= '0' && name.front() <= '9') &&
            std::ranges::all_of(name, [](char c) { return is_letter_or_digit(c) || c == '_'; });
 }
 
-std::string kind_of(const toml::node& node) {
-    switch (node.type()) {
-        case toml::node_type::table: return "a table";
-        case toml::node_type::array: return "an array";
-        case toml::node_type::string: return "a string";
-        case toml::node_type::integer:
-        case toml::node_type::floating_point: return "a number";
-        case toml::node_type::boolean: return "a boolean";
-        case toml::node_type::date:
-        case toml::node_type::time:
-        case toml::node_type::date_time: return "a date or time";
-        case toml::node_type::none: break;
-    }
-    return "nothing";
-}
-
 int line_of(const toml::source_region& region) { return static_cast<int>(region.begin.line); }
-
-template <class T>
-struct Range {
-    T min;
-    T max;
-    std::string_view words;
-    std::string_view example;
-};
-constexpr Range<Duration> downtime_range{bound_range::max_downtime_min, bound_range::max_downtime_max,
-                                         "10 ms to 2000 s", "300ms"};
-constexpr Range<Duration> timeout_range{bound_range::timeout_min, bound_range::timeout_max, "1 s to 30 d", "10min"};
-constexpr Range<ByteRate> rate_range{bound_range::rate_min, bound_range::rate_max, "1 MiB/s to 1 TB/s", "100MiB/s"};
-
-Result<Duration> parse_as(const Range<Duration>&, std::string_view text) { return parse_duration(text); }
-Result<ByteRate> parse_as(const Range<ByteRate>&, std::string_view text) { return parse_byte_rate(text); }
 
 /// Reads the whole tree and remembers everything that is wrong with it.
 class Reader {
@@ -219,40 +179,16 @@ private:
         }
     }
 
-    template <class T>
-    void take_limit(const std::string& name, const toml::node& node, const Range<T>& range, std::optional<T>& into) {
-        const std::string give = fmt::format("give {}, for example {} = \"{}\"", range.words, name, range.example);
-        const auto* written = node.as_string();
-        if (written == nullptr) {
-            return wrong(line_of(node.source()), fmt::format("{} is {}: {}", name, kind_of(node), give));
-        }
-        const auto value = parse_as(range, written->get());
-        if (!value) {
-            return wrong(line_of(node.source()), fmt::format("{}: {} ({})", name, value.error().message, give));
-        }
-        if (*value < range.min || *value > range.max) {
-            return wrong(line_of(node.source()), fmt::format("{} {} is out of range: {}", name, to_text(*value), give));
-        }
-        into = *value;
-    }
-
     void take_limits(const toml::node& node) {
         const toml::table* values = table("limits", node, "[limits] and below it max_downtime = \"300ms\"");
         if (values == nullptr) return;
-        Limits& limits = result_.limits;
+        Problems found;
+        LimitReader reader(Level::vm, result_.limits, found);
         for (const auto& [key, value] : *values) {
-            if (key == "max_downtime") take_limit("max_downtime", value, downtime_range, limits.max_downtime);
-            else if (key == "timeout") take_limit("timeout", value, timeout_range, limits.timeout);
-            else if (key == "max_bandwidth") take_limit("max_bandwidth", value, rate_range, limits.max_bandwidth);
-            else if (key == "switchover_bandwidth")
-                take_limit("switchover_bandwidth", value, rate_range, limits.switchover_bandwidth);
-            else unknown(key, "limits", known_limits);
+            if (!reader.take(key, value)) unknown(key, "limits", limit_keys(Level::vm));
         }
-        if (limits.timeout && limits.max_downtime && *limits.timeout <= *limits.max_downtime) {
-            wrong(line_of(node.source()), fmt::format("timeout {} is not longer than max_downtime {}: give a longer "
-                                                      "timeout", to_text(*limits.timeout),
-                                                      to_text(*limits.max_downtime)));
-        }
+        reader.finish(node.source());
+        for (Problem& problem : found) wrong(problem.line, std::move(problem.what));
     }
 
     void take_hosts(const toml::node& node) {
@@ -370,8 +306,10 @@ std::string render(const Problems& problems, std::string_view file) {
     std::string text;
     for (const Problem& problem : problems) {
         if (!text.empty()) text += '\n';
-        text += problem.line > 0 ? fmt::format("{}:{}: {}", file, problem.line, problem.what)
-                                 : fmt::format("{}: {}", file, problem.what);
+        text += file;
+        if (problem.line > 0) text += fmt::format(":{}", problem.line);
+        if (problem.line > 0 && problem.column > 0) text += fmt::format(":{}", problem.column);
+        text += ": " + problem.what;
     }
     return text;
 }
@@ -384,6 +322,7 @@ Parsed<Description> parse_description(std::string_view text) {
     auto file = parse_toml(text);
     if (!file) {
         file.error().what = shown(file.error().what);
+        file.error().column = 0;  // Here a line is enough: every other problem has only that.
         return std::unexpected(Problems{file.error()});
     }
     Reader reader;

@@ -13,8 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "units/bytes.hpp"
-#include "units/duration.hpp"
+#include "vm/limits.hpp"
 
 namespace segue::vm {
 
@@ -25,6 +24,7 @@ inline constexpr std::size_t name_bytes_max = 64;
 struct Problem {
     int line = 0;      ///< 0: no line in particular.
     std::string what;  ///< One sentence, remedy included, without the file's name.
+    int column = 0;    ///< 0: no column in particular.
     friend auto operator<=>(const Problem&, const Problem&) = default;
 };
 using Problems = std::vector<Problem>;
@@ -36,15 +36,6 @@ using Parsed = std::expected<T, Problems>;
 struct Word {
     std::string text;
     int line = 0;
-};
-
-/// What `segue migrate` uses where its own words say nothing.
-struct Limits {
-    std::optional<Duration> max_downtime;
-    std::optional<Duration> timeout;
-    std::optional<ByteRate> max_bandwidth;
-    std::optional<ByteRate> switchover_bandwidth;
-    friend bool operator==(const Limits&, const Limits&) = default;
 };
 
 using HostValues = std::map<std::string, std::string>;
@@ -61,7 +52,7 @@ struct Description {
 
 [[nodiscard]] Parsed<Description> parse_description(std::string_view text);
 
-/// "web1.toml:7: WHAT" a line, without a newline at the end.
+/// "web1.toml:7: WHAT" a line, or "site.toml:7:3: WHAT" where there is a column, without a newline at the end.
 [[nodiscard]] std::string render(const Problems& problems, std::string_view file);
 
 /// Letters, digits, - _ . ; not "." or ".." nor anything that begins with a dot or a dash: it names a folder.

@@ -29,6 +29,29 @@ int broken_header(std::string_view text) {
 
 }  // namespace
 
+std::string shown(std::string_view text) {
+    constexpr std::size_t shown_max = 200;
+    std::string result(text.substr(0, shown_max));
+    std::ranges::replace_if(result, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+    return result;
+}
+
+std::string kind_of(const toml::node& node) {
+    switch (node.type()) {
+        case toml::node_type::table: return "a table";
+        case toml::node_type::array: return "an array";
+        case toml::node_type::string: return "a string";
+        case toml::node_type::integer:
+        case toml::node_type::floating_point: return "a number";
+        case toml::node_type::boolean: return "a boolean";
+        case toml::node_type::date:
+        case toml::node_type::time:
+        case toml::node_type::date_time: return "a date or time";
+        case toml::node_type::none: break;
+    }
+    return "nothing";
+}
+
 void toml_is_broken() { throw std::logic_error("toml++ lost its way"); }
 
 std::expected<toml::table, Problem> parse_toml(std::string_view text) {
@@ -36,7 +59,8 @@ std::expected<toml::table, Problem> parse_toml(std::string_view text) {
         return toml::parse(text);
     } catch (const toml::parse_error& error) {
         return std::unexpected(Problem{static_cast<int>(error.source().begin.line),
-                                       fmt::format("it is no TOML: {}", error.description())});
+                                       fmt::format("it is no TOML: {}", error.description()),
+                                       static_cast<int>(error.source().begin.column)});
     } catch (const std::logic_error&) {
         return std::unexpected(Problem{broken_header(text), "it is no TOML: between the brackets of a table stands no "
                                                             "name"});

@@ -29,4 +29,9 @@ namespace segue::vm {
 
 [[nodiscard]] std::expected<toml::table, Problem> parse_toml(std::string_view text);
 
+/// "a table", "a number".
+[[nodiscard]] std::string kind_of(const toml::node& node);
+/// What a file holds, so that it may be shown on a terminal: at most 200 bytes, without control characters.
+[[nodiscard]] std::string shown(std::string_view text);
+
 }  // namespace segue::vm

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 
+import wrong_turns
 from harness import program, require
 from segue_lab import ADDRESS, LabError
 from watching import Watcher
@@ -44,11 +45,12 @@ class Pair:
     def snapshot(self):
         return [(w.settings(), w.status(), w.cmd('query-migrate'), w.cmd('query-yank')) for w in self.watchers]
 
-    def segue(self, *words, src=None, dst=None, address=ADDRESS['b']):
+    def segue(self, *words, src=None, dst=None, address=ADDRESS['b'], settings=None):
         argv = [program('segue'), 'migrate', f'qmp:{src or self.src.qmp_path}', '--dst-qmp', dst or self.dst.qmp_path,
                 '--data-address', address, '--no-forecast', *words]
-        return subprocess.run(self.lab.enter('a') + argv, env=self.lab.env('a'), stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=40)
+        env = dict(self.lab.env('a'), **({'SEGUE_CONFIG': settings} if settings else {}))
+        return subprocess.run(self.lab.enter('a') + argv, env=env, stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=40)
 
     def refused(self, *words, says, several=False, **where):
         """Runs segue and requires the refusal; `says` are patterns that its one sentence must hold. `several`:
@@ -72,7 +74,9 @@ def sentence(done):
 
 
 def cases(_):
+    yield 'wrong turns that need no guest', without_a_guest
     yield 'words that mean nothing', words_that_mean_nothing
+    yield 'what the settings refuse', settings_refuse
     yield 'sockets that are none', sockets_that_are_none
     yield 'a monitor that is held', held_monitor
     yield 'the same QEMU twice', same_qemu
@@ -118,6 +122,29 @@ def words_that_mean_nothing(lab):
             pair.refused(*words, says=says)
             count += 1
         return f'{count} kinds'
+
+
+def without_a_guest(_):
+    count, wrong = wrong_turns.take_all(program('segue'))
+    require(not wrong, '; '.join(wrong))
+    require(count >= 40, f'only {count} wrong turns')
+    return f'{count} kinds'
+
+
+def settings_refuse(lab):
+    with Pair(lab) as pair:
+        settings = os.path.join(lab.host_dir('a'), 'settings')
+        os.makedirs(settings, exist_ok=True)
+        for text, words, says in (
+                ('max_downtime = 300\n', [], [r'site\.toml:1:16: max_downtime is a number', 'for example']),
+                ('max_bandwidth = "1GiB/s"\nlock = ["max_bandwidth"]\n', ['--max-bandwidth', '2GiB/s'],
+                 ['--max-bandwidth cannot be given', r'site\.toml:2 locks max_bandwidth']),
+                ('timeout = "2s"\n', ['--max-downtime', '3s'], ['timeout 2 s', r'site\.toml:1']),
+                ('max_downtime = "40ms"\n', [], ['--max-downtime', r'--max-downtime >= \d+'])):
+            with open(os.path.join(settings, 'site.toml'), 'w', encoding='utf-8') as f:
+                f.write(text)
+            said = pair.refused(*words, says=says, settings=settings)
+        return said
 
 
 def sockets_that_are_none(lab):

@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -33,6 +34,7 @@ def cases(long_form):
     yield 'a guest that writes to a file moves only where that is said to be shared', on_a_disk
     yield 'what is in the way is refused, and nothing is touched', refused
     yield 'a description with faults tells them all', faults
+    yield 'doctor and config say what holds on both hosts', questions
 
 
 class Hosts:
@@ -379,3 +381,35 @@ def faults(lab):
         require(done.returncode == 1 and 'bad does not run' in done.stderr, f'{done.returncode}: {done.stderr}')
         require('No such file' in done.stderr, done.stderr)
         return done.stderr.strip()
+
+
+def questions(lab):
+    with Hosts(lab) as hosts:
+        with open(os.path.join(os.path.dirname(hosts.config('a')), 'site.toml'), 'w') as f:
+            f.write('preset = "ganeti"\nlock = ["max_bandwidth"]\n')
+        before = hosts.files()
+        there = hosts.to('b')[hosts.to('b').index('--to') + 1]
+        said = json.loads(hosts.ok('a', 'doctor', '--host', there, '--json'))
+        found = {(one['check'], one['verdict']) for one in said['findings']}
+        require({('guardian', 'ok'), ('qemu', 'ok'), ('host', 'ok'), ('journal', 'ok')} <= found, f'{found}')
+        require(said['problems'] == 0 and hosts.files() == before, f'{said}')
+        lost = subprocess.run([program('segue'), 'doctor'], env=dict(hosts.env('a'), SEGUE_GUARD='/nowhere'), text=True,
+                              capture_output=True, timeout=40)
+        require(lost.returncode == 1 and re.search(r'(?m)^problem +guardian .*/nowhere', lost.stdout), lost.stdout)
+        rows = settings(hosts)
+        require(rows['max_downtime']['file'] == os.path.join(hosts.config('a'), NAME + '.toml'), f'{rows}')
+        require(rows['max_bandwidth']['bytes_per_second'] == 32 << 20 and rows['max_bandwidth']['locked'], f'{rows}')
+        hosts.ok('a', 'config', 'check')
+        hosts.start()
+        # It is moved by the description that it was started from.
+        rows = settings(hosts)
+        require(rows['max_downtime']['file'] == os.path.join(hosts.folder('a'), 'vm.toml'), f'{rows}')
+        hosts.refused('a', *hosts.to('b'), '--max-bandwidth', '64MiB/s', says='site.toml:2 locks max_bandwidth')
+        moved = hosts.move('a', 'b')
+        require(moved['bounds']['max_bandwidth_bytes_per_second'] == 32 << 20, f'{moved["bounds"]}')
+        require(moved['bounds']['max_downtime_seconds'] == 0.5, f'{moved["bounds"]}')
+        return f'{len(said["findings"])} findings; moved within the 32 MiB/s of the preset'
+
+
+def settings(hosts):
+    return {row['key']: row for row in json.loads(hosts.ok('a', 'config', 'explain', NAME, '--json'))['settings']}

@@ -9,6 +9,7 @@
 
 #include "app/segue/cli_bounds.hpp"
 #include "app/segue/cli_explain.hpp"
+#include "app/segue/cli_config.hpp"
 #include "app/segue/cli_jobs.hpp"
 #include "app/segue/cli_recover.hpp"
 #include "app/segue/cli_vm.hpp"
@@ -267,6 +268,22 @@ Result<void> take_data_address(const MigrateWords& words, Migrate& migrate) {
     return {};
 }
 
+/// What the operator said, apart from what was filled in.
+void take_given(const MigrateWords& words, Migrate& migrate) {
+    const Bounds& bounds = migrate.request.bounds;
+    if (words.bounds.max_downtime || words.bounds.max_suspend_time) migrate.given.max_downtime = bounds.max_downtime;
+    migrate.given.timeout = bounds.timeout;
+    if (words.bounds.min_cpu) migrate.given.min_cpu = bounds.min_cpu;
+    migrate.given.max_stall = bounds.max_stall;
+    if (words.steering.aggression) migrate.given.aggression = migrate.request.aggression;
+    migrate.given.max_bandwidth = bounds.max_bandwidth;
+    migrate.given.switchover_bandwidth = bounds.switchover_bandwidth;
+    const DataAddress& address = migrate.request.data_address;
+    if (words.data_address) migrate.given.data_address = address.host;
+    if (address.port != 0) migrate.given.data_ports = vm::Ports{address.port, address.port};
+    if (migrate.port_first != 0) migrate.given.data_ports = vm::Ports{migrate.port_first, migrate.port_last};
+}
+
 Result<Invocation> to_invocation(const MigrateWords& words) {
     if (words.help) return Help{std::string(migrate_help_text)};
     Migrate migrate;
@@ -288,12 +305,12 @@ Result<Invocation> to_invocation(const MigrateWords& words) {
     SEGUE_TRY(bounds, parse_bounds(words.bounds, migrate.notes));
     SEGUE_TRY(steering, parse_steering(words.steering));
     migrate.request.vm = migrate.vm_name.empty() ? "qmp:" + migrate.src_qmp : migrate.vm_name;
-    migrate.max_downtime_given = words.bounds.max_downtime || words.bounds.max_suspend_time;
     migrate.request.bounds = bounds;
     migrate.request.brake = steering.brake;
     migrate.request.brake_required = steering.brake_required;
     migrate.request.aggression = steering.aggression;
     migrate.policy = steering.policy;
+    take_given(words, migrate);
     migrate.request.remote = migrate.to.has_value();
     migrate.request.dry_run = words.dry_run;
     migrate.request.forecast = !words.no_forecast;
@@ -322,26 +339,17 @@ Result<Invocation> parse_migrate(const Words& arguments, bool plan) {
 }
 
 Result<Invocation> parse_command(const std::string& command, const Words& arguments) {
-    static const Words commands = {"migrate", "plan",    "recover", "status", "cancel", "history",
-                                   "vm",      "explain", "replay", "receive", "help", "version"};
     if (command == "migrate" || command == "plan") return parse_migrate(arguments, command == "plan");
     if (command == "recover") return parse_recover(arguments);
     if (command == "receive") return parse_receive(arguments);
     if (is_jobs_command(command)) return parse_jobs_command(command, arguments);
     if (command == "vm") return parse_vm(arguments);
     if (command == "explain" || command == "replay") return parse_explain(command, arguments);
+    if (command == "config") return parse_config(arguments);
+    if (command == "doctor") return parse_doctor(arguments);
     if (command == "--version" || command == "-V" || command == "version") return Version{};
     if (command == "--help" || command == "-h" || command == "help") {
-        if (!arguments.empty() && arguments[0] == "recover") return Help{std::string(recover_help_text)};
-        if (!arguments.empty() && arguments[0] == "receive") return Help{std::string(receive_help_text)};
-        if (!arguments.empty() && is_jobs_command(arguments[0])) {
-            return Help{std::string(jobs_help_text(arguments[0]))};
-        }
-        if (!arguments.empty() && arguments[0] == "explain") return Help{std::string(explain_help_text)};
-        if (!arguments.empty() && arguments[0] == "replay") return Help{std::string(replay_help_text)};
-        if (!arguments.empty() && arguments[0] == "vm") return Help{std::string(vm_help_text)};
-        const bool about_migrate = !arguments.empty() && (arguments[0] == "migrate" || arguments[0] == "plan");
-        return Help{std::string(about_migrate ? migrate_help_text : help_text)};
+        return Help{std::string(help_about(arguments.empty() ? "" : arguments[0]))};
     }
     const std::string shown = plain_text(command);
     if (command.starts_with("-")) {
@@ -351,13 +359,22 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
     if (command.starts_with("qmp:")) {
         return wrong(fmt::format("\"{}\" is not a command: did you mean segue migrate {}?", shown, shown));
     }
+    const Words commands = command_words();
     const std::string_view near = nearest_word(command, commands);
     if (!near.empty()) return wrong(fmt::format("\"{}\" is not a command: did you mean segue {}?", shown, near));
-    return wrong(fmt::format("\"{}\" is not a command: segue knows migrate, plan, recover, status, cancel, history, vm, "
-                             "explain, replay, receive, help and version", shown));
+    const Words all_but_last(commands.begin(), commands.end() - 1);
+    return wrong(fmt::format("\"{}\" is not a command: segue knows {} and {}", shown, fmt::join(all_but_last, ", "),
+                             commands.back()));
 }
 
 }  // namespace
+
+std::vector<std::string> migrate_options() {
+    MigrateWords words;
+    CLI::App app;
+    declare(app, words);
+    return option_names(app);
+}
 
 Result<Invocation> parse_command_line(int argc, const char* const* argv) {
     const Words words(argv + std::min(argc, 1), argv + argc);

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "app/segue/config_words.hpp"
 #include "app/segue/dst_host.hpp"
 #include "app/segue/explain.hpp"
 #include "app/segue/jobs.hpp"
@@ -19,6 +20,7 @@
 #include "base/result.hpp"
 #include "migration/request.hpp"
 #include "receive/message.hpp"
+#include "settings/settings.hpp"
 #include "units/bound_ranges.hpp"
 
 namespace segue {
@@ -42,7 +44,10 @@ struct Migrate {
     std::string vm_name;  ///< Of a VM that is known by name; then what follows is filled in by take_named_vm.
     std::optional<receive::VmText> definition;
     bool shared_storage = false;  ///< As its description or --storage-is-shared says.
-    bool max_downtime_given = false;
+    vm::Limits given;  ///< What the options say; settings_files.hpp finds the rest.
+    std::optional<settings::Level> vm_limits;  ///< Of its description, by take_named_vm.
+    /// What holds, and where each is from: by apply_settings. Bounds and data address are in `request` too.
+    settings::ResolvedLimits limits;
     std::string src_qmp;
     std::optional<std::string> src_guard_qmp;
     /// Where `--to` leads: the paths and commands of the destination are of that host. Without: of this one.
@@ -67,9 +72,17 @@ struct Recover {
     std::optional<std::string> confirm;
     OutputOptions output;
 };
-using Invocation = std::variant<Migrate, Help, Version, Receive, Recover, JobsCommand, VmWords, ExplainJob, ReplayJob>;
+using Invocation = std::variant<Migrate, Help, Version, Receive, Recover, JobsCommand, VmWords, ExplainJob, ReplayJob,
+                                ConfigWords, DoctorWords>;
 
 [[nodiscard]] Result<Invocation> parse_command_line(int argc, const char* const* argv);
+
+/// Every command, in the order of the help.
+[[nodiscard]] std::vector<std::string> command_words();
+/// What `segue help COMMAND` prints; of no command the overview.
+[[nodiscard]] std::string_view help_about(std::string_view command);
+/// The long names of the options of `segue migrate`.
+[[nodiscard]] std::vector<std::string> migrate_options();
 
 /// Whether these words ask for JSON, valid or not: then even a refused command line ends with a result line.
 [[nodiscard]] bool asks_for_json(int argc, const char* const* argv);

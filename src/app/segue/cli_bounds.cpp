@@ -9,6 +9,7 @@
 
 #include "app/segue/cli.hpp"
 #include "app/segue/plain_text.hpp"
+#include "units/share_text.hpp"
 #include "units/text.hpp"
 
 namespace segue {

@@ -199,7 +199,7 @@ TEST_P(WrongInput, is_refused_in_one_sentence_with_its_remedy) {
 INSTANTIATE_TEST_SUITE_P(Commands, WrongInput, testing::Values(
     Wrong{"", {"no command is given", "segue migrate", "segue --help"}},
     Wrong{"migrte", {"\"migrte\" is not a command", "did you mean segue migrate?"}},
-    Wrong{"evacuate host1", {"\"evacuate\" is not a command", "recover, status, cancel, history, vm, receive, help"}},
+    Wrong{"evacuate host1", {"\"evacuate\" is not a command", "recover, status, cancel, history, vm, config"}},
     Wrong{"--json migrate", {"--json stands before the command"}},
     Wrong{"qmp:/run/a.qmp --dst-qmp /b", {"is not a command", "did you mean segue migrate qmp:/run/a.qmp?"}}));
 
@@ -254,10 +254,10 @@ INSTANTIATE_TEST_SUITE_P(Quantities, WrongInput, testing::Values(
     Wrong{base + "--switchover-bandwidth 0B/s", {"--switchover-bandwidth cannot be 0", "it is measured"}}));
 
 INSTANTIATE_TEST_SUITE_P(Steering, WrongInput, testing::Values(
-    Wrong{base + "--min-cpu 20", {"--min-cpu", "no unit", "1 % to 100 %", "--min-cpu 20%"}},
-    Wrong{base + "--min-cpu 0%", {"--min-cpu 0 % is out of range", "1 % to 100 %"}},
-    Wrong{base + "--min-cpu 101%", {"--min-cpu 101 % is out of range"}},
-    Wrong{base + "--min-cpu 20percent", {"--min-cpu", "did you mean %?"}},
+    Wrong{base + "--min-cpu 20", {"--min-cpu", "write it in percent", "1 % to 100 %", "--min-cpu 20%"}},
+    Wrong{base + "--min-cpu 0%", {"--min-cpu 0% is out of range", "1 % to 100 %"}},
+    Wrong{base + "--min-cpu 101%", {"--min-cpu", "100% is the most"}},
+    Wrong{base + "--min-cpu 20percent", {"--min-cpu", "write it in percent"}},
     Wrong{base + "--min-cpu", {"--min-cpu has no value", "1 % to 100 %"}},
     Wrong{base + "--max-stall 5ms", {"--max-stall 5 ms is out of range", "20 ms to 10 s"}},
     Wrong{base + "--max-stall 150", {"--max-stall", "no unit"}},

@@ -114,6 +114,13 @@ Result<void> check_what(std::string_view verb, const VmWords& words) {
 
 }  // namespace
 
+std::vector<std::string> vm_verbs() { return verb_words(); }
+
+std::vector<std::string> vm_options(std::string_view verb) {
+    const auto found = std::ranges::find(verbs, verb, &VerbWord::word);
+    return found == verbs.end() ? std::vector<std::string>{} : options_of(found->verb);
+}
+
 bool is_vm_file_word(std::string_view word) {
     return word.find('/') != std::string_view::npos || word.ends_with(".toml");
 }

@@ -11,6 +11,11 @@ namespace segue {
 /// Whether an argument of `segue vm` means a file: it holds a slash or ends in .toml.
 [[nodiscard]] bool is_vm_file_word(std::string_view word);
 
+/// start, stop and so on.
+[[nodiscard]] std::vector<std::string> vm_verbs();
+/// The options of one of them; none where it is not one.
+[[nodiscard]] std::vector<std::string> vm_options(std::string_view verb);
+
 inline constexpr std::string_view vm_help_text =
     R"(segue vm: the VMs that this host knows by name, and their definitions.
 

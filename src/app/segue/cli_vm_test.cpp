@@ -83,7 +83,7 @@ TEST(MigrateByName, NeedsOnlyAHost) {
     EXPECT_EQ(migrate.request.vm, "web-7");
     EXPECT_TRUE(migrate.src_qmp.empty());
     EXPECT_EQ(migrate.request.data_address.host, "host2");
-    EXPECT_FALSE(migrate.max_downtime_given);
+    EXPECT_EQ(migrate.given, vm::Limits{});
 }
 
 TEST(MigrateByName, GuestsWithAMonitorHaveNoName) {
@@ -92,7 +92,8 @@ TEST(MigrateByName, GuestsWithAMonitorHaveNoName) {
     const auto& migrate = std::get<Migrate>(*parsed);
     EXPECT_TRUE(migrate.vm_name.empty());
     EXPECT_EQ(migrate.request.data_address.host, "fd00::2");
-    EXPECT_TRUE(migrate.max_downtime_given);
+    EXPECT_EQ(migrate.given.max_downtime, std::chrono::seconds{1});
+    EXPECT_FALSE(migrate.given.data_address.has_value());
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "api/decision_codec.hpp"
 #include "app/segue/plain_text.hpp"
 #include "policy/converge/converge.hpp"
+#include "units/share_text.hpp"
 #include "units/text.hpp"
 
 namespace segue {

@@ -10,11 +10,14 @@ inline constexpr std::string_view help_text =
 
   segue migrate NAME --to ssh://HOST
                           move a VM that was started from its description
-  segue migrate qmp:PATH --to ssh://HOST --dst-qmp PATH --data-address HOST[:PORT]
+  segue migrate qmp:PATH --to ssh://HOST --dst-qmp PATH --data-address HOST
                           move any guest from one QEMU to another
   segue plan VM ...       what each level of aggression would cost; as migrate
   segue vm start|stop|list|show|check
                           VMs by name (segue help vm)
+  segue config explain VM|check
+                          which limits hold, and where each is from
+  segue doctor            what this host lacks for moves, and the remedies
   segue recover [JOB]     end a move whose segue died, or which ended with 10
   segue status [JOB]      what is under way on this host
   segue cancel JOB        end a move and keep the guest on its source

@@ -12,6 +12,9 @@
 #include <utility>
 
 #include "app/segue/cli.hpp"
+#include "app/segue/completion.hpp"
+#include "app/segue/config_commands.hpp"
+#include "app/segue/doctor.hpp"
 #include "app/segue/decision_record.hpp"
 #include "app/segue/explain.hpp"
 #include "app/segue/engine.hpp"
@@ -22,6 +25,7 @@
 #include "app/segue/receive_shell.hpp"
 #include "app/segue/recover.hpp"
 #include "app/segue/remote_dst.hpp"
+#include "app/segue/settings_files.hpp"
 #include "app/segue/signals.hpp"
 #include "app/segue/sink.hpp"
 #include "app/segue/source_job.hpp"
@@ -216,9 +220,11 @@ int migrate(const Migrate& wanted) {
 }
 
 int migrate_named_or_not(Migrate wanted) {
+    const VmPlaces places = vm_places();
     if (!wanted.vm_name.empty()) {
-        if (auto known = take_named_vm(vm_places(), wanted); !known) return refuse(known.error(), wanted);
+        if (auto known = take_named_vm(places, wanted); !known) return refuse(known.error(), wanted);
     }
+    if (auto applied = apply_settings(places, wanted); !applied) return refuse(applied.error(), wanted);
     return migrate(wanted);
 }
 
@@ -253,6 +259,7 @@ int run(int argc, char** argv) {
     struct sigaction ignore {};
     ignore.sa_handler = SIG_IGN;
     ::sigaction(SIGPIPE, &ignore, nullptr);
+    if (argc > 1 && std::string_view(argv[1]) == "__complete") return run_completion(argc, argv);
     const auto invocation = parse_command_line(argc, argv);
     if (!invocation) {
         FdSink out(STDOUT_FILENO);
@@ -269,6 +276,8 @@ int run(int argc, char** argv) {
     if (const auto* words = std::get_if<VmWords>(&*invocation)) return run_vm(*words);
     if (const auto* asked = std::get_if<ExplainJob>(&*invocation)) return run_explain(*asked, state_folder());
     if (const auto* asked = std::get_if<ReplayJob>(&*invocation)) return run_replay(*asked, state_folder());
+    if (const auto* words = std::get_if<ConfigWords>(&*invocation)) return run_config(*words);
+    if (const auto* words = std::get_if<DoctorWords>(&*invocation)) return run_doctor(*words, SEGUE_VERSION);
     const auto* help = std::get_if<Help>(&*invocation);
     std::fputs(help ? help->text.c_str() : "segue " SEGUE_VERSION "\n", stdout);
     return 0;

@@ -1,6 +1,8 @@
 #include "app/segue/output.hpp"
 
 #include <fmt/format.h>
+
+#include <algorithm>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -131,7 +133,13 @@ void Output::show(const Summary& summary) {
 }
 
 void Output::refuse(const Error& error) {
-    line("segue: " + plain_text(to_string(error)), Weight::result);
+    // Of settings everything that is wrong is told at once, a line each.
+    const std::string text = to_string(error);
+    for (std::size_t begin = 0; begin <= text.size();) {
+        const std::size_t end = std::min(text.find('\n', begin), text.size());
+        line("segue: " + plain_text(std::string_view(text).substr(begin, end - begin)), Weight::result);
+        begin = end + 1;
+    }
     if (style_.json) out_.write(refusal_json(error, context_) + '\n', Weight::result);
 }
 

@@ -1,5 +1,7 @@
 #include "app/segue/plain_text.hpp"
 
+#include <algorithm>
+
 namespace segue {
 
 std::string plain_text(std::string_view text) {
@@ -14,6 +16,17 @@ std::string plain_text(std::string_view text) {
         } else {
             result += (byte < 0x20 || byte == 0x7f) ? '?' : text[i];
         }
+    }
+    return result;
+}
+
+std::string plain_text_lines(std::string_view text) {
+    std::string result;
+    for (std::size_t begin = 0; begin <= text.size();) {
+        const std::size_t end = std::min(text.find('\n', begin), text.size());
+        if (begin > 0) result += '\n';
+        result += plain_text(text.substr(begin, end - begin));
+        begin = end + 1;
     }
     return result;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "app/segue/plain_text.hpp"
+#include "units/share_text.hpp"
 #include "units/text.hpp"
 
 namespace segue {

@@ -32,7 +32,7 @@ TEST(RenderPlan, is_a_table_with_a_line_for_each_level) {
     std::size_t count = 0;
     for (std::string line; std::getline(lines, line); ++count) EXPECT_LE(line.size(), 160U) << line;
     EXPECT_EQ(count, 14U) << text;
-    EXPECT_NE(text.find("web1: within max-downtime 0.3 s, min-cpu 10 %, max-stall 0.15 s"), std::string::npos) << text;
+    EXPECT_NE(text.find("web1: within max-downtime 0.3 s, min-cpu 10%, max-stall 0.15 s"), std::string::npos) << text;
     EXPECT_NE(text.find("  0.4  12.1 (10.4-14.0)   210 (190-260)"), std::string::npos) << text;
     EXPECT_NE(text.find("2.60 (2.10-3.30)"), std::string::npos) << text;
 }
@@ -47,7 +47,7 @@ TEST(RenderPlan, says_what_stands_in_the_way_and_what_would_do) {
     plan.relaxations = {{"max-downtime", 0.74}, {"min-cpu", 0.12}, {"max-bandwidth", 310.0 * 1024 * 1024}};
     const std::string text = render_plan(plan, "web1", {});
     EXPECT_NE(text.find("  0.0  cannot be done: max-downtime, min-cpu"), std::string::npos) << text;
-    EXPECT_NE(text.find("--max-downtime >= 0.74 s, or --min-cpu <= 12 %, or --max-bandwidth >= 310 MiB/s"),
+    EXPECT_NE(text.find("--max-downtime >= 0.74 s, or --min-cpu <= 12%, or --max-bandwidth >= 310 MiB/s"),
               std::string::npos)
         << text;
     plan.relaxations.clear();

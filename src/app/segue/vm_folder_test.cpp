@@ -244,20 +244,9 @@ TEST_F(NamedVmTest, HasItsMonitorsItsDefinitionAndItsLimits) {
     ASSERT_TRUE(migrate.definition.has_value());
     EXPECT_EQ(migrate.definition->description, text);
     EXPECT_EQ(migrate.definition->uuid, uuid);
-    EXPECT_EQ(migrate.request.bounds.timeout, std::chrono::minutes{1});
-}
-
-TEST_F(NamedVmTest, TheCommandLineWinsOverItsLimits) {
-    put("vm.toml", "name = 'web1'\ncommand = ['q']\n[limits]\ntimeout = '1min'\nmax_downtime = '1s'\n");
-    migrate.request.bounds.timeout = std::chrono::seconds{5};
-    migrate.request.bounds.max_downtime = std::chrono::milliseconds{50};
-    migrate.max_downtime_given = true;
-    ASSERT_TRUE(take_named_vm(places, migrate));
-    EXPECT_EQ(migrate.request.bounds.timeout, std::chrono::seconds{5});
-    EXPECT_EQ(migrate.request.bounds.max_downtime, std::chrono::milliseconds{50});
-    migrate.max_downtime_given = false;
-    migrate.request.bounds.timeout = std::chrono::seconds{1};
-    refused("--timeout 1 s is not longer than --max-downtime 1 s");
+    ASSERT_TRUE(migrate.vm_limits.has_value());
+    EXPECT_EQ(migrate.vm_limits->file, folder + "/vm.toml");
+    EXPECT_EQ(migrate.vm_limits->content.limits.timeout, std::chrono::minutes{1});
 }
 
 TEST_F(NamedVmTest, WritesToFilesOnlyIfTheyAreSaidToBeShared) {
@@ -308,7 +297,14 @@ TEST(VmView, ItsJsonIsAsTheSchemaSays) {
         EXPECT_EQ(json_test::problem_of(vm_json(vm)), "");
         vm.view.uuid.clear();
         vm.view.moved = VmMoved{"host2", 7, "2026-11-21T19:26:26Z"};
-        vm.limits = {std::chrono::milliseconds{300}, std::chrono::minutes{1}, mebibytes_per_second(5), ByteRate{7}};
+        vm.limits.max_downtime = std::chrono::milliseconds{300};
+        vm.limits.timeout = std::chrono::minutes{1};
+        vm.limits.max_bandwidth = mebibytes_per_second(5);
+        vm.limits.switchover_bandwidth = ByteRate{7};
+        vm.limits.min_cpu = Share{0.2};
+        vm.limits.max_stall = std::chrono::milliseconds{50};
+        vm.limits.aggression = 0.5;
+        vm.limits.preset = "gentle";
         EXPECT_EQ(json_test::problem_of(vm_json(vm)), "");
         EXPECT_EQ(json_test::problem_of(vm_list_json({vm.view, vm.view})), "");
     }

@@ -7,7 +7,6 @@
 
 #include "app/segue/plain_text.hpp"
 #include "app/segue/vm_folder.hpp"
-#include "units/text.hpp"
 #include "vm/command_line.hpp"
 
 namespace segue {
@@ -29,22 +28,6 @@ Result<void> check_here(const VmRecord& vm) {
                                     vm.moved->host, vm.moved->at, vm.moved->job));
     }
     return conflict(fmt::format("{} does not run here: segue vm start {} starts it", vm.name, vm.name));
-}
-
-/// The command line wins, field by field.
-Result<void> take_limits(const vm::Limits& limits, const std::string& name, Migrate& migrate) {
-    Bounds& bounds = migrate.request.bounds;
-    if (limits.max_downtime && !migrate.max_downtime_given) bounds.max_downtime = *limits.max_downtime;
-    if (!bounds.timeout) bounds.timeout = limits.timeout;
-    if (!bounds.max_bandwidth) bounds.max_bandwidth = limits.max_bandwidth;
-    if (!bounds.switchover_bandwidth) bounds.switchover_bandwidth = limits.switchover_bandwidth;
-    if (bounds.timeout && *bounds.timeout <= bounds.max_downtime) {
-        return fail(ErrorKind::invalid,
-                    fmt::format("with the [limits] of {}, --timeout {} is not longer than --max-downtime {}: give a "
-                                "longer --timeout, or a shorter --max-downtime", name, to_text(*bounds.timeout),
-                                to_text(bounds.max_downtime)));
-    }
-    return {};
 }
 
 }  // namespace
@@ -69,7 +52,8 @@ Result<void> take_named_vm(const VmPlaces& places, Migrate& migrate) {
     if (!migrate.src_guard_qmp) migrate.src_guard_qmp = monitors.guard;
     migrate.definition = receive::VmText{std::move(definition.text), vm.uuid};
     migrate.shared_storage = migrate.shared_storage || definition.description.shared_storage;
-    return take_limits(definition.description.limits, name, migrate);
+    migrate.vm_limits = settings::Level{definition.file, {std::move(definition.description.limits), {}}};
+    return {};
 }
 
 }  // namespace segue

@@ -7,6 +7,7 @@
 
 #include "api/json_line.hpp"
 #include "app/segue/plain_text.hpp"
+#include "units/share_text.hpp"
 #include "units/text.hpp"
 
 namespace segue {
@@ -55,8 +56,21 @@ std::string in_shell_words(const std::vector<std::string>& words) {
 }
 
 template <class T>
-void limit_line(std::string& text, std::string_view name, const std::optional<T>& value) {
-    if (value) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, to_text(*value));
+void limit_line(std::string& text, std::string_view name, const T& value) {
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, value);
+}
+
+std::string limits_text(const vm::Limits& limits) {
+    std::string text;
+    if (!limits.preset.empty()) limit_line(text, "preset", limits.preset);
+    if (limits.max_downtime) limit_line(text, "max_downtime", to_text(*limits.max_downtime));
+    if (limits.timeout) limit_line(text, "timeout", to_text(*limits.timeout));
+    if (limits.max_bandwidth) limit_line(text, "max_bandwidth", to_text(*limits.max_bandwidth));
+    if (limits.switchover_bandwidth) limit_line(text, "switchover_bandwidth", to_text(*limits.switchover_bandwidth));
+    if (limits.min_cpu) limit_line(text, "min_cpu", to_text(*limits.min_cpu));
+    if (limits.max_stall) limit_line(text, "max_stall", to_text(*limits.max_stall));
+    if (limits.aggression) limit_line(text, "aggression", *limits.aggression);
+    return text.empty() ? "none" : text;
 }
 
 }  // namespace
@@ -100,18 +114,13 @@ std::string vm_list_json(const std::vector<VmView>& vms) {
 }
 
 std::string render_vm(const VmDetails& vm) {
-    std::string limits;
-    limit_line(limits, "max_downtime", vm.limits.max_downtime);
-    limit_line(limits, "timeout", vm.limits.timeout);
-    limit_line(limits, "max_bandwidth", vm.limits.max_bandwidth);
-    limit_line(limits, "switchover_bandwidth", vm.limits.switchover_bandwidth);
     std::string text = fmt::format("name     {}\nstate    {}", vm.view.name, state_words(vm.view));
     if (vm.view.moved) text += fmt::format(", on {}, job {}", vm.view.moved->at, vm.view.moved->job);
     if (vm.view.pid) text += fmt::format(", process {}", *vm.view.pid);
     text += fmt::format("\nuuid     {}", vm.view.uuid.empty() ? "drawn at the first start" : vm.view.uuid);
     text += fmt::format("\nfile     {}\nfolder   {}\nstorage  {}\nlimits   {}", plain_text(vm.file),
                         plain_text(vm.folder), vm.shared_storage ? "shared by all hosts" : "not said to be shared",
-                        limits.empty() ? "none" : limits);
+                        limits_text(vm.limits));
     if (!vm.command.environment.empty()) {
         text += fmt::format("\nenv      {}", plain_text(in_shell_words(vm.command.environment)));
     }
@@ -129,6 +138,10 @@ std::string vm_json(const VmDetails& vm) {
     object["timeout_seconds"] = json_line::seconds(vm.limits.timeout);
     object["max_bandwidth_bytes_per_second"] = json_line::rate(vm.limits.max_bandwidth);
     object["switchover_bandwidth_bytes_per_second"] = json_line::rate(vm.limits.switchover_bandwidth);
+    object["min_cpu_ratio"] = vm.limits.min_cpu ? json::value(vm.limits.min_cpu->ratio) : json::value();
+    object["max_stall_seconds"] = json_line::seconds(vm.limits.max_stall);
+    object["aggression_ratio"] = vm.limits.aggression ? json::value(*vm.limits.aggression) : json::value();
+    object["preset"] = json_line::text_or_null(vm.limits.preset);
     object["env"] = array_of(vm.command.environment);
     object["command"] = array_of(vm.command.words);
     return json_line::line_of(object);

@@ -1,0 +1,29 @@
+#include "app/segue/cli.hpp"
+#include "app/segue/cli_config.hpp"
+#include "app/segue/cli_explain.hpp"
+#include "app/segue/cli_jobs.hpp"
+#include "app/segue/cli_recover.hpp"
+#include "app/segue/cli_vm.hpp"
+#include "app/segue/help_text.hpp"
+#include "app/segue/receive_cli.hpp"
+
+namespace segue {
+
+std::vector<std::string> command_words() {
+    return {"migrate", "plan",    "recover", "status", "cancel",  "history", "explain",
+            "replay",  "vm",      "config",  "doctor", "receive", "help",    "version"};
+}
+
+std::string_view help_about(std::string_view command) {
+    if (command == "migrate" || command == "plan") return migrate_help_text;
+    if (command == "explain") return explain_help_text;
+    if (command == "replay") return replay_help_text;
+    if (command == "recover") return recover_help_text;
+    if (command == "receive") return receive_help_text;
+    if (command == "vm") return vm_help_text;
+    if (command == "config") return config_help_text;
+    if (command == "doctor") return doctor_help_text;
+    return is_jobs_command(command) ? jobs_help_text(command) : help_text;
+}
+
+}  // namespace segue
