@@ -125,7 +125,7 @@ View Migration::view() const {
     view.aggression = request_.aggression;
     view.brake = brake_range();
     view.share = share_;
-    view.outlook = model_->outlook(now_);
+    view.outlook = model_->outlook();
     return view;
 }
 

@@ -38,13 +38,15 @@ def with_options():
 def options_of(command):
     """Those in the help of a command, without what it says of other commands."""
     text = segue('help', command).stdout
-    others = '|'.join(other for other in commands() if other != command)
+    others = '|'.join(other for other in commands() if segue('help', other).stdout != text)
     text = re.sub(rf'(segue|in) +({others})\b.*', '', text)
     return sorted(set(OPTION.findall(text)))
 
 
 def page_of(command):
-    own = os.path.join(PAGES, f'segue-{command}.1.scd')
+    # Two commands with one help have one page.
+    about = re.match(r'segue ([a-z]+):', segue('help', command).stdout)
+    own = os.path.join(PAGES, f'segue-{about.group(1) if about else command}.1.scd')
     return own if os.path.exists(own) else os.path.join(PAGES, 'segue.1.scd')
 
 

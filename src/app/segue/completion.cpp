@@ -22,7 +22,7 @@ using Words = std::vector<std::string>;
 
 /// The options of a command; of vm and config those of its verb.
 Words options_of(const std::string& command, const std::string& verb) {
-    if (command == "migrate") return migrate_options();
+    if (command == "migrate" || command == "plan") return migrate_options();
     if (command == "vm") {
         Words options = vm_options(verb);
         options.emplace_back("--help");
@@ -66,7 +66,7 @@ Words values_of(const std::string& option, const CompletionSources& sources) {
 bool takes_value(const std::string& option) {
     static constexpr std::string_view flags[] = {"--dry-run", "--no-forecast", "--storage-is-shared", "--json",
                                                  "--verbose", "--help",        "--follow",            "--now",
-                                                 "--forget-move", "--stdio",   "--version"};
+                                                 "--forget-move", "--stdio",   "--version", "--auto-converge"};
     return option.starts_with("--") && option.find('=') == std::string::npos &&
            std::ranges::find(flags, option) == std::end(flags);
 }
@@ -74,7 +74,7 @@ bool takes_value(const std::string& option) {
 Words positional(const Words& words, const CompletionSources& sources) {
     const std::string& command = words[0];
     if (command == "help") return words.size() == 2 ? command_words() : Words{};
-    if (command == "migrate") {
+    if (command == "migrate" || command == "plan") {
         Words vms = sources.vms;
         vms.emplace_back("qmp:");
         return vms;

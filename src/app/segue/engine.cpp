@@ -190,7 +190,7 @@ struct Engine::Impl {
 
     void begin() {
         if (ended_early) return;
-        migration.emplace(request, where.policy ? where.policy() : make_patient_policy());
+        migration.emplace(request, where.policy ? std::move(where.policy) : make_patient_policy());
         perform(migration->start(loop.now()));
         arm();
     }

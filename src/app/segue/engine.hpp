@@ -53,7 +53,7 @@ public:
         /// What else is in the way of moving this guest. May be empty.
         std::function<std::optional<Finding>(const GuestFacts& src)> check = {};
         /// Who steers. Empty: the patient policy.
-        std::function<std::unique_ptr<Policy>()> policy = {};
+        std::unique_ptr<Policy> policy = {};
     };
     struct Callbacks {
         std::function<void(const Report&)> on_report;

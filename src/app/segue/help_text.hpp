@@ -72,7 +72,8 @@ Bounds: where one would break, the guest stays on, or returns to, the source
 How
   --aggression LEVEL      0: disturb the guest least; 1: finish soonest, within
                           the bounds; default 0.5 (segue plan shows each level)
-  --brake KIND            cgroup (default), auto-converge (QEMU's own) or none
+  --brake KIND            cgroup (default), none, or auto-converge (QEMU's
+                          own; or --auto-converge)
   --policy NAME           converge (default), patient (never brakes), or
                           exec:COMMAND, a program of yours that decides
   --dry-run               check both sides, forecast, change nothing
@@ -81,9 +82,9 @@ How
   --json                  one JSON object per line on standard output
   -v, --verbose           also say what is decided, and why
 
-Units   TIME: us ms s min h d.  SHARE: %.  RATE: kB/s MB/s GB/s, KiB/s MiB/s GiB/s, or
-        kbit/s Mbit/s Gbit/s.  A number alone is seconds for --timeout and
-        --max-suspend-time, MiB/s for --max-bandwidth, an error elsewhere.
+Units   TIME: us ms s min h d.  SHARE: %.  RATE: kB/s MB/s GB/s, KiB/s MiB/s
+        GiB/s, or kbit/s Mbit/s Gbit/s.  A number alone is seconds for --timeout
+        and --max-suspend-time, MiB/s for --max-bandwidth, an error elsewhere.
 Exit    0 moved   1 failed, guest on the source   2 refused, nothing changed
         3 downtime bound would break   4 timeout   5 cancelled
         9 guest crashed   10 state unknown: segue recover

@@ -22,6 +22,7 @@
 #include "app/segue/host_name.hpp"
 #include "app/segue/job_service.hpp"
 #include "app/segue/output.hpp"
+#include "app/segue/policy_choice.hpp"
 #include "app/segue/receive_shell.hpp"
 #include "app/segue/recover.hpp"
 #include "app/segue/remote_dst.hpp"
@@ -33,7 +34,6 @@
 #include "app/segue/vm_folder.hpp"
 #include "app/segue/vm_source.hpp"
 #include "io/loop.hpp"
-#include "policy/converge/converge.hpp"
 #include "store/file/experience_file.hpp"
 #include "store/sqlite/owner_process.hpp"
 
@@ -105,10 +105,10 @@ std::function<Result<void>(const std::string&)> mark_of(const Migrate& wanted, J
 }
 
 /// With QEMU's own brake nobody else steers: the guest may stop as soon as QEMU has brought it to the budget.
-std::function<std::unique_ptr<Policy>()> policy_of(const Migrate& wanted) {
-    const bool qemu_brakes = wanted.request.brake == BrakeKind::auto_converge;
-    if (qemu_brakes || wanted.policy == "patient") return make_patient_policy;
-    return make_converge_policy;
+Result<std::unique_ptr<Policy>> policy_of(const Migrate& wanted, Output& output) {
+    if (wanted.request.brake == BrakeKind::auto_converge) return make_patient_policy();
+    const auto tell = [&output](const std::string& line) { output.note(line); };
+    return choose_policy(wanted.policy, {tell, tell});
 }
 
 /// \param job  None: a dry run.
@@ -120,7 +120,6 @@ Engine::Where where_of(const Migrate& wanted, const std::string& move_id, Source
                            wanted.port_first, wanted.port_last,   SEGUE_VERSION};
     }
     where.move_id = move_id;
-    where.policy = policy_of(wanted);
     if (!wanted.vm_name.empty()) {
         where.check = [&wanted](const GuestFacts& src) { return images_not_shared(wanted, src); };
     }
@@ -153,6 +152,12 @@ int migrate(const Migrate& wanted) {
                   err);
     output.begin(wanted);
 
+    auto policy = policy_of(wanted, output);
+    if (!policy) {
+        output.refuse(policy.error());
+        output.close();
+        return exit_status(Outcome::refused);
+    }
     Loop loop;
     Engine* running = nullptr;
     const auto cancel = [&] {
@@ -193,7 +198,9 @@ int migrate(const Migrate& wanted) {
     };
     Summary summary;
     int status = exit_status(Outcome::unknown);
-    Engine engine(loop, wanted.request, where_of(wanted, move_id, job.get()),
+    Engine::Where where = where_of(wanted, move_id, job.get());
+    where.policy = std::move(*policy);
+    Engine engine(loop, wanted.request, std::move(where),
                   {[&](const Report& report) {
                        const auto* forecast = std::get_if<ForecastReport>(&report);
                        if (forecast == nullptr || !wanted.plan) output.show(report);
