@@ -31,7 +31,7 @@ struct Prices {
 /// Backlogs on a logarithmic scale, and where each choice leads.
 class Terrain {
 public:
-    static constexpr std::size_t points = 200;
+    static constexpr std::size_t points = 160;
     using Table = std::array<double, points>;
 
     struct Step {
