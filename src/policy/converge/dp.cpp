@@ -18,12 +18,14 @@ constexpr int time_sweeps = 3;
 constexpr double settled = 0.999;
 
 /// Time costs this even when only work counts: a guest at its natural level would else be watched for ever for a
-/// calmer moment. One second of wall time against 10 ms of guest work.
-constexpr double least_time_price = 0.01;
+/// calmer moment. One second of wall time against 15 ms of guest work.
+constexpr double least_time_price = 0.015;
 /// What a second of guest work still costs when only time counts: it decides between equally fast choices.
 constexpr double least_work_price = 1e-3;
 /// How fast time gets dearer.
-constexpr double steepness = 0.08;
+constexpr double steepness = 0.04;
+/// Noise up to this is no phase to wait for: it would save a few per cent of a round and make the end unforeseeable.
+constexpr double no_spell = 0.1;
 /// A round that leads nowhere but to where it began has no end.
 constexpr double most_self = 0.98;
 
@@ -70,10 +72,10 @@ Sum sum_of(const Ground& ground, const Values& values, std::size_t setting, cons
     return out;
 }
 
-Sum sum_of(const Values& values, const Terrain::Wait& wait, std::size_t from) {
+Sum sum_of(const Values& values, const Terrain::Table& table, const Terrain::Wait& wait, std::size_t from) {
     Sum out;
     out.others = values.prices.time * static_cast<double>(wait.time_s);
-    for (std::size_t j = 0; j < 3; ++j) out.add(values.before_go, noise_weight[j], wait.next[j], from);
+    for (std::size_t j = 0; j < 3; ++j) out.add(table, noise_weight[j], wait.next[j], from);
     return out;
 }
 
@@ -93,9 +95,10 @@ Terrain::Terrain(Ground ground, double highest) : ground_(std::move(ground)) {
     const double lowest = std::max(0.05 * ground_.unbraked_setting().budget, 4096.0);
     log_lowest_ = std::log(lowest);
     log_step_ = std::log(std::max(highest, 4 * lowest) / lowest) / static_cast<double>(points - 1);
+    const double spells = std::sqrt(std::max(ground_.round_sigma * ground_.round_sigma - no_spell * no_spell, 0.0));
     for (std::size_t j = 0; j < 3; ++j) {
         factors_[j] = std::exp(ground_.sigma() * noise_at[j]);
-        calm_factors_[j] = std::exp(ground_.round_sigma * noise_at[j]);
+        calm_factors_[j] = std::exp(spells * noise_at[j]);
     }
     fill();
     fill_fastest();
@@ -191,7 +194,7 @@ double cost_of(const Terrain& terrain, const Values& values, std::size_t setting
 }
 
 double cost_of(const Values& values, const Terrain::Wait& wait) {
-    return sum_of(values, wait, nowhere).others;
+    return sum_of(values, values.one_pass ? values.go_now : values.before_go, wait, nowhere).others;
 }
 
 Values solve(const Terrain& terrain, const Prices& prices) {
@@ -219,11 +222,13 @@ Values solve(const Terrain& terrain, const Prices& prices) {
         }
         out.before_go[i] = best;
     }
+    out.go_now = out.before_go;
+    out.one_pass = ground.settings.size() > 1 && ground.round_sigma <= no_spell;
     moved = true;
     for (int sweep = 0; moved && sweep < wait_sweeps; ++sweep) {
         moved = false;
         for (std::size_t i = 0; i < Terrain::points; ++i) {
-            const double best = std::min(out.before_go[i], sum_of(out, terrain.wait_at(i), i).solved());
+            const double best = std::min(out.before_go[i], sum_of(out, out.before_go, terrain.wait_at(i), i).solved());
             moved = moved || best < settled * out.before_go[i];
             out.before_go[i] = best;
         }

@@ -24,14 +24,14 @@ struct Prices {
     double time = 0;
 };
 
-/// 0: as good as only work counts. 0.5: a second of time is worth 0.03 s of guest work; 0.9: 0.6 s; 1: only time
+/// 0: as good as only work counts. 0.5: a second of time is worth 0.025 s of guest work; 0.9: 0.31 s; 1: only time
 /// counts.
 [[nodiscard]] Prices prices_of(double aggression);
 
 /// Backlogs on a logarithmic scale, and where each choice leads.
 class Terrain {
 public:
-    static constexpr std::size_t points = 200;
+    static constexpr std::size_t points = 160;
     using Table = std::array<double, points>;
 
     struct Step {
@@ -88,6 +88,10 @@ struct Values {
     Prices prices;
     Terrain::Table after_go{};
     Terrain::Table before_go{};
+    Terrain::Table go_now{};  ///< With no further waiting.
+    /// A pass must pay by itself to be waited for: a brake is needed, and no calm phase is to be expected. (A belief
+    /// that is a little too low would else promise a fall that never comes, pass after pass.)
+    bool one_pass = false;
 };
 
 [[nodiscard]] Values solve(const Terrain& terrain, const Prices& prices);

@@ -1,4 +1,5 @@
 // Whole moves of hundreds of random guests: bounds kept, ends reached, little lost against the optimum.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -91,6 +92,10 @@ TEST_F(ConvergeMoves, never_break_a_bound) {
 }
 
 TEST_F(ConvergeMoves, finish_where_it_is_feasible_at_every_aggression) {
+    RecordProperty("feasible", std::to_string(std::count_if(judged.begin(), judged.end(),
+                                                            [](const Judged& one) { return one.feasible; })));
+    RecordProperty("finished", fmt::format("{} {} {}", finished_ratio(mild), finished_ratio(middling),
+                                           finished_ratio(strong)));
     EXPECT_GE(finished_ratio(mild), 0.99);
     EXPECT_GE(finished_ratio(middling), 0.99);
     EXPECT_GE(finished_ratio(strong), 0.99);
@@ -117,6 +122,8 @@ TEST_F(ConvergeMoves, give_up_the_hopeless_within_two_passes) {
         // The third sync ends the second pass.
         if (middling[i].end == Moved::End::gave_up && middling[i].passes <= 3) in_time += 1;
     }
+    RecordProperty("hopeless", hopeless);
+    RecordProperty("given_up_in_time", in_time);
     ASSERT_GE(hopeless, 30);
     EXPECT_GE(in_time, 0.98 * hopeless);
 }

@@ -3,7 +3,7 @@
 ///
 /// Each row is the converge policy itself, played against many draws of guest and link from the outlook
 /// (common random numbers for all rows, fixed: the same question has the same answer, bit for bit).
-/// Pure. Cost: eleven rows under 20 ms.
+/// Pure. Cost: eleven rows about 10 ms, 60 ms where relaxations are looked for.
 
 #include <optional>
 #include <string>

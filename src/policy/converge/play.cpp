@@ -24,7 +24,8 @@ public:
         for (int round = 0; round < rounds_max; ++round) {
             now.time_left = time_left - out_.total_s;
             if (steering_.stop_time(calm, now.backlog) > std::min(now.time_left, never / 2)) return out_;
-            now.shift = truth_.round_phi * spell_;
+            // The policy learns the level with every pass.
+            now.shift = luck_.level + truth_.round_phi * spell_;
             now.waited = round >= passes_waited_max(priced_.aggression);
             if (now.allowed) now.share = std::min(now.share, watch_.most_share(truth_, out_.total_s, now.share));
             const auto choice = steering_.choose(priced_, now);

@@ -161,7 +161,7 @@ bool Watch::failed(const Ground& ground, double now_s, double share) const {
 }
 
 int passes_waited_max(double aggression) {
-    return 4 + static_cast<int>(std::lround(12 * (1 - std::clamp(aggression, 0.0, 1.0))));
+    return 6 + static_cast<int>(std::lround(14 * (1 - std::clamp(aggression, 0.0, 1.0))));
 }
 
 double time_kept(const Ground& ground) {
