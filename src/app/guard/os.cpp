@@ -65,7 +65,7 @@ void close_all_but(std::span<const int> keep) noexcept {
 }
 
 void lock_memory() noexcept {
-    // The deepest path takes under 8 KiB, the guardian itself (256 groups of a brake) 25.
+    // The deepest path takes under 8 KiB, the guardian itself (256 groups of a brake) 29.
     constexpr std::size_t stack_bytes = 64 * 1024;
     volatile char stack[stack_bytes];
     for (std::size_t at = 0; at < stack_bytes; at += 4096) stack[at] = 0;

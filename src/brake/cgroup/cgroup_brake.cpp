@@ -65,7 +65,7 @@ Result<BrakeAnswer> CgroupBrake::open(const BrakeOpen& command) {
     }
     const VcpuGroup& any = groups_.front();
     if (run_.count() == 0) {
-        run_ = longest_run(files_, any.thread.version, parent_of(any.folder) + "/segue-" + name_ + "-probe");
+        run_ = usual_run(files_, any.thread.version, parent_of(any.folder) + "/segue-" + name_ + "-probe");
     }
     return BrakeAnswer(BrakeReady{brake_steps(floor_, any.burst, run_), undo_line("segue-" + name_, groups_)});
 }

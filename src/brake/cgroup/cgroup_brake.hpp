@@ -55,7 +55,7 @@ private:
     Share floor_;
     Share share_ = all_of_it;
     int made_ = 0;        ///< Groups so far: the next one's number.
-    Duration run_{0};     ///< The longest that the kernel lets a group run past its quota; 0: not yet known.
+    Duration run_{0};     ///< How long the kernel lets a group run before it looks; 0: not yet known.
     std::vector<VcpuGroup> groups_;
 };
 
