@@ -42,11 +42,11 @@ TEST(StudyGuest, random_writes_dirty_as_many_pages_as_page_by_page) {
         spec.classes = {random_class(5000, rate)};
         double ours = 0;
         double brute = 0;
-        for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-            ours += pages_after(spec, 0.7, 1, seed) / 20;
-            brute += brute_force(5000, rate, 0.7, Rng(seed)) / 20;
+        for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+            ours += pages_after(spec, 0.7, 1, seed) / 100;
+            brute += brute_force(5000, rate, 0.7, Rng(seed)) / 100;
         }
-        EXPECT_NEAR(ours / brute, 1, 0.01) << rate;
+        EXPECT_NEAR(ours / brute, 1, 0.02) << rate;
     }
 }
 
@@ -159,7 +159,7 @@ TEST(StudyGuest, a_trace_plays_back_what_was_recorded) {
         guest.advance(plan.stretch_s, 1);
         played += guest.take_dirty().front() * page_bytes;
     }
-    EXPECT_NEAR(played / recorded, 1, 0.02);
+    EXPECT_NEAR(played / recorded, 1, 0.05);  // Its noise is about 0.013.
 }
 
 TEST(StudyGuest, a_trace_that_is_none_is_refused) {

@@ -80,14 +80,14 @@ TEST(StudyMove, the_same_seed_gives_the_same_move_bit_for_bit) {
     }
 }
 
-TEST(StudyMove, auto_converge_burns_far_more_work_than_the_optimum) {
+TEST(StudyMove, auto_converge_burns_more_than_twice_the_work_of_the_optimum) {
     const Case one = plain(6);
     const auto policy = make_reference_policy();
     const auto best = run_move(one, one.bounds, pilot_of(*policy));
     Pilot by_itself;
     by_itself.beholder = make_knowing;
     const auto theirs = run_move(one, one.bounds, by_itself);
-    EXPECT_GT(theirs.lost_s, 3 * best.lost_s);
+    EXPECT_GT(theirs.lost_s, 2 * best.lost_s);
     EXPECT_GT(theirs.total_s, best.total_s);
 }
 

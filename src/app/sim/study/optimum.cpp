@@ -20,6 +20,7 @@ constexpr double never = 1e15;
 constexpr double margin = 1.03;
 /// Where the timeout binds a little of the time is kept.
 constexpr double time_kept = 0.97;
+constexpr double still = 0.995;
 /// A second is never worth less than this much work: nobody waits a minute for a microsecond.
 constexpr double price_least = 1e-4;
 /// Values are found to within this.
@@ -34,6 +35,7 @@ struct Move {
     double time_s = 0;
     double end_s = 0;   ///< Standstill, where the round may be the last; negative: it may not.
     double next = 0;    ///< Position of what it leaves.
+    bool stands_still = false;  ///< It leaves as much as there was.
 };
 
 class Programme {
@@ -111,6 +113,7 @@ private:
             out.end_s = problem_.standing_s + problem_.brake.stall_s[s] / 2 + next / problem_.bandwidth;
         }
         out.cost_s = (problem_.busy - pace) * out.time_s;
+        out.stands_still = next > still * backlog;
         out.next = std::log(std::max(next, lowest_) / lowest_) / log_step_;
         return out;
     }
@@ -123,7 +126,8 @@ private:
         return value_[low] * (1 - part) + value_[low + 1] * part;
     }
     [[nodiscard]] double cost(const Move& move) const {
-        double after = go_on_cost(move);
+        // What neither ends nor gets anywhere would be waited for for ever: the curve stays as it is.
+        double after = move.stands_still ? never : go_on_cost(move);
         if (move.end_s >= 0) after = std::min(after, end_cost(move));
         return after >= never ? never : move.cost_s + price_ * move.time_s + after;
     }
