@@ -40,6 +40,7 @@ template <class Io, class T>
 void fields(Io& io, T& outlook) {
     io("curve_bytes", outlook.curve);
     io("level_sigma", outlook.level_sigma);
+    io("curve_sigma", outlook.curve_sigma);
     io("round_sigma", outlook.round_sigma);
     io("round_phi", outlook.round_phi);
     io("busy_ratio", outlook.busy.ratio);
@@ -83,6 +84,8 @@ void fields(Io& io, T& view) {
     io("budget_bytes", view.budget.count);
     io("allowed", view.allowed);
     io("max_downtime_ns", view.max_downtime);
+    io("reserve_ns", view.reserve);
+    io("switchover_bandwidth_bytes_per_second", view.switchover_bandwidth);
     io("aggression", view.aggression);
     io("brake", view.brake);
     io("share_ratio", view.share.ratio);
@@ -108,6 +111,11 @@ json::value written(ByteRate value) { return value.per_second; }
 json::value written(const Curve& curve) {
     json::array out;
     for (const double bytes : curve.table()) out.push_back(written(bytes));
+    return out;
+}
+json::value written(const std::array<double, Curve::points>& values) {
+    json::array out;
+    for (const double value : values) out.push_back(written(value));
     return out;
 }
 template <class T>
@@ -191,6 +199,14 @@ bool read(const json::value& from, Curve& curve) {
     curve = Curve::recorded(table);
     return true;
 }
+bool read(const json::value& from, std::array<double, Curve::points>& values) {
+    const auto* list = from.if_array();
+    if (list == nullptr || list->size() != values.size()) return false;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        if (!read((*list)[i], values[i])) return false;
+    }
+    return true;
+}
 template <class T>
 bool read(const json::value& from, std::optional<T>& value) {
     value.reset();
@@ -269,6 +285,7 @@ std::string encode(const Outlook& outlook) { return line("outlook", outlook); }
 std::string encode(const Decision& decision) {
     json::object object{{"type", "decision"}, {"version", version}};
     object["action"] = actions[decision.action.index()];
+    if (const auto* end = std::get_if<GiveUp>(&decision.action)) object["bound"] = json_line::text_value(end->bound);
     object["because"] = json_line::text_value(decision.because);
     object["share_ratio"] = decision.share ? written(decision.share->ratio) : json::value(nullptr);
     object["total_seconds"] = written(decision.total_s);
@@ -298,7 +315,11 @@ Result<Decision> parse_decision(std::string_view text) {
     } else if (said == actions[1]) {
         out.action = AllowSwitchover{};
     } else if (said == actions[2]) {
-        out.action = GiveUp{};
+        GiveUp end;
+        const auto* bound = object.if_contains("bound");
+        if (bound == nullptr || !bound->is_string()) return fail(ErrorKind::corrupt, "field bound is missing");
+        end.bound = std::string(bound->get_string());
+        out.action = std::move(end);
     } else {
         return fail(ErrorKind::corrupt, "field action is no such word");
     }

@@ -89,8 +89,10 @@ struct GuestFacts {
     /// Opaque lines that restore this side's capabilities and parameters; for the guardian.
     std::string put_back_script;
     bool auto_converge = false;  ///< It has this brake of its own.
+    bool brief_samples = false;  ///< Dirtying can be sampled over less than a second (QEMU 8.2 and later).
     /// As QEMU names them, in its own pid namespace; empty where it names none. For the brake, on the source.
     std::vector<int> vcpu_threads = {};
+    Bytes resident = {};  ///< Memory of its process that is really there; 0 where that cannot be seen.
 };
 
 /// One reading of a migration's counters on the source.
@@ -106,7 +108,8 @@ struct SrcProgress {
 // ---- commands to the source -----------------------------------------------------------------------
 
 struct SrcInspect {};  ///< GuestFacts. Changes nothing.
-/// ByteRate: distinct bytes dirtied per second over `interval` (calc-dirty-rate page-sampling).
+/// ByteRate: distinct bytes dirtied per second over `interval` (calc-dirty-rate page-sampling). Under 1 s only where
+/// GuestFacts::brief_samples says so.
 struct SrcSampleDirtying {
     Duration interval;
     Bytes memory;

@@ -83,6 +83,7 @@ private:
     void on_flushed_first(const Result<AnswerValue>& answer);
     void after_first_flush();
     void sample();
+    void sample_next();
     void on_sample(const Result<AnswerValue>& answer);
     void forecast();
     void start_guard();
@@ -203,6 +204,7 @@ private:
     bool flush_in_flight_ = false;
     Instant next_flush_;
     std::vector<DirtySample> samples_;
+    std::size_t sample_ = 0;  ///< Which of the intervals.
     std::optional<DirtyCurve> curve_;
     std::optional<GuestModel> model_;
     GuardReady guard_;

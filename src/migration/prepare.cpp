@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 
@@ -18,8 +19,11 @@ constexpr Duration change_max = std::chrono::seconds{5};
 /// A disk that needs longer would not keep a switchover within its bounds either.
 constexpr Duration journal_max = std::chrono::seconds{10};
 constexpr Duration flush_max = std::chrono::seconds{60};
-constexpr Duration sample_brief = std::chrono::seconds{1};
-constexpr Duration sample_long = std::chrono::seconds{3};
+/// The shortest is the one that shows what a blackout's worth of work dirties, which decides how hard a brake must be.
+constexpr std::array sample_intervals = {Duration{std::chrono::milliseconds{100}}, Duration{std::chrono::seconds{1}},
+                                         Duration{std::chrono::seconds{3}}};
+/// Of the resident memory as a guess at what pass 1 has to send: QEMU itself has some, and zero pages may be there.
+constexpr double resident_sigma = 0.1;
 
 /// How many pages a sample looks at: at most a quarter of them, 65536 in all, but 512 of each GiB at least.
 std::int64_t pages_hashed(Bytes memory) {
@@ -62,6 +66,9 @@ void Migration::facts_complete() {
     if (!findings.empty()) return refuse(std::move(findings));
     model_.emplace(src_->memory, request_.experience.guest);
     model_->set_costs(switchover_costs(request_));
+    if (src_->resident.count > 0) {
+        model_->expect_first_pass(std::min(src_->resident, src_->memory), resident_sigma);
+    }
     if (src_->images.empty()) return after_first_flush();
     // Twice: the first writes back what has gathered, the second shows what a flush costs from then on.
     submit(FlushImages{src_->images}, flush_max, &Migration::on_flushed_first);
@@ -88,11 +95,16 @@ void Migration::after_first_flush() {
 void Migration::sample_or_start() {
     if (request_.forecast) {
         enter(MigrationStage::sampling);
-        submit(SrcCommand{SrcSampleDirtying{sample_brief, src_->memory}}, sample_brief + change_max,
-               &Migration::on_sample);
+        sample_ = src_->brief_samples ? 0 : 1;
+        sample_next();
     } else {
         start_guard();
     }
+}
+
+void Migration::sample_next() {
+    const Duration interval = sample_intervals[sample_];
+    submit(SrcCommand{SrcSampleDirtying{interval, src_->memory}}, interval + change_max, &Migration::on_sample);
 }
 
 void Migration::on_sample(const Result<AnswerValue>& answer) {
@@ -102,15 +114,11 @@ void Migration::on_sample(const Result<AnswerValue>& answer) {
         decided("no forecast", answer ? "the source gave no dirty rate" : to_string(answer.error()));
         return start_guard();
     }
-    const Duration interval = samples_.empty() ? sample_brief : sample_long;
+    const Duration interval = sample_intervals[sample_];
     samples_.push_back({interval, *rate * interval});
     model_->add_sample({interval, *rate * interval, pages_hashed(src_->memory)});
-    if (samples_.size() == 1) {
-        submit(SrcCommand{SrcSampleDirtying{sample_long, src_->memory}}, sample_long + change_max,
-               &Migration::on_sample);
-        return;
-    }
-    curve_ = fit_dirty_curve(samples_[0], samples_[1], src_->memory);
+    if (++sample_ < sample_intervals.size()) return sample_next();
+    curve_ = fit_dirty_curve(samples_[samples_.size() - 2], samples_.back(), src_->memory);
     forecast();
     const std::string objection = policy_->refuse(view());
     if (!objection.empty() && !request_.dry_run) {

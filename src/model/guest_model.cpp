@@ -309,6 +309,7 @@ Outlook GuestModel::outlook() const {
     if (next_s <= 0) next_s = unknown_next_s;
     next_s = std::clamp(next_s, 0.05, Curve::last_s);
     out.level_sigma = mean_sigma(belief_, next_s / 4, next_s);
+    out.curve_sigma = belief_.log_sigma;
     out.round_overhead = round_overhead_prior;
     if (!overheads_s_.empty()) {
         auto sorted = overheads_s_;

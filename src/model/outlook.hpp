@@ -6,6 +6,8 @@
 /// from one round to the next; beside it the whole curve is off by exp(n), n normal with `level_sigma`, the same n
 /// for all rounds of a move (theory.md 1.3).
 
+#include <array>
+
 #include "model/curve.hpp"
 #include "model/fixed_costs.hpp"
 #include "units/bytes.hpp"
@@ -25,6 +27,8 @@ struct Band {
 struct Outlook {
     Curve curve;
     double level_sigma = 0.3;
+    /// Of ln F at each point of the curve's grid: much larger than level_sigma far from what was seen. All 0: not said.
+    std::array<double, Curve::points> curve_sigma{};
     double round_sigma = 0.1;
     double round_phi = 0.0;
     /// How much of its time a vCPU runs when nobody brakes it (mean of the vCPUs). A brake above it does nothing.

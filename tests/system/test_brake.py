@@ -147,7 +147,7 @@ def hopeless(lab):
         move.require_source_runs()
         require_no_groups(before)
         error = move.result['error']
-        require('min-cpu' in error, f'what stands in the way is not named: {error}')
+        require('stands in the way' in error and 'it needs ' in error, f'what would do is not named: {error}')
         seconds = move.result['total_seconds']
         require(seconds < 20, f'it took {seconds} s to see it')
         return f'given up after {seconds:.1f} s: {error[:160]}'

@@ -231,8 +231,7 @@ void Process::perform_in_world(const Submit& submit, CommandId id, Duration late
     } else if (const auto* guard = std::get_if<GuardCommand>(&command)) {
         world_.submit(*guard, answerer<GuardAnswer>(id, late));
     } else if (const auto* brake = std::get_if<BrakeCommand>(&command)) {
-        static_cast<void>(brake);
-        answer(id, fail(ErrorKind::unsupported, "no brake"));
+        world_.submit(*brake, answerer<BrakeAnswer>(id, late));
     } else if (const auto* step = std::get_if<JournalStep>(&command)) {
         perform(*step, id, late);
     } else {

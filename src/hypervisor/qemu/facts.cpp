@@ -159,7 +159,9 @@ GuestFacts Reading::facts() {
         member(of("query-migrate-parameters"), "avail-switchover-bandwidth") != nullptr;
     facts.out_of_band = attachment.connection().out_of_band();
     facts.hardware_accelerated = is_true(member(of("query-kvm"), "enabled"));
+    facts.brief_samples = facts.native_switchover_bandwidth;  // calc-time-unit came with the same version, 8.2.
     facts.pid = process ? static_cast<int>(process->pid()) : 0;
+    facts.resident = {process ? process->resident_bytes() : 0};
     return facts;
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <fstream>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -54,6 +55,14 @@ std::string Process::working_directory() const {
     const std::string link = "/proc/" + std::to_string(pid_) + "/cwd";
     const ssize_t length = ::readlink(link.c_str(), target.data(), target.size());
     return length <= 0 ? std::string{} : std::string(target.data(), static_cast<std::size_t>(length));
+}
+
+std::int64_t Process::resident_bytes() const {
+    std::ifstream file("/proc/" + std::to_string(pid_) + "/statm");
+    std::int64_t total_pages = 0;
+    std::int64_t resident_pages = 0;
+    if (!(file >> total_pages >> resident_pages)) return 0;
+    return resident_pages * ::sysconf(_SC_PAGESIZE);
 }
 
 }  // namespace segue::qemu

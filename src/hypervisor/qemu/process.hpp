@@ -1,6 +1,7 @@
 #pragma once
 /// \file  QEMU as a process of this host, held by a pidfd so that it cannot be mistaken for another.
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +30,8 @@ public:
     [[nodiscard]] Result<void> kill() const;
     /// Its working directory, or empty when that cannot be read.
     [[nodiscard]] std::string working_directory() const;
+    /// Resident memory, in bytes; 0 when that cannot be read.
+    [[nodiscard]] std::int64_t resident_bytes() const;
 
 private:
     Process(pid_t pid, Fd pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}

@@ -134,13 +134,16 @@ void SrcGuest::Impl::on(const SrcInspect&, const CallPtr& call) {
 
 void SrcGuest::Impl::on(const SrcSampleDirtying& command, const CallPtr& call) {
     json::object arguments;
-    const std::int64_t seconds = calc_time(command.interval);
-    arguments["calc-time"] = seconds;
+    const bool brief = command.interval < std::chrono::seconds{1};
+    const Duration interval = brief ? command.interval : std::chrono::seconds{calc_time(command.interval)};
+    if (brief) arguments["calc-time-unit"] = "millisecond";
+    arguments["calc-time"] = brief ? std::chrono::ceil<std::chrono::milliseconds>(interval).count()
+                                   : calc_time(command.interval);
     arguments["sample-pages"] = sample_pages_per_gib(command.memory);
     // The other modes crash QEMU 7.2 under TCG (qemu.md 5.4).
     arguments["mode"] = "page-sampling";
-    call->ask("calc-dirty-rate", std::move(arguments), [this, call, seconds](const json::value&) {
-        call->again(std::chrono::seconds{seconds}, "the sample of dirtied memory",
+    call->ask("calc-dirty-rate", std::move(arguments), [this, call, interval](const json::value&) {
+        call->again(interval, "the sample of dirtied memory",
                     [this, call] { poll_dirty_rate(call); });
     });
 }

@@ -22,6 +22,8 @@ constexpr double doubt_at_second = 2.6;
 constexpr double doubt_later = 1.645;
 /// Page sampling alone has fooled us more.
 constexpr double doubt_before = 3;
+/// The timeout is named as the reason only where it is as near as so many times what is left to do.
+constexpr double hurried = 3;
 /// One in ten lies beyond.
 constexpr double tenth = 1.2816;
 /// What the switchover's parts take against what is charged for them: the charge is the worst of the last, a
@@ -156,7 +158,7 @@ public:
         if (!view.outlook.bandwidth_known) return {};
         const Hurdle hurdle = converge::hurdle_of(PlanQuestion{view.outlook, view.max_downtime, view.timeout, view.brake,
                                                      view.reserve, view.switchover_bandwidth});
-        if (ends(hurdle, -doubt_before)) return {};
+        if (ends(doubted(hurdle, -doubt_before), -doubt_before)) return {};
         const auto words = in_words(relaxations_of(hurdle));
         return fmt::format("by what was sampled of the guest no allowed choice keeps all bounds: {} stands in the way{}",
                            binding_bound(hurdle), words.empty() ? "" : "; it needs " + words);
@@ -215,7 +217,7 @@ private:
         Hurdle calm_one = hurdle;
         calm_one.bandwidth *= scene.fast;
         const double doubt = view.passes.back().number <= 2 ? doubt_at_second : doubt_later;
-        const bool may_end = ends(calm_one, -doubt);
+        const bool may_end = ends(doubted(calm_one, -doubt), -doubt);
         const bool failed = view.allowed && watch_.failed(scene.ground, scene.elapsed_s, view.share.ratio);
         if (may_end && !failed) return std::nullopt;
         const auto bound = binding_bound(hurdle);
@@ -297,7 +299,7 @@ private:
         auto text = fmt::format("{} left, budget {}: the guest is held to {} of its CPU and stops when what is left "
                                 "fits, in about {}",
                                 left, bytes(setting.budget), percent(setting.share), seconds(run.time_s));
-        if (choice.for_time) text += ", since the timeout leaves no time to wait";
+        if (choice.for_time && scene.now.time_left < hurried * run.time_s) text += ", since the timeout leaves no time to wait";
         return text;
     }
 

@@ -105,6 +105,17 @@ bool ends(const Hurdle& hurdle, double sigmas) {
     return false;
 }
 
+Hurdle doubted(const Hurdle& hurdle, double sigmas) {
+    Hurdle out = hurdle;
+    const auto& sigma = hurdle.outlook.curve_sigma;
+    if (std::ranges::none_of(sigma, [](double s) { return s > 0; })) return out;
+    auto table = hurdle.outlook.curve.table();
+    for (std::size_t i = 0; i < table.size(); ++i) table[i] *= std::exp(sigmas * sigma[i]);
+    out.outlook.curve = Curve(table);
+    out.outlook.level_sigma = 0;
+    return out;
+}
+
 BrakeRange lowered_to(const BrakeRange& range, double share) {
     BrakeRange out = range;
     out.shares.insert(out.shares.begin(), share);
@@ -126,7 +137,9 @@ double told(double value) {
 
 std::vector<Relaxation> relaxations_of(const Hurdle& hurdle) {
     std::vector<Relaxation> out;
-    const double longest = to_seconds(bound_range::max_downtime_max);
+    // A standstill of half of the time that is left is the longest worth naming, and its bytes must fit the timeout.
+    const double longest = std::min(to_seconds(bound_range::max_downtime_max),
+                                    hurdle.max_downtime_s + std::max(hurdle.time_left, 0.0) / 2);
     const auto downtime = least(hurdle.max_downtime_s, longest,
                                 [&](double d) { return surely_ends(with_downtime(hurdle, d)); });
     if (downtime) out.push_back({"max-downtime", told(*downtime)});

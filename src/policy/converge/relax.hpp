@@ -28,6 +28,9 @@ struct Hurdle {
 /// All rounds off by exp(sigmas * sigma), the move still ends within its bounds.
 [[nodiscard]] bool ends(const Hurdle& hurdle, double sigmas);
 
+/// The same with every point of the curve off by so many of its own doubts, which are large far from what was seen.
+[[nodiscard]] Hurdle doubted(const Hurdle& hurdle, double sigmas);
+
 /// Each that works alone, on a course that is as rough as one in twenty.
 [[nodiscard]] std::vector<Relaxation> relaxations_of(const Hurdle& hurdle);
 
