@@ -193,7 +193,8 @@ void Run::lose_src_host() {
 
 /// What the armed fault does to this command.
 Harm Run::harm_of(const Command& command) {
-    if (std::holds_alternative<GuardCommand>(command)) return {};  // Shared memory, not a connection.
+    // Shared memory and files of this host, not a connection.
+    if (std::holds_alternative<GuardCommand>(command) || std::holds_alternative<BrakeCommand>(command)) return {};
     if (!harm_armed_) return {};
     if (harm_in_++ < scenario_.which) return {};
     harm_armed_ = false;

@@ -8,6 +8,7 @@
 #include "app/sim/run.hpp"
 #include "app/sim/words.hpp"
 #include "policy/policy.hpp"
+#include "policy/converge/converge.hpp"
 
 namespace segue::sim {
 namespace {
@@ -24,7 +25,7 @@ const receive::Token token{"ffffffffffffffff0000000000000000"};
 Run::Run(const Scenario& scenario, std::function<void(const std::string&)> on_line)
     : scenario_(scenario), on_line_(std::move(on_line)), world_(scenario.plan, hooks()), rng_(world_.rng("runner")),
       src_disk_(world_.agenda(), scenario.plan.src_disk, world_.rng("src-disk")),
-      migration_(scenario.request, make_patient_policy()) {}
+      migration_(scenario.request, scenario.controlled ? make_converge_policy() : make_patient_policy()) {}
 
 RunResult Run::run() {
     began_ = now();

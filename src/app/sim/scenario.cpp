@@ -49,6 +49,16 @@ void draw_request(Scenario& s, Rng rng) {
     s.request.forecast = rng.chance(0.3);
 }
 
+/// A quarter of the moves is steered by the controller, with its brake, and half of their guests need it.
+void draw_steering(Scenario& s, Rng rng) {
+    s.controlled = rng.chance(0.25);
+    if (!s.controlled) return;
+    s.request.brake = BrakeKind::cgroup;
+    s.request.aggression = rng.unit();
+    s.request.bounds.min_cpu = {0.02 + 0.2 * rng.unit()};
+    if (rng.chance(0.5)) s.plan.guest.rate = scale(s.plan.link.rate, 1 + 4 * rng.unit());
+}
+
 /// Faults that last: mostly shorter than a move, sometimes for ever.
 Duration draw_length(Fault fault, Rng& rng) {
     static constexpr std::array lengths{15, 60, 300, 1200, 6000, 1000000};
@@ -155,6 +165,7 @@ Scenario scenario_from(std::uint64_t seed) {
     s.request.data_address = {"192.0.2.2", 0};
     draw_world(s, rng.stream("world-plan"));
     draw_request(s, rng.stream("request"));
+    draw_steering(s, rng.stream("steering"));
     // One cell after the other, in an order that has nothing to do with theirs.
     const auto& cells = reachable_cells();
     const Cell cell = cells[static_cast<std::size_t>(seed * 7919 % cells.size())];

@@ -56,6 +56,7 @@ struct Scenario {
     std::uint64_t seed = 0;
     Plan plan;
     Request request;
+    bool controlled = false;  ///< By the converge policy, else by the patient one.
     Fault fault = Fault::none;
     Moment moment = Moment::any_time;
     Duration offset{0};      ///< After the stage began; for `any_time` after the start.
