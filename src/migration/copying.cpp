@@ -76,7 +76,8 @@ void Migration::on_progress(const Result<AnswerValue>& answer) {
         note({.pass = static_cast<std::uint32_t>(progress->dirty_syncs), .ran_at = ran_at_});
     }
     on_src_status(progress->status);
-    if (synced && stage_ == MigrationStage::copying) on_pass(progress->remaining, progress->dirty_syncs, remaining_before);
+    if (!synced || stage_ != MigrationStage::copying) return;
+    on_pass(progress->remaining, progress->dirty_syncs, remaining_before);
 }
 
 void Migration::on_stream(const Result<AnswerValue>& answer) {

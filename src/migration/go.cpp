@@ -67,8 +67,8 @@ void Migration::refresh_budget() {
         Bytes tail{0};
         if (curve_) tail = curve_->dirtied_in(sync_to_stop);
         FixedCosts costs = costs_;
-        // A vCPU that stands for its quota delays its own stop, and QEMU's answers where it holds the lock: both end when
-        // it runs again, so one stall is charged, not two.
+        // A vCPU that stands for its quota delays its own stop, and QEMU's answers where it holds the lock: both end
+        // when it runs again, so one stall is charged, not two.
         costs.stop = std::max(stop_charge(), costs_.stop + stall_charge());
         // What already waits in the socket goes out first and is not QEMU's to count.
         budget = pending_budget(request_.bounds.max_downtime, reserve_, costs, *bandwidth, tail) - queue_lately();

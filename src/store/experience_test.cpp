@@ -74,16 +74,16 @@ TEST(Remembered, keeps_how_the_guest_dirties_bit_for_bit_and_forgets_it_when_old
     memory.first_pass = {123'456'789};
     memory.round_overhead = std::chrono::milliseconds{7};
     Remembered remembered;
-    const WallTime now{std::chrono::seconds{1'700'000'000}};
-    add_lesson(remembered, {std::nullopt, std::nullopt, memory}, now);
+    const WallTime then{std::chrono::seconds{1'700'000'000}};
+    add_lesson(remembered, {std::nullopt, std::nullopt, memory}, then);
     auto back = parse_remembered(render_remembered(remembered, "k"));
     ASSERT_TRUE(back && back->guest);
     EXPECT_EQ(back->guest->memory, memory);
-    forget_old(*back, now + experience::age_max + std::chrono::seconds{1});
+    forget_old(*back, then + experience::age_max + std::chrono::seconds{1});
     EXPECT_FALSE(back->guest);
     memory.busy = std::numeric_limits<double>::quiet_NaN();
     Remembered none;
-    add_lesson(none, {std::nullopt, std::nullopt, memory}, now);
+    add_lesson(none, {std::nullopt, std::nullopt, memory}, then);
     EXPECT_FALSE(none.guest) << "what could not be read back is not written";
 }
 

@@ -85,8 +85,8 @@ def auto_converges(lab, qemu):
         return f'STOP to RESUME {took:.1f} ms after {move.result["total_seconds"]:.1f} s'
 
 
-def on_braked(move, who):
-    """Until segue has stopped itself right after the brake was set; then what runs on is killed. False: it never was."""
+def on_braked(move):
+    """Until segue has stopped itself right after the brake was set."""
     move.start()
     def reached():
         if move.process.poll() is not None:
@@ -100,7 +100,7 @@ def on_braked(move, who):
 def killed(lab, who):
     before = groups()
     with Move(lab, '10', BUSY, options=[*OPTIONS], steering=STEERED, fault_point='segue:braked') as move:
-        on_braked(move, who)
+        on_braked(move)
         ours = sorted(set(groups()) - set(before))
         require(ours and all((quota_of(group) or -1) > 0 for group in ours if group.endswith('vcpu0')),
                 f'nothing is braked: {[(group, quota_of(group)) for group in ours]}')
@@ -125,7 +125,7 @@ def killed(lab, who):
 def both_killed(lab):
     before = groups()
     with Move(lab, '10', BUSY, options=[*OPTIONS], steering=STEERED, fault_point='segue:braked') as move:
-        on_braked(move, 'both')
+        on_braked(move)
         for pid in [*move.guardians(), move.process.pid]:
             os.kill(pid, 9)
         move.finish(20)

@@ -61,11 +61,14 @@ Result<ExplainWords> read_words(std::string_view command, const std::vector<std:
 }
 
 Result<std::int64_t> parse_job(std::string_view command, const std::optional<std::string>& text) {
-    if (!text) return wrong(fmt::format("no job is given: segue history shows their numbers, as in segue {} 42", command));
+    if (!text) {
+        return wrong(fmt::format("no job is given: segue history shows their numbers, as in segue {} 42", command));
+    }
     std::int64_t value = 0;
     const auto [end, problem] = std::from_chars(text->data(), text->data() + text->size(), value);
     if (problem == std::errc() && end == text->data() + text->size() && value >= 1) return value;
-    return wrong(fmt::format("\"{}\" is no job: give the number of a move, as in segue {} 42", plain_text(*text), command));
+    return wrong(fmt::format("\"{}\" is no job: give the number of a move, as in segue {} 42", plain_text(*text),
+                             command));
 }
 
 }  // namespace
@@ -78,14 +81,17 @@ Result<Invocation> parse_explain(std::string_view command, const std::vector<std
     if (!explain) {
         const std::string policy = words.policy.value_or("");
         if (!policy.empty() && policy != "converge" && policy != "patient") {
-            return wrong(fmt::format("--policy \"{}\" cannot be replayed: give converge or patient", plain_text(policy)));
+            return wrong(fmt::format("--policy \"{}\" cannot be replayed: give converge or patient",
+                                     plain_text(policy)));
         }
         return ReplayJob{job, policy};
     }
     ExplainJob out{job, std::nullopt, words.json};
     if (words.at) {
         auto at = parse_duration(*words.at);
-        if (!at) return wrong(fmt::format("--at: {} (give a time of the move, for example --at 12.4s)", at.error().message));
+        if (!at) {
+            return wrong(fmt::format("--at: {} (give a time of the move, for example --at 12.4s)", at.error().message));
+        }
         out.at = *at;
     }
     return out;

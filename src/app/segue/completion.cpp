@@ -34,6 +34,8 @@ Words options_of(const std::string& command, const std::string& verb) {
     if (command == "status") return {"--json", "--follow", "--help"};
     if (command == "cancel") return {"--json", "--help"};
     if (command == "history") return {"--last", "--json", "--help"};
+    if (command == "explain") return {"--at", "--json", "--help"};
+    if (command == "replay") return {"--policy", "--help"};
     if (command == "receive") return {"--stdio", "--help"};
     return {"--help", "--version"};
 }
@@ -54,6 +56,10 @@ Words values_of(const std::string& option, const CompletionSources& sources) {
         values = {"2min"};
     } else if (option == "--last") {
         values = {"50"};
+    } else if (option == "--policy") {
+        values = {"converge", "patient"};
+    } else if (option == "--brake") {
+        values = {"cgroup", "auto-converge", "none"};
     } else if (!is_path_option(option)) {
         const std::string_view hint = value_hint(option);
         const std::string example = fmt::format("for example {} ", option);

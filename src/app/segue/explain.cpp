@@ -79,8 +79,8 @@ std::string render_knowledge(const RecordedDecision& one) {
     const View& view = one.view;
     const Outlook& known = view.outlook;
     std::string text = moment_words(one) + "  " + decision_words(one.decision);
-    text += fmt::format("\n  bounds       max downtime {}, of it {} kept for a rollback; {}", to_text(view.max_downtime),
-                        to_text(view.reserve),
+    text += fmt::format("\n  bounds       max downtime {}, of it {} kept for a rollback; {}",
+                        to_text(view.max_downtime), to_text(view.reserve),
                         view.timeout ? "timeout " + to_text(*view.timeout) : std::string("no timeout"));
     text += fmt::format("\n  budget       {} may be pending at the stop{}", to_text(std::max(view.budget, Bytes{0})),
                         view.allowed ? "; go has been said" : "");

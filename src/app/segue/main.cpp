@@ -145,6 +145,19 @@ void remember(ExperienceFile& memory, const std::string& guest, const Summary& e
     if (!warning.empty()) output.note(warning);
 }
 
+/// `segue plan` shows its table in place of the forecast's words.
+void show(const Migrate& wanted, const Report& report, Output& output) {
+    const auto* forecast = std::get_if<ForecastReport>(&report);
+    if (forecast == nullptr || !wanted.plan) return output.show(report);
+    output.show(make_plan(question_of(wanted, *forecast)));
+}
+
+int refuse(const Error& error, Output& output) {
+    output.refuse(error);
+    output.close();
+    return exit_status(Outcome::refused);
+}
+
 int migrate(const Migrate& wanted) {
     FdSink out(STDOUT_FILENO);
     FdSink err(STDERR_FILENO);
@@ -153,11 +166,7 @@ int migrate(const Migrate& wanted) {
     output.begin(wanted);
 
     auto policy = policy_of(wanted, output);
-    if (!policy) {
-        output.refuse(policy.error());
-        output.close();
-        return exit_status(Outcome::refused);
-    }
+    if (!policy) return refuse(policy.error(), output);
     Loop loop;
     Engine* running = nullptr;
     const auto cancel = [&] {
@@ -173,11 +182,7 @@ int migrate(const Migrate& wanted) {
     std::optional<JobService> service;
     if (!wanted.request.dry_run) {
         auto opened = SourceJob::open(loop, state_folder(), new_move(wanted, move_id));
-        if (!opened) {
-            output.refuse(opened.error());
-            output.close();
-            return exit_status(Outcome::refused);
-        }
+        if (!opened) return refuse(opened.error(), output);
         job = std::move(*opened);
         output.begin_job(static_cast<std::int64_t>(job->id()));
         service.emplace(loop, state_folder(), identity_of(wanted, *job),
@@ -202,9 +207,7 @@ int migrate(const Migrate& wanted) {
     where.policy = std::move(*policy);
     Engine engine(loop, wanted.request, std::move(where),
                   {[&](const Report& report) {
-                       const auto* forecast = std::get_if<ForecastReport>(&report);
-                       if (forecast == nullptr || !wanted.plan) output.show(report);
-                       if (forecast != nullptr && wanted.plan) output.show(make_plan(question_of(wanted, *forecast)));
+                       show(wanted, report, output);
                        if (service) service->note(report);
                        const auto* decided = std::get_if<PolicyReport>(&report);
                        if (decided != nullptr && record) record->note(*decided);

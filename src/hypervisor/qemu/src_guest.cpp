@@ -181,7 +181,8 @@ void SrcGuest::Impl::prepare_from(const CallPtr& call, const json::value& capabi
     const auto changes = capabilities_to_change(Side::source, now, own_brake_floor.has_value());
     const auto set_capabilities = [call, changes, set_limits] {
         if (changes.empty()) return set_limits();
-        call->ask("migrate-set-capabilities", capability_arguments(changes), [set_limits](const auto&) { set_limits(); });
+        call->ask("migrate-set-capabilities", capability_arguments(changes),
+                  [set_limits](const auto&) { set_limits(); });
     };
     if (!own_brake_floor) return set_capabilities();
     call->ask("migrate-set-parameters", throttle_arguments(*own_brake_floor),

@@ -159,11 +159,13 @@ public:
 
     [[nodiscard]] std::string refuse(const View& view) const override {
         if (!view.outlook.bandwidth_known) return {};
-        const Hurdle hurdle = converge::hurdle_of(PlanQuestion{view.outlook, view.max_downtime, view.timeout, view.brake,
-                                                     view.reserve, view.switchover_bandwidth});
+        const PlanQuestion question{view.outlook, view.max_downtime, view.timeout,
+                                    view.brake,   view.reserve,      view.switchover_bandwidth};
+        const Hurdle hurdle = converge::hurdle_of(question);
         if (ends(doubted(hurdle, -doubt_before), -doubt_before)) return {};
         const auto words = in_words(relaxations_of(hurdle));
-        return fmt::format("by what was sampled of the guest no allowed choice keeps all bounds: {} stands in the way{}",
+        return fmt::format("by what was sampled of the guest no allowed choice keeps all bounds: {} stands in the "
+                           "way{}",
                            binding_bound(hurdle), words.empty() ? "" : "; it needs " + words);
     }
 
@@ -244,14 +246,14 @@ private:
         return Decision{GiveUp{bound}, why, all_of_it};
     }
 
-    /// What looks hopeless was mostly never seen: a round at the lowest share shows how the guest dirties in a blackout's
-    /// worth of work. It goes on while each such round leaves clearly less than the one before.
+    /// What looks hopeless was mostly never seen: a round at the lowest share shows how the guest dirties in a
+    /// blackout's worth of work. It goes on while each such round leaves clearly less than the one before.
     std::optional<Decision> try_lowest(const View& view, const Scene& scene) {
         const auto& lowest = scene.ground.settings.front();
         const double backlog = scene.now.backlog;
         if (lowest.work_rate >= scene.ground.busy || scene.now.time_left <= 0) return std::nullopt;
         if (watch_.failed(scene.ground, scene.elapsed_s, view.share.ratio)) return std::nullopt;
-        // A curve that was learned is less sure than it says (measured: 8 of its sigmas did not cover the worst of 60 guests).
+        // A learned curve is less sure than it says (measured: 8 of its sigmas did not cover the worst of 60 guests).
         const auto& doubt = view.outlook.curve_sigma;
         if (std::ranges::none_of(doubt, [](double sigma) { return sigma > 0; })) return std::nullopt;
         const bool at_lowest = view.allowed && view.share.ratio <= lowest.share + 1e-9;
@@ -263,8 +265,8 @@ private:
         }
         Decision out{AllowSwitchover{}, {}, Share{lowest.share}};
         if (view.allowed) out.action = CarryOn{};
-        out.because = fmt::format("{} left, budget {}; by what was seen so far not even {} of its CPU would do: the brake "
-                                  "shows whether that is so",
+        out.because = fmt::format("{} left, budget {}; by what was seen so far not even {} of its CPU would do: the "
+                                  "brake shows whether that is so",
                                   bytes(backlog), bytes(lowest.budget), percent(lowest.share));
         if (!view.allowed || !at_lowest) watch_.set(scene.elapsed_s, backlog / scene.ground.bandwidth);
         return out;
