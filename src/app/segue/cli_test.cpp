@@ -199,7 +199,7 @@ TEST_P(WrongInput, is_refused_in_one_sentence_with_its_remedy) {
 INSTANTIATE_TEST_SUITE_P(Commands, WrongInput, testing::Values(
     Wrong{"", {"no command is given", "segue migrate", "segue --help"}},
     Wrong{"migrte", {"\"migrte\" is not a command", "did you mean segue migrate?"}},
-    Wrong{"evacuate host1", {"\"evacuate\" is not a command", "recover, status, cancel, history, explain, replay, vm, config"}},
+    Wrong{"evacuate host1", {"\"evacuate\" is not a command", "status, cancel, history, explain, replay, vm, config"}},
     Wrong{"--json migrate", {"--json stands before the command"}},
     Wrong{"qmp:/run/a.qmp --dst-qmp /b", {"is not a command", "did you mean segue migrate qmp:/run/a.qmp?"}}));
 
