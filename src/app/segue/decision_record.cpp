@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cerrno>
+#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -47,10 +49,24 @@ std::string decision_record_path(const std::string& state_folder, std::int64_t j
     return fmt::format("{}/decisions/{}.jsonl", state_folder, job);
 }
 
+void thin_decision_records(const std::string& state_folder, std::size_t keep) {
+    std::vector<std::pair<std::int64_t, std::filesystem::path>> records;
+    std::error_code problem;
+    for (const auto& entry : std::filesystem::directory_iterator(state_folder + "/decisions", problem)) {
+        const std::string name = entry.path().stem().string();
+        std::int64_t job = 0;
+        const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), job);
+        if (error == std::errc{} && end == name.data() + name.size()) records.emplace_back(job, entry.path());
+    }
+    std::ranges::sort(records);
+    for (std::size_t i = 0; i + keep < records.size(); ++i) std::filesystem::remove(records[i].second, problem);
+}
+
 DecisionRecord::DecisionRecord(JournalThread& thread, std::string state_folder, std::int64_t job, std::string vm,
                                std::function<void(const std::string&)> on_trouble)
     : thread_(thread),
-      path_(decision_record_path(state_folder, job)),
+      state_folder_(std::move(state_folder)),
+      path_(decision_record_path(state_folder_, job)),
       job_(job),
       vm_(std::move(vm)),
       on_trouble_(std::move(on_trouble)) {}
@@ -67,7 +83,11 @@ void DecisionRecord::note(const PolicyReport& report) {
 }
 
 void DecisionRecord::write(std::string text) {
-    thread_.ask<void>([path = path_, text = std::move(text)](Journal&) { return append(path, text); },
+    const bool first = count_ == 1;
+    thread_.ask<void>([folder = state_folder_, path = path_, first, text = std::move(text)](Journal&) {
+                          if (first) thin_decision_records(folder, records_max - 1);
+                          return append(path, text);
+                      },
                       [this](const Result<void>& done) {
                           if (done || std::exchange(trouble_told_, true)) return;
                           on_trouble_(to_string(done.error()));

@@ -19,6 +19,7 @@ namespace segue {
 class DecisionRecord {
 public:
     static constexpr std::size_t decisions_max = 4096;
+    static constexpr std::size_t records_max = 200;  ///< The oldest go when a new one begins.
 
     /// \param on_trouble  Told once, with a sentence, when it cannot be written.
     DecisionRecord(JournalThread& thread, std::string state_folder, std::int64_t job, std::string vm,
@@ -30,6 +31,7 @@ private:
     void write(std::string text);
 
     JournalThread& thread_;
+    std::string state_folder_;
     std::string path_;
     std::int64_t job_;
     std::string vm_;
@@ -37,6 +39,9 @@ private:
     std::size_t count_ = 0;
     bool trouble_told_ = false;
 };
+
+/// Removes the oldest records, by their job, until `keep` are left. Errors are nothing to a move.
+void thin_decision_records(const std::string& state_folder, std::size_t keep);
 
 [[nodiscard]] std::string decision_record_path(const std::string& state_folder, std::int64_t job);
 

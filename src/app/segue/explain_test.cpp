@@ -86,6 +86,18 @@ TEST(DecisionRecord, that_is_missing_or_none_is_an_error) {
     EXPECT_EQ(read_decision_record(folder.path(), 9).error().kind, ErrorKind::corrupt);
 }
 
+TEST(DecisionRecord, keeps_the_newest_by_their_jobs) {
+    const Folder folder;
+    for (const int job : {2, 10, 9, 100}) std::ofstream(decision_record_path(folder.path(), job)) << "x";
+    std::ofstream(folder.path() + "/decisions/notes.txt") << "x";
+    thin_decision_records(folder.path(), 2);
+    const auto there = [&](int job) { return std::filesystem::exists(decision_record_path(folder.path(), job)); };
+    EXPECT_FALSE(there(2) || there(9));
+    EXPECT_TRUE(there(10) && there(100));
+    EXPECT_TRUE(std::filesystem::exists(folder.path() + "/decisions/notes.txt"));
+    thin_decision_records(folder.path() + "/nowhere", 2);
+}
+
 TEST(Replay, of_the_policy_that_steered_is_the_same_bit_for_bit) {
     const RecordedMove move = recorded();
     const auto again = make_converge_policy();
