@@ -112,7 +112,8 @@ Result<Invocation> parse_config(const Words& arguments) {
         return wrong(fmt::format("segue config check takes no word, and \"{}\" is one: it checks every file; segue vm "
                                  "check FILE.toml checks one VM's", plain_text(taken.what[0])));
     }
-    const std::string_view near = nearest_word(arguments[0], {"explain", "check"});
+    const Words verbs = {"explain", "check"};
+    const std::string_view near = nearest_word(arguments[0], verbs);
     const std::string hint =
         near.empty() ? "it knows explain and check" : fmt::format("did you mean segue config {}?", near);
     return wrong(fmt::format("segue config does not know \"{}\": {}", plain_text(arguments[0]), hint));
