@@ -68,8 +68,9 @@ Spinner::Seen held_at(double floor, Duration& forecast) {
 
 TEST_P(HeldShare, IsNeverLessThanTheFloorAndAtMostOnePointMoreAndStallsAsForecast) {
     const double floor = GetParam() / 100.0;
-    // What other processes of this machine take the brake cannot give back: three tries to find it calm.
-    constexpr int tries = 3;
+    // What other processes of this machine take the brake cannot give back, and what they kept from it earlier comes
+    // back as burst: five tries to find it calm (and ctest runs this program alone).
+    constexpr int tries = 5;
     bool held = false;
     for (int turn = 0; turn < tries && !held; ++turn) {
         Duration forecast{0};
@@ -78,7 +79,6 @@ TEST_P(HeldShare, IsNeverLessThanTheFloorAndAtMostOnePointMoreAndStallsAsForecas
         fmt::print("  floor {} %: {:.2f} to {:.2f} %, longest stall {:.1f} ms, forecast {:.1f} ms\n", GetParam(),
                    seen.share_least * 100, seen.share_most * 100, to_seconds(seen.stall_worst) * 1e3,
                    to_seconds(forecast) * 1e3);
-        EXPECT_LE(seen.share_most, floor + 0.01) << "nobody else's doing";
     }
     EXPECT_TRUE(held);
 }
