@@ -31,7 +31,9 @@ struct BrakeOpen {
     int pid = 0;                   ///< Of the source's QEMU.
     std::vector<int> vcpu_threads; ///< As QEMU names them (its own pid namespace); mapped by the brake.
     Share floor;                   ///< Below this it will never be set.
-    bool only_look = false;        ///< Says what opening would, by what is known of such hosts, and touches nothing.
+    /// Says what opening would, by what is known of such hosts, and touches nothing. Its `undo` undoes what opening
+    /// will make, so that it can be in the journal before anything is made.
+    bool only_look = false;
 };
 struct BrakeSet {
     Share share;  ///< all_of_it lets go.

@@ -157,7 +157,8 @@ void Migration::start_guard() {
     }
     enter(MigrationStage::guarding);
     guard_started_ = true;
-    journal(StepKind::guarding);
+    // The brake is opened before the next record, and whoever dies between leaves groups behind.
+    journal(StepKind::guarding, brake_.undo.empty() ? JournalDetail{} : JournalDetail{{"brake", brake_.undo}});
     submit(GuardCommand{GuardStart{}}, change_max, &Migration::on_guard_ready);
 }
 

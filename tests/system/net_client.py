@@ -8,7 +8,8 @@ answers and says nothing of its own. Says "ready" when both flow, in the end one
   broken    what ended the TCP connection, or null
   moved     [[mono_ns, host, "rarp" or "arp"], ...]: frames with the guest's address by which a switch learns where it
             is; rarp: QEMU's announcements, arp: the guest's own
-  passed    [[mono_ns, host, "to" or "from"], ...]: IPv4 to the guest, from it, at the switch's port of that host
+  passed    [[mono_ns, host, "to" or "from", "tcp" or "udp"], ...]: records to the guest, from it, at the switch's port
+            of that host; a segment without one (an acknowledgement) is none
   until     mono_ns of the end
 """
 import ctypes
@@ -105,6 +106,18 @@ def port_socket(host, one_type, other_type):
     return port
 
 
+def record_kind(frame):
+    """tcp, udp, or None for what carries no record. From an IPv4 frame's first 64 bytes."""
+    header = (frame[14] & 15) * 4
+    if frame[23] == socket.IPPROTO_UDP:
+        return 'udp'
+    start = 14 + header
+    if frame[23] != socket.IPPROTO_TCP or len(frame) < start + 13:
+        return None
+    carried = int.from_bytes(frame[16:18]) - header - (frame[start + 12] >> 4) * 4
+    return 'tcp' if carried > 0 else None
+
+
 class Traffic:
     """What passes the switch's port of one host. The kernel keeps it with its time: nobody reads before the end."""
 
@@ -121,8 +134,9 @@ class Traffic:
                 return
             seconds, ns = struct.unpack('qq', notes[0][2])
             outgoing = place[2] == socket.PACKET_OUTGOING
-            if frame[:6] == guest and outgoing or frame[6:12] == guest and not outgoing:
-                yield (seconds * 1_000_000_000 + ns + real_to_mono_ns, self.host, 'to' if outgoing else 'from')
+            kind = record_kind(frame)
+            if kind and (frame[:6] == guest and outgoing or frame[6:12] == guest and not outgoing):
+                yield (seconds * 1_000_000_000 + ns + real_to_mono_ns, self.host, 'to' if outgoing else 'from', kind)
 
 
 class Port:

@@ -116,20 +116,25 @@ def tcp_allowed(what, stood):
     return next(attempt for attempt in RETRANSMISSIONS_MS if attempt > stood) + BEYOND_STOP_MS
 
 
-def guest_alone(seen, resume, host):
-    """(ms that are the guest's own, 0 where anything between it and the client was late; what was seen)"""
-    says, heard, asked, gets = ([(at - resume) / 1e6 for at in stamps if at > resume] for stamps in (
-        [at for at, where, way in seen['passed'] if (where, way) == (host, 'from')], [at for at, _ in seen['udp']],
-        seen['asked'], [at for at, where, way in seen['passed'] if (where, way) == (host, 'to')]))
-    if not says or not heard or asked and not gets:
-        return 0.0, 'nothing passed'
-    between = f'the guest spoke {says[0]:.1f} ms after RESUME, was heard at {heard[0]:.1f} ms'
-    in_time = heard[0] - says[0] <= PASSED_ON_MS
-    if asked:
-        between += f', was reached at {gets[0]:.1f} ms'
-        in_time = in_time and gets[0] <= REACHED_MS
-    late = says[0] - (gets[0] if asked else 0.0)
-    return (min(late, LATEST_GUEST_MS) if in_time else 0.0), between
+def guest_alone(seen, stood, resume, host):
+    """({kind: ms that are the guest's own, 0 where anything between it and the client was late}, what was seen)"""
+    alone, told = {}, []
+    for kind in ('tcp', 'udp'):
+        says, heard, gets = ([(at - resume) / 1e6 for at in stamps if at > resume] for stamps in (
+            [at for at, where, way, what in seen['passed'] if (where, way, what) == (host, 'from', kind)],
+            [at for at, _ in seen[kind]],
+            [at for at, where, way, what in seen['passed'] if (where, way, what) == (host, 'to', kind)]))
+        if not says or not heard or seen['asked'] and not gets:
+            alone[kind] = 0.0
+            told.append(f'{kind}: nothing passed')
+            continue
+        reached = gets[0] if seen['asked'] else 0.0
+        waits = next(attempt for attempt in RETRANSMISSIONS_MS if attempt > stood) - stood if kind == 'tcp' else 0.0
+        in_time = heard[0] - says[0] <= PASSED_ON_MS and reached <= waits + REACHED_MS
+        alone[kind] = min(says[0] - reached, LATEST_GUEST_MS) if in_time else 0.0
+        told.append(f'{kind}: the guest was reached {reached:.1f} ms after RESUME, spoke at {says[0]:.1f}, '
+                    f'was heard at {heard[0]:.1f}')
+    return alone, '; '.join(told)
 
 
 def judge(move, seen, what, side):
@@ -148,17 +153,17 @@ def judge(move, seen, what, side):
     beat = next((b.mono_ns - resume) / 1e6 for b in vm.beats() if b.mono_ns > resume)
     text = (f'stood {stood:.1f} ms, gap TCP {tcp:.1f}, UDP {udp:.1f}; first heartbeat {beat:.1f} ms after RESUME; '
             f'announced {", ".join(told) or "by nobody"}')
-    late, between = guest_alone(seen, resume, host)
+    alone, between = guest_alone(seen, stood, resume, host)
     text += f'; {between}'
-    if max(tcp - tcp_allowed(what, stood), udp - stood - BEYOND_STOP_MS) > 0 and late > 0:
+    allowed = {'tcp': tcp_allowed(what, stood), 'udp': stood + BEYOND_STOP_MS}
+    late = {kind: gap - allowed[kind] for kind, gap in (('tcp', tcp), ('udp', udp)) if gap > allowed[kind]}
+    if late and all(alone[kind] > 0 for kind in late):
         if not late_starts_count['apart']:
             raise Void(text)
-        text += f'; {late:.1f} ms of it are the guest alone'
-    else:
-        late = 0.0
+        text += f'; {max(alone[kind] for kind in late):.1f} ms of it are the guest alone'
     gaps.setdefault(what, []).append((stood, tcp - stood, udp - stood))
-    require(tcp <= tcp_allowed(what, stood) + late, text)
-    require(udp <= stood + BEYOND_STOP_MS + late, text)
+    for kind, over in late.items():
+        require(over <= alone[kind], text)
     require(any(kind == 'rarp' and where == host and 0 < (at - resume) / 1e6 + 1 <= BEYOND_STOP_MS
                 for at, where, kind in seen['moved']), f'the switch was not told; {text}')
     others = [where for at, where, _ in seen['moved'] if at > stop and where != host]

@@ -169,6 +169,10 @@ Result<Steering> parse_steering(const SteeringWords& words) {
     if (brake) {
         if (auto taken = take_brake(*brake, steering); !taken) return std::unexpected(taken.error());
     }
+    if (steering.brake == BrakeKind::auto_converge && words.policy && *words.policy != "patient") {
+        return wrong("--policy and auto-converge exclude each other: with its own brake QEMU steers; leave one of them "
+                     "out");
+    }
     steering.policy = words.policy.value_or(steering.policy);
     const bool external = steering.policy.starts_with("exec:");
     if (external && steering.policy.size() == 5) {

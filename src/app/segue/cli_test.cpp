@@ -268,6 +268,7 @@ INSTANTIATE_TEST_SUITE_P(Steering, WrongInput, testing::Values(
     Wrong{base + "--aggression", {"--aggression has no value", "from 0 to 1"}},
     Wrong{base + "--brake hard", {"--brake \"hard\" is not known", "cgroup, auto-converge or none"}},
     Wrong{base + "--brake cgroup --auto-converge", {"name two brakes", "one of them"}},
+    Wrong{base + "--auto-converge --policy converge", {"--policy and auto-converge", "leave one of them out"}},
     Wrong{base + "--policy best", {"--policy \"best\" is not known", "converge, patient or exec:COMMAND"}},
     Wrong{base + "--policy exec:", {"--policy exec: names no program"}},
     Wrong{"plan qmp:/run/a.qmp --dst-qmp /run/b.qmp --data-address h --no-forecast", {"segue plan without", "leave"}}));

@@ -299,8 +299,15 @@ struct Engine::Impl {
     void perform(const Submit& submit, const BrakeCommand& command) {
         const auto* set = std::get_if<BrakeSet>(&command);
         const bool braked = set != nullptr && set->share < all_of_it;
-        brake.submit(command, [this, id = submit.id, braked](Result<BrakeAnswer> value) {
+        // Its files are the kernel's and answer in microseconds; one that hangs must not hold up the move all the same.
+        const auto open = std::make_shared<bool>(true);
+        const auto late = loop.at(loop.now() + submit.timeout, [this, id = submit.id, open] {
+            if (std::exchange(*open, false)) answer(id, fail(ErrorKind::timed_out, "the brake did not answer in time"));
+        });
+        brake.submit(command, [this, id = submit.id, open, late, braked](Result<BrakeAnswer> value) {
+            loop.cancel(late);
             if (braked) SEGUE_FAULT_POINT("segue:braked");
+            if (!std::exchange(*open, false)) return;
             answer(id, value ? Result<AnswerValue>(AnswerValue(std::move(*value)))
                              : std::unexpected(std::move(value).error()));
         });

@@ -140,6 +140,8 @@ PlanQuestion question_of(const Migrate& wanted, const ForecastReport& forecast) 
 void remember(ExperienceFile& memory, const std::string& guest, const Summary& end, Output& output) {
     if (guest.empty()) return;
     Lesson lesson{end.learned, std::nullopt, end.guest};
+    // The next move may take another path.
+    if (lesson.guest) lesson.guest->bandwidth_bytes_per_second = {};
     if (end.rollback.count() > 0) lesson.rollback = end.rollback;
     const std::string warning = memory.remember(guest, lesson, wall_time());
     if (!warning.empty()) output.note(warning);

@@ -57,7 +57,15 @@ Result<BrakeAnswer> CgroupBrake::open(const BrakeOpen& command) {
         }
         if (auto fits = check_home(threads[at], vcpus, command.floor); !fits) return std::unexpected(fits.error());
     }
-    if (command.only_look) return BrakeAnswer(BrakeReady{brake_steps(command.floor, true, kernel_tick()), {}});
+    if (command.only_look) {
+        std::vector<VcpuGroup> to_be(threads.size());
+        for (std::size_t at = 0; at < threads.size(); ++at) {
+            to_be[at].thread = threads[at];
+            to_be[at].folder = fmt::format("{}/segue-{}-vcpu{}", home_of(threads[at]), name_, at);
+        }
+        return BrakeAnswer(
+            BrakeReady{brake_steps(command.floor, true, kernel_tick()), undo_line("segue-" + name_, to_be)});
+    }
     const bool first = groups_.empty();
     if (auto taken = take(command, threads); !taken) {
         if (first) static_cast<void>(close());

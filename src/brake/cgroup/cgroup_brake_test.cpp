@@ -275,6 +275,24 @@ private:
     std::string group_;
 };
 
+TEST(CgroupBrake, LooksWithoutATouchAndItsLineUndoesWhatOpeningWillMake) {
+    const Waiting guest;
+    const std::string before = group_of(guest.pid());
+    CgroupBrake brake(own_name());
+    const auto looked = brake.perform(BrakeOpen{guest.pid(), {guest.pid()}, Share{0.05}, true});
+    ASSERT_TRUE(looked) << to_string(looked.error());
+    EXPECT_EQ(group_of(guest.pid()), before);
+    EXPECT_TRUE(groups_left().empty());
+    EXPECT_EQ(std::get<BrakeReady>(*looked).steps.front().share, Share{0.05});
+    open_brake(brake, guest.pid(), {guest.pid()}, 0.05);
+    ASSERT_TRUE(brake.perform(BrakeSet{Share{0.05}}));
+    EXPECT_NE(group_of(guest.pid()), before);
+    // As recovery does for one that died before it could write down what it had made.
+    EXPECT_TRUE(undo_brake(std::get<BrakeReady>(*looked).undo));
+    EXPECT_EQ(group_of(guest.pid()), before);
+    EXPECT_TRUE(groups_left().empty());
+}
+
 TEST(CgroupBrake, RefusesAQuotaAboveThatLeavesLessThanTheFloor) {
     const Waiting guest("105000");  // Of 100 ms.
     CgroupBrake brake(own_name());
