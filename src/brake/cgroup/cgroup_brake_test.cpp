@@ -54,7 +54,7 @@ std::vector<std::string> groups_left() {
 
 class HeldShare : public testing::TestWithParam<int> {};
 
-/// Five seconds at the floor, as seen by the one that is held.
+/// Three seconds at the floor, as seen by the one that is held.
 Spinner::Seen held_at(double floor, Duration& forecast) {
     const Spinner guest;
     CgroupBrake brake(own_name());
@@ -63,22 +63,29 @@ Spinner::Seen held_at(double floor, Duration& forecast) {
     EXPECT_TRUE(brake.perform(BrakeSet{Share{floor}}));
     std::this_thread::sleep_for(milliseconds{200});  // What it had run up before.
     forecast = ready.steps.front().stall_worst;
-    return guest.watch(seconds{5});
+    return guest.watch(seconds{3});
 }
 
 TEST_P(HeldShare, IsNeverLessThanTheFloorAndAtMostOnePointMoreAndStallsAsForecast) {
     const double floor = GetParam() / 100.0;
-    // What other processes of this machine take the brake cannot give back, and what they kept from it earlier comes
-    // back as burst: five tries to find it calm (and ctest runs this program alone).
-    constexpr int tries = 5;
+    // What other processes take from it is counted apart. What the machine below takes can be late timers too, which
+    // count as held, and is known to a tick in all: a calm try is looked for (and ctest runs this program alone). Where
+    // there is none, the one that was disturbed least is judged by what was taken from it.
+    constexpr int tries = 8;
+    constexpr Duration calm = milliseconds{20};
+    Duration least = Duration::max();
     bool held = false;
-    for (int turn = 0; turn < tries && !held; ++turn) {
+    for (int turn = 0; turn < tries && !(held && least <= calm); ++turn) {
         Duration forecast{0};
         const auto seen = held_at(floor, forecast);
-        held = seen.share_least >= floor && seen.share_most <= floor + 0.01 && seen.stall_worst <= forecast;
-        fmt::print("  floor {} %: {:.2f} to {:.2f} %, longest stall {:.1f} ms, forecast {:.1f} ms\n", GetParam(),
-                   seen.share_least * 100, seen.share_most * 100, to_seconds(seen.stall_worst) * 1e3,
-                   to_seconds(forecast) * 1e3);
+        const double stolen = to_seconds(seen.stolen);
+        const bool good = seen.share_least + stolen >= floor && seen.share_most - stolen <= floor + 0.01 &&
+                          seen.stall_worst <= forecast + seen.stolen;
+        if (seen.stolen <= std::max(calm, least)) held = good || (held && least <= calm);
+        least = std::min(least, seen.stolen);
+        fmt::print("  floor {} %: {:.2f} to {:.2f} %, longest stall {:.1f} ms, forecast {:.1f} ms, stolen {:.0f} ms\n",
+                   GetParam(), seen.share_least * 100, seen.share_most * 100, to_seconds(seen.stall_worst) * 1e3,
+                   to_seconds(forecast) * 1e3, stolen * 1e3);
     }
     EXPECT_TRUE(held);
 }
@@ -108,13 +115,19 @@ TEST(CgroupBrake, ReadsWhatTheGuestRanAndHowLongItWasKept) {
     CgroupBrake brake(own_name());
     open_brake(brake, guest.pid(), {guest.pid()}, 0.1);
     ASSERT_TRUE(brake.perform(BrakeSet{Share{0.2}}));
-    const BrakeSample first = read_brake(brake);
-    std::this_thread::sleep_for(seconds{1});
-    const BrakeSample second = read_brake(brake);
-    const double time = to_seconds(second.at - first.at);
-    EXPECT_NEAR(to_seconds(second.worked - first.worked) / time, 0.205, 0.02);
-    EXPECT_NEAR(to_seconds(second.throttled - first.throttled) / time, 0.795, 0.05);
-    EXPECT_EQ(second.worked, second.worked_least);
+    bool right = false;
+    for (int turn = 0; turn < 5 && !right; ++turn) {  // Others take what they take.
+        const BrakeSample first = read_brake(brake);
+        std::this_thread::sleep_for(seconds{1});
+        const BrakeSample second = read_brake(brake);
+        const double time = to_seconds(second.at - first.at);
+        const double ran = to_seconds(second.worked - first.worked) / time;
+        const double held = to_seconds(second.throttled - first.throttled) / time;
+        right = std::abs(ran - 0.205) <= 0.02 && std::abs(held - 0.795) <= 0.05;
+        fmt::print("  ran {:.3f}, held {:.3f}\n", ran, held);
+        EXPECT_EQ(second.worked, second.worked_least);
+    }
+    EXPECT_TRUE(right);
 }
 
 TEST(CgroupBrake, TakesInAVcpuThatWasPluggedAtTheShareThatIsSet) {
