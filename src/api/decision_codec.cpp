@@ -15,7 +15,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t depth_max = 8;
-constexpr std::int64_t version = 1;
+constexpr std::int64_t version = 2;
 
 // Each type says its fields once, for writing and for reading.
 
@@ -50,6 +50,7 @@ void fields(Io& io, T& outlook) {
     io("memory_bytes", outlook.memory.count);
     io("first_pass_bytes", outlook.first_pass.count);
     io("first_pass_sigma", outlook.first_pass_sigma);
+    io("first_pass_scan_ns", outlook.first_pass_scan);
     io("round_overhead_ns", outlook.round_overhead);
     io("costs", outlook.costs);
     io("passes_seen", outlook.passes_seen);

@@ -66,6 +66,7 @@ void Migration::facts_complete() {
     if (!findings.empty()) return refuse(std::move(findings));
     model_.emplace(src_->memory, request_.experience.guest);
     model_->set_costs(switchover_costs(request_));
+    model_->expect_zero_scan(request_.zero_scan);
     if (src_->resident.count > 0) {
         model_->expect_first_pass(std::min(src_->resident, src_->memory), resident_sigma);
     }

@@ -47,6 +47,7 @@ struct Request {
     bool brake_required = false;  ///< Asked for by name: without it the move is refused, else it goes on without.
     double aggression = 0.5;      ///< View::aggression.
     bool forecast = true;  ///< Sample dirtying for 1 s and 3 s before the start.
+    ByteRate zero_scan{0};  ///< How fast the source's host finds zero pages; 0: not known.
     Experience experience;
 };
 

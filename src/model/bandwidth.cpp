@@ -1,6 +1,7 @@
 #include "model/bandwidth.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "base/assert.hpp"
@@ -10,6 +11,7 @@ namespace {
 
 /// A window of 50 ms was read within 0.99 to 1.02 of the truth.
 constexpr double reading_error = 0.02;
+constexpr double window_s = 0.05;
 
 }  // namespace
 
@@ -27,6 +29,7 @@ void BandwidthEstimate::add(Instant at, Bytes acked, bool queue_waits) {
     const Duration length = at - open_->at;
     if (length < window_min) return;
     rates_.push_back((acked - open_->acked) / length);
+    remember(static_cast<double>((acked - open_->acked).count), to_seconds(length));
     if (rates_.size() > window_count) rates_.pop_front();
     open_ = Reading{at, acked};
     forget_before_step();
@@ -42,7 +45,30 @@ void BandwidthEstimate::forget_before_step() {
     const ByteRate middle = old[(old.size() - 1) / 2];
     const bool fell = *new_high < scale(middle, 1 - step_ratio);
     const bool rose = *new_low > scale(middle, 1 + step_ratio);
+    const bool broke = *new_high < scale(middle, 1 - break_ratio) || *new_low > scale(middle, 1 + break_ratio);
     if (fell || rose) rates_.erase(rates_.begin(), first_new);
+    if (!broke) return;
+    long_run_ = {};
+    for (const ByteRate rate : rates_) remember(static_cast<double>(rate.per_second) * window_s, window_s);
+}
+
+void BandwidthEstimate::remember(double bytes, double seconds) {
+    for (std::size_t i = 0; i < long_run_.size(); ++i) {
+        const double keep = std::exp(-seconds / fade_s[i]);
+        long_run_[i].bytes = keep * long_run_[i].bytes + bytes;
+        long_run_[i].seconds = keep * long_run_[i].seconds + seconds;
+    }
+}
+
+double BandwidthEstimate::mean_over(double horizon_s) const {
+    const auto mean = [this](std::size_t i) { return long_run_[i].bytes / std::max(long_run_[i].seconds, 1e-9); };
+    if (horizon_s <= fade_s.front()) return mean(0);
+    for (std::size_t i = 1; i < fade_s.size(); ++i) {
+        if (horizon_s > fade_s[i]) continue;
+        const double part = std::log(horizon_s / fade_s[i - 1]) / std::log(fade_s[i] / fade_s[i - 1]);
+        return mean(i - 1) + part * (mean(i) - mean(i - 1));
+    }
+    return mean(fade_s.size() - 1);
 }
 
 std::optional<ByteRate> BandwidthEstimate::median() const {

@@ -8,6 +8,7 @@
 /// within 300 ms, while the scatter of single windows or a stall of 100 ms moves nothing.
 /// Pure. Cost: O(window_count) memory; quantile sorts at most that many values.
 
+#include <array>
 #include <cstddef>
 #include <deque>
 #include <optional>
@@ -32,6 +33,9 @@ public:
     /// The tenth, fiftieth and ninetieth percentile, bytes a second, never narrower than a window can be read:
     /// all zero without any.
     [[nodiscard]] Band band() const;
+    /// For so many seconds of sending to come: the mean of about as many past ones. A path that varies comes back to
+    /// its mean; the newest windows alone would take a moment of it for the next minutes. Zero without any window.
+    [[nodiscard]] double mean_over(double horizon_s) const;
     [[nodiscard]] std::size_t windows() const { return rates_.size(); }
 
     static constexpr Duration window_min = std::chrono::milliseconds{50};
@@ -39,9 +43,12 @@ public:
     static constexpr std::size_t median_windows = 9;
     static constexpr std::size_t step_windows = 4;
     static constexpr double step_ratio = 0.1;
+    /// From such a step on what was before says nothing of the path at all.
+    static constexpr double break_ratio = 0.35;
 
 private:
     void forget_before_step();
+    void remember(double bytes, double seconds);
 
     struct Reading {
         Instant at;
@@ -49,6 +56,13 @@ private:
     };
     std::optional<Reading> open_;  ///< Start of the window being filled; absent while nothing waits.
     std::deque<ByteRate> rates_;
+    /// Bytes and seconds of all busy windows, fading with so many seconds of sending.
+    struct Fading {
+        double bytes = 0;
+        double seconds = 0;
+    };
+    static constexpr std::array<double, 6> fade_s = {0.5, 2, 8, 32, 128, 512};
+    std::array<Fading, fade_s.size()> long_run_{};
 };
 
 }  // namespace segue

@@ -32,6 +32,8 @@ constexpr double filled_prior = 0.6;
 constexpr double filled_prior_sigma = 0.4;
 constexpr double remembered_first_pass_sigma = 0.1;
 constexpr double remembered_curve_sd = 0.25;
+/// Half of a quarter of the time to come: a path that drifts is followed, one that varies is averaged.
+constexpr double horizon_part = 4;
 constexpr double remembered_bandwidth_factor = 1.5;
 constexpr Duration round_overhead_prior = std::chrono::milliseconds{20};
 constexpr double round_overhead_max_s = 0.5;
@@ -136,7 +138,8 @@ void GuestModel::add_sync(const DirtySync& sync) {
                 first_pass_ = std::min(sync.sent, most_sent());
                 first_pass_sigma_ = 0;
             }
-            if (const auto rate = bandwidth_.median(); rate && rate->per_second > 0) {
+            // What pass 1 spends on zero pages comes only once.
+            if (const auto rate = bandwidth_.median(); last_->number > 1 && rate && rate->per_second > 0) {
                 const double over_s = wall_s - to_seconds(sync.sent / *rate);
                 overheads_s_.push_back(std::clamp(over_s, 0.0, round_overhead_max_s));
                 if (overheads_s_.size() > overheads_max) overheads_s_.erase(overheads_s_.begin());
@@ -275,6 +278,15 @@ Band GuestModel::next_backlog(double work_s) const {
     return conformal_.widened(lognormal_band(belief_.curve.bytes_in(work_s), sigma));
 }
 
+/// For what is left to send now. Its ends stay where the newest windows put them: those tell what may happen next.
+Band GuestModel::bandwidth_ahead() const {
+    const auto newest = bandwidth_.band();
+    if (newest.p50 <= 0) return newest;
+    const double left = passes_seen_ == 0 ? as_double(first_pass_) : as_double(last_->backlog);
+    const double mean = bandwidth_.mean_over(left / newest.p50 / horizon_part);
+    return {std::min(newest.p10, mean), mean, std::max(newest.p90, mean)};
+}
+
 Outlook GuestModel::outlook() const {
     Outlook out;
     out.curve = belief_.curve;
@@ -287,10 +299,13 @@ Outlook GuestModel::outlook() const {
     out.memory = memory_;
     out.first_pass = first_pass_;
     out.first_pass_sigma = first_pass_sigma_;
+    if (passes_seen_ == 0 && zero_scan_.per_second > 0 && first_pass_ < memory_) {
+        out.first_pass_scan = (memory_ - first_pass_) / zero_scan_;
+    }
     out.costs = costs_;
     out.passes_seen = passes_seen_;
     if (bandwidth_.windows() > 0) {
-        out.bandwidth_bytes_per_second = bandwidth_.band();
+        out.bandwidth_bytes_per_second = bandwidth_ahead();
         out.bandwidth_known = true;
     } else if (bandwidth_expected_) {
         const auto rate = static_cast<double>(bandwidth_expected_->per_second);

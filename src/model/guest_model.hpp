@@ -73,6 +73,8 @@ public:
     void expect_bandwidth(ByteRate rate);
     /// What pass 1 will have to send by other evidence (resident memory of the QEMU process, say).
     void expect_first_pass(Bytes bytes, double sigma);
+    /// How fast the source finds that pages are zero; nothing is sent meanwhile.
+    void expect_zero_scan(ByteRate rate) { zero_scan_ = rate; }
     void set_costs(const FixedCosts& costs) { costs_ = costs; }
 
     [[nodiscard]] Outlook outlook() const;
@@ -99,6 +101,7 @@ private:
     };
 
     [[nodiscard]] Bytes most_sent() const;
+    [[nodiscard]] Band bandwidth_ahead() const;
     [[nodiscard]] double new_dirt(const DirtySync& sync, double work_s) const;
     [[nodiscard]] double unbraked_work(const Round& round) const;
     void learn_round(const Round& round);
@@ -120,6 +123,7 @@ private:
     double last_work_s_ = 0;
     Bytes first_pass_;
     double first_pass_sigma_ = 0;
+    ByteRate zero_scan_;
     int passes_seen_ = 0;
     std::vector<Residual> residuals_;
     std::vector<double> overheads_s_;

@@ -18,6 +18,7 @@
 #include "base/fault_point.hpp"
 #include "channel/tcp/stream.hpp"
 #include "hypervisor/qemu/src_guest.hpp"
+#include "io/zero_scan.hpp"
 #include "migration/migration.hpp"
 #include "store/sqlite/owner_process.hpp"
 
@@ -133,6 +134,7 @@ struct Engine::Impl {
         }
         if (!findings.empty()) return refuse(std::move(findings));
         request.control_round_trip = dst->round_trip();
+        request.zero_scan = zero_scan_rate();
         if (!callbacks.recall) return begin();
         src->submit(SrcInspect{}, std::chrono::seconds{10}, [this](Result<GuestAnswer> answer) {
             // What cannot be read now is reported by the migration's own inspection.

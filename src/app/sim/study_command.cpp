@@ -124,8 +124,18 @@ boost::json::object json_of(const Attempt& attempt) {
                             {"sent_bytes", result.sent_bytes},
                             {"lowest_share_ratio", result.lowest_share},
                             {"dirty_syncs", result.syncs}};
-    if (attempt.before) out["total_before_seconds"] = attempt.before->total_s.p50;
-    if (result.total_after_1) out["total_after_pass_1_seconds"] = result.total_after_1->p50;
+    const auto foretold = [&out](const std::string& what, const Band& band) {
+        out[what + "_seconds"] = band.p50;
+        out[what + "_p10_seconds"] = band.p10;
+        out[what + "_p90_seconds"] = band.p90;
+    };
+    if (attempt.before) {
+        foretold("total_before", attempt.before->total_s);
+        foretold("downtime_before", attempt.before->downtime_s);
+    }
+    out["pass_1_seconds"] = result.pass_1_s;
+    if (result.total_after_1) foretold("total_after_pass_1", *result.total_after_1);
+    if (result.downtime_after_1) foretold("downtime_after_pass_1", *result.downtime_after_1);
     boost::json::array broken(attempt.broken.begin(), attempt.broken.end());
     out["broken"] = std::move(broken);
     return out;

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <chrono>
 #include <ctime>
 #include <new>
@@ -128,7 +129,9 @@ private:
     [[nodiscard]] std::int64_t held_ns() const {
         const std::string text = read_small(notes_->stat_path);
         const auto at = text.find("throttled_time ");
-        return at == std::string::npos ? 0 : std::atoll(text.c_str() + at + 15);
+        std::int64_t held = 0;
+        if (at != std::string::npos) std::from_chars(text.data() + at + 15, text.data() + text.size(), held);
+        return held;
     }
     [[noreturn]] void spin(bool two_threads) const {
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -8,6 +8,7 @@
 #include "policy/converge/play.hpp"
 #include "policy/converge/question.hpp"
 #include "policy/converge/relax.hpp"
+#include "policy/converge/unforeseen.hpp"
 #include "units/text.hpp"
 
 namespace segue {
@@ -58,7 +59,8 @@ struct Scene {
     double max_downtime_s = 0;
     double elapsed_s = 0;
     double fast = 1;  ///< The link at its best against what is believed.
-    bool first_pass = false;
+    bool in_first_pass = false;
+    double first_pass = 0;  ///< Bytes.
     double first_pass_s = 0;
 };
 
@@ -92,7 +94,7 @@ Scene scene_of(const View& view, double bandwidth) {
     out.elapsed_s = to_seconds(view.elapsed);
     out.max_downtime_s = to_seconds(view.max_downtime);
     const auto& last = view.passes.back();
-    out.first_pass = last.number <= 1;
+    out.in_first_pass = last.number <= 1;
     out.now.backlog = static_cast<double>(last.backlog.count);
     out.now.allowed = view.allowed;
     out.now.share = view.share.ratio;
@@ -100,10 +102,11 @@ Scene scene_of(const View& view, double bandwidth) {
     if (band.p10 > 0 && band.p50 > 0) out.now.slowness = std::clamp(band.p50 / band.p10, 1.0, 3.0);
     if (band.p90 > 0 && band.p50 > 0) out.fast = std::clamp(band.p90 / band.p50, 1.0, 3.0);
     if (view.timeout) out.now.time_left = to_seconds(*view.timeout - view.elapsed) - time_kept(out.ground);
-    if (out.first_pass) {
+    if (out.in_first_pass) {
         const double bulk = out.outlook.first_pass.count > 0 ? static_cast<double>(out.outlook.first_pass.count)
                                                              : out.now.backlog;
-        out.first_pass_s = bulk / bandwidth + out.ground.overhead_s;
+        out.first_pass = bulk;
+        out.first_pass_s = bulk / bandwidth + to_seconds(out.outlook.first_pass_scan) + out.ground.overhead_s;
     }
     return out;
 }
@@ -141,16 +144,16 @@ void forecast(Decision& decision, const Steering& steering, const Steering::Pric
     const double up = more.finished ? more.total_s - usual_one.total_s : usual_one.total_s;
     const double late = (slower.finished ? slower.total_s - usual_one.total_s : 0) + before_s * (1 / slow - 1);
     const double early = first * (1 - 1 / scene.fast);
-    decision.total_s = Band{scene.elapsed_s + first - std::hypot(std::max(down, 0.0), early),
-                            scene.elapsed_s + first,
-                            scene.elapsed_s + first + std::hypot(std::max(up, 0.0), std::max(late, 0.0))};
+    const Band known{scene.elapsed_s + first - std::hypot(std::max(down, 0.0), early), scene.elapsed_s + first,
+                     scene.elapsed_s + first + std::hypot(std::max(up, 0.0), std::max(late, 0.0))};
+    decision.total_s = scene.in_first_pass ? unforeseen_before(known) : unforeseen_underway(known, first);
     const double fixed = steering.ground().fixed_s;
     const double middle = usual_one.downtime_s;
     const double low = std::min({middle, less.finished ? less.downtime_s : middle}) -
                        (costs_taken[1] - costs_taken[0]) * fixed - usual_one.stall_s * 0.4;
     const double high = std::max({middle, more.finished ? more.downtime_s : middle}) +
                         (costs_taken[2] - costs_taken[1]) * fixed + usual_one.stall_s * 0.4;
-    decision.downtime_s = Band{std::max(low, 0.0), middle, high};
+    decision.downtime_s = unforeseen_downtime({std::max(low, 0.0), middle, high}, scene.max_downtime_s);
 }
 
 class Converge final : public Policy {
@@ -179,7 +182,7 @@ public:
         if (bandwidth <= 0) return {CarryOn{}, "the link's speed is not known yet"};
         const Scene scene = scene_of(view, bandwidth);
         if (scene.ground.unbraked_setting().budget <= 0) return without_budget(view, scene);
-        if (scene.first_pass) return in_first_pass(view, scene);
+        if (scene.in_first_pass) return in_first_pass(view, scene);
         if (!view.bandwidth) return {CarryOn{}, "the link's speed was not measured yet"};
         if (auto over = hopeless(view, scene)) return try_lowest(view, scene).value_or(*over);
         return steer(view, scene);
@@ -204,7 +207,7 @@ private:
             ground.settings[steering.first_pass_setting(scene.first_pass_s, left, scene.now.slowness)];
         Decision out{CarryOn{}, {}, Share{setting.share}};
         out.because = fmt::format("pass 1 sends {}, about {}; it should leave {}",
-                                  bytes(scene.first_pass_s * ground.bandwidth), seconds(scene.first_pass_s),
+                                  bytes(scene.first_pass), seconds(scene.first_pass_s),
                                   bytes(dirtied(ground, setting, scene.first_pass_s)));
         if (setting.share < ground.busy) {
             out.because += fmt::format("; with the guest at {} already now, or {} would not be enough",

@@ -22,6 +22,8 @@ inline constexpr double never = 1e12;
 inline constexpr double look_s = 0.025;
 /// A short round's own cost against that of a whole pass: a dirty sync, but no window to wait for.
 inline constexpr double short_round_cost = 0.25;
+/// What the source may stop with before go: so many seconds' worth.
+inline constexpr double before_go_s = 0.001;
 /// A changed limit counts from QEMU's next 100 ms window on.
 inline constexpr double go_effect_s = 0.1;
 

@@ -242,7 +242,8 @@ inline Moved Move::run(Policy& policy) {
         if (allowed_ && out_.total_s + seconds < counts_at_) {
             seconds = std::min(left() / case_.bandwidth, counts_at_ - out_.total_s);
         }
-        if (allowed_) seconds += 0.05 * uniform();
+        // It looks every 50 ms at most, and at once where nothing is left to send.
+        if (allowed_ && seconds < left() / case_.bandwidth) seconds += 0.05 * uniform();
         send(std::max(seconds, 1e-3));
         pause(to_seconds(case_.truth.outlook.round_overhead) * (allowed_ ? 0.25 : 1));
         if (case_.truth.timeout && out_.total_s > to_seconds(*case_.truth.timeout)) {
@@ -250,7 +251,8 @@ inline Moved Move::run(Policy& policy) {
             return out_;
         }
         sync();
-        if (allowed_ && out_.total_s >= counts_at_ && left() <= budget(share_)) {
+        const bool counts = allowed_ && out_.total_s >= counts_at_;
+        if (left() <= (counts ? budget(share_) : case_.bandwidth * 0.001)) {
             stop();
             break;
         }

@@ -6,6 +6,7 @@
 
 #include "policy/converge/cases_test.hpp"
 #include "policy/converge/converge.hpp"
+#include "policy/converge/mechanics.hpp"
 #include "policy/converge/oracle.hpp"
 
 namespace segue::test {
@@ -63,7 +64,8 @@ protected:
         std::vector<double> out;
         for (std::size_t i = 0; i < moves.size(); ++i) {
             if (judged[i].feasible && moves[i].end == Moved::End::moved) {
-                out.push_back(moves[i].lost_s / judged[i].optimum_s);
+                // In which of its looks QEMU finds little enough is luck: half of one is nobody's regret.
+                out.push_back((moves[i].lost_s - converge::look_s) / judged[i].optimum_s);
             }
         }
         return out;

@@ -9,6 +9,7 @@
 #include "base/assert.hpp"
 #include "policy/converge/play.hpp"
 #include "policy/converge/question.hpp"
+#include "policy/converge/unforeseen.hpp"
 
 namespace segue {
 namespace {
@@ -91,6 +92,7 @@ class Question {
 public:
     explicit Question(const PlanQuestion& question)
         : outlook_(question.outlook),
+          max_downtime_s_(to_seconds(question.max_downtime)),
           cut_by_stall_(question.brake.cut_by_stall),
           asked_(asked_of(question, shares_max)) {
         SEGUE_ASSERT(solvable(question));
@@ -127,7 +129,8 @@ private:
         luck.speed = std::exp(draw.speed * asked_.speed_sigma);
         const double bytes = std::min(asked_.first_pass * std::exp(draw.first_pass * outlook_.first_pass_sigma),
                                       ground.memory);
-        const double first_s = bytes / (ground.bandwidth * luck.speed) + ground.overhead_s;
+        const double first_s =
+            bytes / (ground.bandwidth * luck.speed) + asked_.first_pass_scan_s + ground.overhead_s;
         std::size_t nearest = 0;
         for (std::size_t i = 1; i < levels; ++i) {
             if (std::abs(level_at_[i] - level) < std::abs(level_at_[nearest] - level)) nearest = i;
@@ -166,8 +169,8 @@ private:
             for (const auto& one : ended) values.push_back(part(one));
             return band_of(std::move(values));
         };
-        out.total_s = band([](const Course& c) { return c.total_s; });
-        out.downtime_s = band([](const Course& c) { return c.downtime_s; });
+        out.total_s = unforeseen_before(band([](const Course& c) { return c.total_s; }));
+        out.downtime_s = unforeseen_downtime(band([](const Course& c) { return c.downtime_s; }), max_downtime_s_);
         out.lowest_share = band([](const Course& c) { return c.lowest_share; });
         out.mean_share = band([](const Course& c) { return c.wanted_s > 0 ? c.work_s / c.wanted_s : 1; });
         out.stall_s = band([](const Course& c) { return c.stall_s; });
@@ -199,6 +202,7 @@ private:
     }
 
     Outlook outlook_;
+    double max_downtime_s_ = 0;
     bool cut_by_stall_ = false;
     Asked asked_;
     double time_left_ = 0;

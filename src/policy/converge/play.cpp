@@ -85,12 +85,17 @@ private:
             now.backlog = next;
             return false;
         }
-        out_.downtime_s = truth_.fixed_s * luck_.costs + setting.stall_s * luck_.stall + next / truth_.switch_bandwidth;
+        stop(setting, next);
+        return true;
+    }
+
+    void stop(const Setting& setting, double pending) {
+        out_.downtime_s =
+            truth_.fixed_s * luck_.costs + setting.stall_s * luck_.stall + pending / truth_.switch_bandwidth;
         out_.total_s += out_.downtime_s;
         out_.wanted_s += truth_.busy * out_.downtime_s;
         out_.lost_work_s += truth_.busy * out_.downtime_s;
-        out_.sent += next;
-        return true;
+        out_.sent += pending;
     }
 
     const Steering& steering_;

@@ -33,7 +33,10 @@ public:
     void sampled(Duration, Bytes, std::int64_t, Duration) override {}
     void ran(Instant, Duration, Share) override {}
     void stream(Instant at, Bytes acked, bool queue_waits) override { stream_.add(at, acked, queue_waits); }
-    void synced(const SyncSeen& sync) override { passes_ = static_cast<int>(sync.number); }
+    void synced(const SyncSeen& sync) override {
+        passes_ = static_cast<int>(sync.number);
+        backlog_ = static_cast<double>(sync.backlog.count);
+    }
 
     [[nodiscard]] Outlook look() override {
         Outlook out;
@@ -42,12 +45,17 @@ public:
         out.round_sigma = std::max(0.01, truth_.spec().jitter_sigma);
         out.busy = {truth_.busy_now()};
         out.bandwidth_bytes_per_second = band_of(stream_, setting_);
+        auto& band = out.bandwidth_bytes_per_second;
+        if (stream_.windows() > 0 && passes_ > 0) band.p50 = stream_.mean_over(backlog_ / band.p50 / 4);
+        band.p10 = std::min(band.p10, band.p50);
+        band.p90 = std::max(band.p90, band.p50);
         out.bandwidth_known = true;
         out.memory = setting_.memory;
         const double nonzero = case_.guest.memory_bytes * case_.guest.nonzero_ratio;
         const double zero = case_.guest.memory_bytes - nonzero;
         out.first_pass = {static_cast<std::int64_t>(nonzero * (1 + page_header / page_bytes) +
                                                     zero / page_bytes * zero_page_bytes)};
+        if (passes_ <= 1) out.first_pass_scan = from_seconds(zero / setting_.scan_per_s);
         out.round_overhead = from_seconds(case_.sync_s);
         out.costs = setting_.costs;
         out.passes_seen = passes_;
@@ -60,6 +68,7 @@ private:
     const Case& case_;
     BandwidthEstimate stream_;
     int passes_ = 0;
+    double backlog_ = 0;
 };
 
 /// How much less than the resident memory pass 1 may have to send: pages touched once and zero now.
@@ -75,6 +84,7 @@ public:
         model_.expect_first_pass({static_cast<std::int64_t>(content * (1 + page_header / page_bytes) +
                                                             zero / page_bytes * zero_page_bytes)},
                                  resident_sigma);
+        model_.expect_zero_scan(ByteRate{static_cast<std::int64_t>(setting.scan_per_s)});
     }
 
     void sampled(Duration interval, Bytes dirtied, std::int64_t pages_hashed, Duration worked) override {

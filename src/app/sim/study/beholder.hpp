@@ -18,6 +18,7 @@ struct Setting {
     Bytes memory;
     Bytes resident;            ///< At the source: what is not zero, and a little more.
     FixedCosts costs;          ///< As charged.
+    double scan_per_s = 0;     ///< Zero pages, as tried on this host.
     double probed_per_s = 0;   ///< The stream's rate before the start; the cap where that is lower.
     std::optional<double> cap_per_s{};
 };

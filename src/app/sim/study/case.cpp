@@ -134,6 +134,7 @@ Case case_from(std::uint64_t seed, const std::vector<Trace>& traces) {
     one.samples_per_gib = samples[costs.next() % std::size(samples)];
     one.sync_s = 0.0005 + 0.00002 * memory / (1024 * mib);
     one.resident_excess = 0.06 * costs.unit();
+    one.scan_per_s = log_between(costs, 2, 16) * 1024 * mib;
     return one;
 }
 

@@ -38,6 +38,7 @@ struct Case {
     double samples_per_gib = 4096;
     double sync_s = 0.001;       ///< A dirty sync: the guest runs, nothing is sent.
     double resident_excess = 0;  ///< By how much more is resident than is not zero.
+    double scan_per_s = 1e10;    ///< Bytes of zero pages that QEMU's one thread finds in a second.
 };
 
 [[nodiscard]] Case case_from(std::uint64_t seed, const std::vector<Trace>& traces);

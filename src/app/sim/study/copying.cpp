@@ -8,8 +8,8 @@ namespace {
 
 constexpr double page_on_wire = page_bytes + 8;
 constexpr double zero_on_wire = 9;
-/// Bytes of zero pages that one thread finds in a second.
-constexpr double scan_per_s = 12.0 * 1024 * 1024 * 1024;
+/// Zero pages lie in so many places.
+constexpr double zero_stretches = 8;
 constexpr double window_s = 0.1;
 /// Of what the cap says, the kernel is asked for this (frames counted), and gives it within a hundredth.
 constexpr double paced = 0.98 / 1.045;
@@ -51,24 +51,37 @@ void Copying::send_until(double until_s, double share) {
     while (now_s_ < until_s - 1e-9 && left_ > 0) {
         const double rate = limited(wire_.rate_at(now_s_));
         const double end = std::min({until_s, Wire::slot_end(now_s_), window_began_s_ + window_s});
-        const double pages = pages_with_content();
-        const double whole_s = pages * page_on_wire / rate +
-                               pass_.back() * std::max(zero_on_wire / rate, page_bytes / scan_per_s);
+        const auto here = stretch(rate);
         const double part = std::max(end - now_s_, 1e-9);
-        const bool empties = whole_s * left_ <= part;
-        const double gone = empties ? left_ : part / whole_s;
-        left_ = empties ? 0 : left_ - gone;
-        pass_time(empties ? whole_s * gone : part, share, gone * (pages * page_on_wire + pass_.back() * zero_on_wire));
+        const bool whole = here.seconds * here.part <= part;
+        const double gone = whole ? here.part : part / here.seconds;
+        left_ = gone >= left_ - 1e-12 ? 0 : left_ - gone;
+        pass_time(whole ? here.seconds * gone : part, share, gone * here.bytes, here.waits);
     }
 }
 
-void Copying::pass_time(double seconds, double share, double bytes) {
+Copying::Stretch Copying::stretch(double rate) const {
+    const double content = pages_with_content();
+    const double all = content + pass_.back();
+    if (pass_.back() <= 0) return {left_, content * page_on_wire / rate, content * page_on_wire, true};
+    constexpr double length = 1 / zero_stretches;
+    constexpr double least = 1e-9;
+    const double at = std::fmod(1 - left_, length);
+    const double filled = content / all * length;
+    if (at < filled - least) {
+        return {std::min(filled - at, left_), all * page_on_wire / rate, all * page_on_wire, true};
+    }
+    const double seconds = all * std::max(zero_on_wire / rate, page_bytes / case_.scan_per_s);
+    return {std::min(std::max(length - at, least), left_), seconds, all * zero_on_wire, false};
+}
+
+void Copying::pass_time(double seconds, double share, double bytes, bool waits) {
     const double slot = Wire::slot_end(now_s_);
     now_s_ += seconds;
     sent_ += bytes;
     window_sent_ += bytes;
     guest_.advance(seconds, share);
-    if (bytes > 0) slot_busy_s_ += seconds;
+    if (waits) slot_busy_s_ += seconds;
     if (now_s_ >= slot - 1e-9) {
         if (on_stream) on_stream(now_s_, sent_, slot_busy_s_ > Wire::slot_s - 1e-6);
         slot_busy_s_ = 0;

@@ -41,7 +41,15 @@ public:
 private:
     [[nodiscard]] double limited(double rate) const;
     [[nodiscard]] double pages_with_content() const;
-    void pass_time(double seconds, double share, double bytes);
+    /// A pass goes by memory's addresses, and what is zero lies together there.
+    struct Stretch {
+        double part = 1;        ///< Of the pass, until something else comes.
+        double seconds = 0;     ///< For the whole pass, were all of it like this.
+        double bytes = 0;       ///< On the wire, likewise.
+        bool waits = true;      ///< Something always waits to be sent.
+    };
+    [[nodiscard]] Stretch stretch(double rate) const;
+    void pass_time(double seconds, double share, double bytes, bool waits = false);
 
     const Case& case_;
     GuestRun guest_;

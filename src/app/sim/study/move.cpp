@@ -17,6 +17,7 @@ constexpr std::size_t passes_kept = 64;
 constexpr double mib = 1024.0 * 1024;
 constexpr double gib = 1024 * mib;
 constexpr double probe_noise = 0.01;
+constexpr double scan_noise = 0.1;
 constexpr double stream_noise = 0.007;
 /// Quotas are set this much above the share asked for.
 constexpr double quota_above = 0.002;
@@ -81,6 +82,7 @@ private:
     void decide(double backlog);
     void obey(const Decision& decision);
     [[nodiscard]] Bytes budget() const;
+    [[nodiscard]] std::optional<ByteRate> measured() const;
     [[nodiscard]] double cautious_rate() const;
     [[nodiscard]] double spare(double share) const;
     [[nodiscard]] double threshold() const;
@@ -100,6 +102,7 @@ private:
     FixedCosts costs_;  ///< As they will be.
     Duration reserve_{0};
     BandwidthEstimate stream_;
+    BandwidthEstimate seen_;  ///< All windows within a pass: a lower bound, as migration/ keeps it.
     double acked_ = 0;
     double sent_seen_ = 0;
     double share_ = 1;
@@ -128,6 +131,7 @@ void Flight::set_out() {
     setting_.memory = bytes(case_.guest.memory_bytes);
     setting_.resident = bytes(case_.guest.memory_bytes * std::min(1.0, case_.guest.nonzero_ratio *
                                                                            (1 + case_.resident_excess)));
+    setting_.scan_per_s = case_.scan_per_s * std::exp(scan_noise * normal(rng));
     setting_.probed_per_s = copying_.rate_now() * (1 + probe_noise * normal(rng));
     if (bounds_.max_bandwidth) setting_.cap_per_s = *bounds_.max_bandwidth;
     beholder_ = pilot_.beholder(setting_, copying_.guest(), case_);
@@ -158,6 +162,7 @@ void Flight::listen() {
         acked_ += std::max(0.0, (sent - sent_seen_) * (1 + stream_noise * normal(copying_.chance())));
         sent_seen_ = sent;
         stream_.add(at(now_s), bytes(acked_), waited);
+        seen_.add(at(now_s), bytes(acked_), copying_.pending_bytes() > 0);
         beholder_->stream(at(now_s), bytes(acked_), waited);
     };
 }
@@ -195,8 +200,13 @@ void Flight::apply_due() {
     }
 }
 
+std::optional<ByteRate> Flight::measured() const {
+    const auto waiting = stream_.cautious();
+    return waiting ? waiting : seen_.cautious();
+}
+
 double Flight::cautious_rate() const {
-    const auto measured = stream_.cautious();
+    const auto measured = this->measured();
     const double rate = measured && measured->per_second > 0 ? static_cast<double>(measured->per_second)
                                                              : setting_.probed_per_s * 0.95;
     return setting_.cap_per_s ? std::min(rate, *setting_.cap_per_s) : rate;
@@ -248,6 +258,7 @@ void Flight::synced(double backlog, double left_over) {
     worked_at_sync_ = copying_.guest().worked();
     sent_at_sync_ = copying_.sent_bytes();
     share_least_ = share_;
+    if (sync.number == 2) result_.pass_1_s = copying_.now_s();
     if (sync.number == 2 && pilot_.keep_curve) result_.curve_after_1 = curve_ahead(copying_.guest());
     if (!steered()) {
         if (throttle_.share() < share_) set_share(throttle_.share());
@@ -263,7 +274,7 @@ void Flight::decide(double backlog) {
     if (bounds_.timeout_s) view.timeout = from_seconds(*bounds_.timeout_s);
     view.passes = passes_;
     view.memory = setting_.memory;
-    view.bandwidth = stream_.cautious();
+    view.bandwidth = measured();
     view.budget = bytes(spare(share_next_ ? share_next_->second : share_));
     view.allowed = go_at_.has_value();
     view.max_downtime = from_seconds(bounds_.max_downtime_s);

@@ -38,6 +38,7 @@ struct MoveResult {
     std::optional<double> rate_sampled{};  ///< Bytes a second, of the 1 s sample.
     std::optional<Band> total_after_1{};   ///< As decided at the second dirty sync, from the start.
     std::optional<Band> downtime_after_1{};
+    double pass_1_s = 0;                   ///< When the second dirty sync was.
     Curve curve_after_1;         ///< The true one at the second dirty sync, where asked for.
 };
 
