@@ -9,7 +9,9 @@ namespace {
 constexpr double before_down = 0.10;
 constexpr double before_up = 0.28;
 constexpr double underway_either = 0.20;  ///< Of what is left.
-constexpr double underway_least_s = 0.02;
+/// A look more or less; and a go that counts late.
+constexpr double underway_less_s = 0.05;
+constexpr double underway_more_s = 0.15;
 constexpr double downtime_down = 0.55;
 constexpr double downtime_up = 0.15;
 
@@ -25,9 +27,10 @@ Band unforeseen_before(const Band& total_s) {
 }
 
 Band unforeseen_underway(const Band& total_s, double left_s) {
-    const double off = std::hypot(underway_either * std::max(left_s, 0.0), underway_least_s);
-    auto out = widened(total_s, off, off);
-    out.p10 = std::max(out.p10, total_s.p50 - std::max(left_s, 0.0));  // What has passed, has passed.
+    const double left = std::max(left_s, 0.0);
+    auto out = widened(total_s, std::hypot(underway_either * left, underway_less_s),
+                       std::hypot(underway_either * left, underway_more_s));
+    out.p10 = std::max(out.p10, total_s.p50 - left);  // What has passed, has passed.
     return out;
 }
 

@@ -106,6 +106,7 @@ private:
     double acked_ = 0;
     double sent_seen_ = 0;
     double share_ = 1;
+    double asked_share_ = 1;
     double share_least_ = 1;  ///< Since the last sync.
     std::optional<std::pair<double, double>> share_next_;
     std::optional<double> go_at_;
@@ -280,7 +281,7 @@ void Flight::decide(double backlog) {
     view.max_downtime = from_seconds(bounds_.max_downtime_s);
     view.aggression = bounds_.aggression;
     view.brake = brake_;
-    view.share = {share_next_ ? share_next_->second : share_};
+    view.share = {asked_share_};
     view.outlook = beholder_->look();
     const Decision decision = pilot_.policy->decide(view);
     if (result_.syncs == 2 && decision.total_s) {
@@ -309,6 +310,7 @@ void Flight::obey(const Decision& decision) {
 }
 
 void Flight::set_share(double share) {
+    asked_share_ = share;
     const double granted = std::min(1.0, share + quota_above);
     const double now = share_next_ ? share_next_->second : share_;
     if (granted == now) return;
