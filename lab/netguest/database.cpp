@@ -148,7 +148,8 @@ std::string answer() {
   run(db, "COMMIT");
   sqlite3_close(db);
   char line[64];
-  snprintf(line, sizeof line, "ok %lld %016llx\n", static_cast<long long>(last), static_cast<unsigned long long>(chain));
+  snprintf(line, sizeof line, "ok %lld %016llx\n", static_cast<long long>(last),
+           static_cast<unsigned long long>(chain));
   return fault.empty() ? line : "fault " + fault + "\n";
 }
 

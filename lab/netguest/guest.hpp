@@ -1,6 +1,6 @@
-// What both programs of the network guest need as pid 1 of Debian's kernel. They end the guest's work with a line
-// "error: ..." on the serial port: nobody else is there to see it.
 #pragma once
+/// \file  What both programs of the network guest need as pid 1 of Debian's kernel. They end the guest's work with a
+///        line "error: ..." on the serial port: nobody else is there to see it.
 
 #include <arpa/inet.h>
 #include <fcntl.h>

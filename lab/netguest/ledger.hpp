@@ -1,6 +1,6 @@
-// What the database guest writes, as arithmetic: each transaction follows from its number and from the chain, a hash
-// over all before it. tests/system/ledger.py says the same to whoever checks.
 #pragma once
+/// \file  What the database guest writes, as arithmetic: each transaction follows from its number and from the chain, a
+///        hash over all before it. tests/system/ledger.py says the same to whoever checks.
 
 #include <array>
 #include <cstdint>

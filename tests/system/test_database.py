@@ -176,8 +176,8 @@ def moved(lab, moves):
         rate = len(told) / ((told[-1][0] - told[0][0]) / 1e9)
         figures.append(
             f'{moves} moves, {again} undone within the bound and repeated; {last_told} commits told, {rows} in the '
-            f'database after the power cut, {rate:.0f} a second; a move took {sorted(seconds)[len(seconds) // 2]:.2f} s '
-            f'(median; worst {max(seconds):.2f}), standstill {sorted(stops)[len(stops) // 2]:.0f} ms, worst '
+            f'database after the power cut, {rate:.0f} a second; a move took {sorted(seconds)[len(seconds) // 2]:.2f} '
+            f's (median; worst {max(seconds):.2f}), standstill {sorted(stops)[len(stops) // 2]:.0f} ms, worst '
             f'{max(stops):.0f} of {DOWNTIME_MS}; longest time without a commit as the client saw it, per move: median '
             f'{sorted(silences)[len(silences) // 2]:.0f} ms, worst {max(silences):.0f}; disk '
             f'{"without a cache (O_DIRECT)" if guest.direct else "through the page cache of this one kernel"}')
