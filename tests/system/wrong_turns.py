@@ -42,7 +42,7 @@ TURNS = [
     ({}, ['migrate', 'web1', '--to', 'ssh://'], ['has no valid host name', 'for example ssh://root@host2']),
     ({}, ['plan'], ['no VM is given']),
     ({}, ['plan', 'web1', '--to', 'ssh://root@host2', '--no-forecast'], ['leave --no-forecast out']),
-    ({}, ['plan', 'web1', '--to', 'ssh://root@host2'], ['no VM "web1" is known on this host', 'describe it in']),
+    ({}, ['plan', 'web1', '--to', 'ssh://root@host2'], ['no VM "web1" is known on this host', 'segue vm list']),
     ({}, ['migrate', 'web1', '--to', 'ssh://root@host2'], ['no VM "web1" is known on this host']),
     ({}, ['migrate', 'web1', '--to', 'ssh://host2', '--dst-qmp', '/run/b'], ['leave --dst-qmp out']),
     ({}, ['migrate', 'qmp:/run/a.qmp'], ['--dst-qmp is missing']),
