@@ -1,31 +1,18 @@
 // The network guest's only process: pid 1 on Debian's kernel. lab/netguest/README.md says what it serves.
 //
 // One loop, one timer of 2 ms. A second thread writes memory, so that a move has something to carry.
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <net/if.h>
+#include "guest.hpp"
+
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/io.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
-#include <cstdint>
-#include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <string>
 #include <thread>
 #include <vector>
 
@@ -37,79 +24,6 @@ constexpr size_t kPage = 4096;
 
 std::atomic<uint32_t> pages_written{0};
 std::atomic<uint16_t> errors{0};
-
-// Said on the serial port; the lab waits for the line that begins with "ready ".
-[[noreturn]] void stop(const std::string& why) {
-  printf("error: %s: %s\n", why.c_str(), strerror(errno));
-  fflush(stdout);
-  for (;;) pause();
-}
-
-int64_t now_ns() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1'000'000'000LL + t.tv_nsec;
-}
-
-std::string parameter(const std::string& line, const std::string& key, const std::string& otherwise) {
-  const auto at = (" " + line).find(" " + key + "=");
-  if (at == std::string::npos) return otherwise;
-  const auto begin = at + key.size() + 1;
-  return line.substr(begin, line.find_first_of(" \n", begin) - begin);
-}
-
-std::string command_line() {
-  mkdir("/proc", 0755);
-  if (mount("proc", "/proc", "proc", 0, nullptr)) stop("mount /proc");
-  char text[4096] = {};
-  const int fd = open("/proc/cmdline", O_RDONLY);
-  if (fd < 0 || read(fd, text, sizeof text - 1) < 0) stop("read /proc/cmdline");
-  close(fd);
-  return text;
-}
-
-// In the order of their dependencies, which lab/netguest/build writes down.
-void load_modules() {
-  FILE* list = fopen("/modules", "r");
-  if (!list) stop("open /modules");
-  char name[256];
-  while (fscanf(list, "%255s", name) == 1) {
-    const int fd = open(name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || syscall(SYS_finit_module, fd, "", 0)) stop(name);
-    close(fd);
-  }
-  fclose(list);
-}
-
-sockaddr_in address(const char* text, uint16_t port) {
-  sockaddr_in a{};
-  a.sin_family = AF_INET;
-  a.sin_port = htons(port);
-  if (inet_pton(AF_INET, text, &a.sin_addr) != 1) stop(std::string("address ") + text);
-  return a;
-}
-
-void set_interface(int fd, const char* name, const char* ip) {
-  ifreq r{};
-  snprintf(r.ifr_name, sizeof r.ifr_name, "%s", name);
-  const auto set = [&](unsigned long what, const char* value) {
-    const sockaddr_in a = address(value, 0);
-    memcpy(&r.ifr_addr, &a, sizeof a);
-    if (ioctl(fd, what, &r)) stop(std::string("address of ") + name);
-  };
-  set(SIOCSIFADDR, ip);
-  set(SIOCSIFNETMASK, "255.255.255.0");
-  r.ifr_flags = IFF_UP | IFF_RUNNING;
-  if (ioctl(fd, SIOCSIFFLAGS, &r)) stop(std::string("up ") + name);
-}
-
-int listening(int type, uint16_t port) {
-  const int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  const sockaddr_in any = address("0.0.0.0", port);
-  if (fd < 0 || bind(fd, reinterpret_cast<const sockaddr*>(&any), sizeof any)) stop("bind");
-  if (type == SOCK_STREAM && listen(fd, 8)) stop("listen");
-  return fd;
-}
 
 // Each page holds the number of the pass that wrote it last: anything else was lost or is stale.
 void write_memory(size_t bytes, uint64_t bytes_per_second) {
@@ -252,9 +166,7 @@ int main() {
   setvbuf(stdout, nullptr, _IOLBF, 0);
   const std::string line = command_line();
   load_modules();
-  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  set_interface(fd, "lo", "127.0.0.1");
-  set_interface(fd, "eth0", parameter(line, "ip", "10.78.0.10").c_str());
+  set_interfaces(line);
   if (ioperm(kBeatPort, 1, 1)) stop("ioperm");
   const size_t hot = strtoul(parameter(line, "hot", "16").c_str(), nullptr, 10) << 20;
   const uint64_t rate = strtoull(parameter(line, "rate", "20").c_str(), nullptr, 10) << 20;

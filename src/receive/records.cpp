@@ -139,10 +139,12 @@ Result<void> Records::close(Journal& journal, const std::function<bool(const Mov
     SEGUE_TRY(record, journal.load(*job_));
     if (record.ended) return {};
     const bool ran = has(record, StepKind::dst_running);
-    const bool untouched = !has(record, StepKind::dst_listening) && !alive(record);
+    const bool asked_only = !has(record, StepKind::dst_listening);
+    const bool untouched = asked_only && !alive(record);
     if (!ran && !undone(record) && !untouched) return {};
     MoveEnding ending;
-    ending.outcome = ran ? "moved" : undone(record) ? "failed" : "planned";
+    // A dry run ends here like a move that was refused: a QEMU was asked, and nothing of the guest ever came.
+    ending.outcome = ran ? "moved" : asked_only ? "planned" : "failed";
     ending.exit_status = exit_status;
     ending.guest_on = ran ? "destination" : "source";
     ending.total = at.wall - record.started;

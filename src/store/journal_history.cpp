@@ -96,7 +96,7 @@ Cells cells_of(const HistoryEntry& entry) {
                    std::string(to_string(move.role)), first_of(move.vm, move.guest.name, move.guest.uuid),
                    first_of(move.src.host, move.src.monitor, ""),
                    first_of(move.dst.host, move.dst.monitor, move.transport), state_of(entry), "-",
-                   seconds_up_to_ms(move.bounds.max_downtime), "-", "-"};
+                   move.role == MoveRole::source ? seconds_up_to_ms(move.bounds.max_downtime) : "-", "-", "-"};
     if (ending) {
         if (ending->downtime) cells[7] = seconds_up_to_ms(*ending->downtime);
         cells[9] = fmt::format("{:.1f}", to_seconds(ending->total));

@@ -39,6 +39,13 @@ TEST(History, is_a_table_with_a_header_and_one_row_a_move) {
               "unfinished: word-may-be-sent             -      0.300          -           -\n");
 }
 
+TEST(History, of_a_destination_names_no_limit_since_only_the_source_knows_it) {
+    HistoryEntry there = open_at(StepKind::dst_prepared, Liveness::alive);
+    there.record.move.role = MoveRole::destination;
+    there.record.move.bounds = {};
+    EXPECT_EQ(render_history({there}, false).find("0.000"), std::string::npos) << render_history({there}, false);
+}
+
 TEST(History, of_nothing_is_the_header_alone_or_nothing) {
     EXPECT_EQ(render_history({}),
               "JOB  STARTED (UTC)  SIDE  VM  FROM  TO  OUTCOME  DOWNTIME (s)  LIMIT (s)  TOTAL (s)  SENT (MiB)\n");

@@ -43,9 +43,12 @@ def cases(_):
 
 
 class Sshd:
-    """An sshd on host b with keys of its own, and what a client needs to come in."""
+    """An sshd on a host with keys of its own, and what a client needs to come in. `enter`: words before its own, where
+    it runs elsewhere than in the host's network alone."""
 
-    def __init__(self, lab, more='', bashrc='', path=f'{BIN}:/usr/bin:/bin'):
+    def __init__(self, lab, more='', bashrc='', path=f'{BIN}:/usr/bin:/bin', host='b', port=PORT, enter=(),
+                 state=None):
+        self.address, self.port = ADDRESS[host], port
         self._stack = contextlib.ExitStack()
         # Not in the lab's folder: short, and of nobody's id.
         self.dir = tempfile.mkdtemp(prefix='segue-ssh.', dir='/var/tmp')
@@ -55,14 +58,14 @@ class Sshd:
             os.mkdir(self.file('home'))
             self.write('home/.bashrc', bashrc)
             self.write('banner', BANNER)
-            self.write('sshd_config', SSHD.format(port=PORT, address=ADDRESS['b'], dir=self.dir, path=path,
-                                                  state=lab.state_dir('b'), more=more.format(dir=self.dir)))
+            self.write('sshd_config', SSHD.format(port=port, address=self.address, dir=self.dir, path=path,
+                                                  state=state or lab.state_dir(host), more=more.format(dir=self.dir)))
             self.write('ssh_config', SSH.format(dir=self.dir))
             self.write('ask', f'#!/bin/sh\necho "$*" >> {self.file("asked")}\nsleep 100\n')
             os.chmod(self.file('ask'), 0o755)
             log = self._stack.enter_context(open(self.file('log'), 'w'))
-            process = lab.popen('b', [os.path.join(ROOT, 'lab', 'sshd'), 'run', self.dir], stdin=subprocess.DEVNULL,
-                                stdout=log, stderr=log)
+            process = lab.popen(host, [*enter, os.path.join(ROOT, 'lab', 'sshd'), 'run', self.dir],
+                                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             started = start_time(process.pid)
             self._stack.callback(process.wait)
             self._stack.callback(end_process, process.pid, started)
@@ -78,7 +81,7 @@ class Sshd:
 
     def know(self, public_key):
         with open(public_key) as f:
-            self.write('known_hosts', f'[{ADDRESS["b"]}]:{PORT} {f.read()}')
+            self.write('known_hosts', f'[{self.address}]:{self.port} {f.read()}')
 
     def file(self, name):
         return os.path.join(self.dir, name)

@@ -161,6 +161,10 @@ Result<void> check_vm_word(const std::string& word) {
 /// The monitor's path; empty where the VM is known by its name.
 Result<std::string> parse_src(const MigrateWords& words) {
     if (words.vm.size() > 1) {
+        const std::string& extra = words.vm[1];
+        if (extra.starts_with("ssh://") || extra.starts_with("cmd:")) {
+            return wrong(fmt::format("\"{0}\" is one word too many: did you mean --to {0}?", plain_text(extra)));
+        }
         return wrong(fmt::format("\"{}\" is one word too many: segue migrate moves one VM, here \"{}\"",
                                  plain_text(words.vm[1]), plain_text(words.vm[0])));
     }
@@ -338,6 +342,26 @@ Result<Invocation> parse_migrate(const Words& arguments, bool plan) {
     return invocation;
 }
 
+std::unexpected<Error> unknown_command(const std::string& command) {
+    const std::string shown = plain_text(command);
+    if (command.starts_with("-")) {
+        return wrong(
+            fmt::format("{} stands before the command: write segue migrate VM first, options after it", shown));
+    }
+    if (command.starts_with("qmp:")) {
+        return wrong(fmt::format("\"{}\" is not a command: did you mean segue migrate {}?", shown, shown));
+    }
+    const Words commands = command_words(), verbs = vm_verbs();
+    if (std::ranges::find(verbs, command) != verbs.end()) {
+        return wrong(fmt::format("\"{0}\" is not a command: did you mean segue vm {0}?", shown));
+    }
+    const std::string_view near = nearest_word(command, commands);
+    if (!near.empty()) return wrong(fmt::format("\"{}\" is not a command: did you mean segue {}?", shown, near));
+    const Words all_but_last(commands.begin(), commands.end() - 1);
+    return wrong(fmt::format("\"{}\" is not a command: segue knows {} and {}", shown, fmt::join(all_but_last, ", "),
+                             commands.back()));
+}
+
 Result<Invocation> parse_command(const std::string& command, const Words& arguments) {
     if (command == "migrate" || command == "plan") return parse_migrate(arguments, command == "plan");
     if (command == "recover") return parse_recover(arguments);
@@ -349,22 +373,13 @@ Result<Invocation> parse_command(const std::string& command, const Words& argume
     if (command == "doctor") return parse_doctor(arguments);
     if (command == "--version" || command == "-V" || command == "version") return Version{};
     if (command == "--help" || command == "-h" || command == "help") {
-        return Help{std::string(help_about(arguments.empty() ? "" : arguments[0]))};
+        const std::string about = arguments.empty() ? "" : arguments[0];
+        const Words commands = command_words();
+        const bool known = about.starts_with("-") || std::ranges::find(commands, about) != commands.end();
+        if (!about.empty() && !known) return unknown_command(about);
+        return Help{std::string(help_about(about))};
     }
-    const std::string shown = plain_text(command);
-    if (command.starts_with("-")) {
-        return wrong(
-            fmt::format("{} stands before the command: write segue migrate VM first, options after it", shown));
-    }
-    if (command.starts_with("qmp:")) {
-        return wrong(fmt::format("\"{}\" is not a command: did you mean segue migrate {}?", shown, shown));
-    }
-    const Words commands = command_words();
-    const std::string_view near = nearest_word(command, commands);
-    if (!near.empty()) return wrong(fmt::format("\"{}\" is not a command: did you mean segue {}?", shown, near));
-    const Words all_but_last(commands.begin(), commands.end() - 1);
-    return wrong(fmt::format("\"{}\" is not a command: segue knows {} and {}", shown, fmt::join(all_but_last, ", "),
-                             commands.back()));
+    return unknown_command(command);
 }
 
 }  // namespace

@@ -15,7 +15,8 @@ std::vector<std::string> command_words() {
 }
 
 std::string_view help_about(std::string_view command) {
-    if (command == "migrate" || command == "plan") return migrate_help_text;
+    if (command == "migrate") return migrate_help_text;
+    if (command == "plan") return plan_help_text;
     if (command == "explain") return explain_help_text;
     if (command == "replay") return replay_help_text;
     if (command == "recover") return recover_help_text;

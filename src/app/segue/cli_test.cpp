@@ -271,7 +271,10 @@ INSTANTIATE_TEST_SUITE_P(Steering, WrongInput, testing::Values(
     Wrong{base + "--auto-converge --policy converge", {"--policy and auto-converge", "leave one of them out"}},
     Wrong{base + "--policy best", {"--policy \"best\" is not known", "converge, patient or exec:COMMAND"}},
     Wrong{base + "--policy exec:", {"--policy exec: names no program"}},
-    Wrong{"plan qmp:/run/a.qmp --dst-qmp /run/b.qmp --data-address h --no-forecast", {"segue plan without", "leave"}}));
+    Wrong{"plan qmp:/run/a.qmp --dst-qmp /run/b.qmp --data-address h --no-forecast", {"segue plan without", "leave"}},
+    Wrong{"migrate web1 ssh://root@host2", {"one word too many", "did you mean --to ssh://root@host2?"}},
+    Wrong{"start web1", {"\"start\" is not a command", "did you mean segue vm start?"}},
+    Wrong{"help migrat", {"\"migrat\" is not a command", "did you mean segue migrate?"}}));
 
 TEST(CommandLine, steers_as_told_and_by_the_defaults_otherwise) {
     const auto plain = parse(split(base));

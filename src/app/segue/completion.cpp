@@ -22,7 +22,12 @@ using Words = std::vector<std::string>;
 
 /// The options of a command; of vm and config those of its verb.
 Words options_of(const std::string& command, const std::string& verb) {
-    if (command == "migrate" || command == "plan") return migrate_options();
+    if (command == "migrate") return migrate_options();
+    if (command == "plan") {  // It is a dry run and a forecast.
+        Words options = migrate_options();
+        std::erase_if(options, [](const auto& one) { return one == "--dry-run" || one == "--no-forecast"; });
+        return options;
+    }
     if (command == "vm") {
         Words options = vm_options(verb);
         options.emplace_back("--help");

@@ -98,7 +98,10 @@ Result<RecordedMove> read_decision_record(const std::string& state_folder, std::
     const std::string path = decision_record_path(state_folder, job);
     std::ifstream file(path, std::ios::binary);
     if (!file) {
-        return fail(ErrorKind::invalid, fmt::format("there is no record of decisions of job {} ({})", job, path));
+        return fail(ErrorKind::invalid,
+                    fmt::format("there is no record of decisions of job {} ({}): only the source's host has one, of a "
+                                "move that began to copy; segue history shows which",
+                                job, path));
     }
     std::string line;
     std::getline(file, line);

@@ -1,8 +1,11 @@
 /// \file  Checks of this host's own: folders, kernel, clock, rights.
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/kvm.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -261,7 +264,12 @@ void check_kvm(Checkups& into) {
         return add(into, "kvm", Verdict::warning, "/dev/kvm cannot be opened: " + kernel_says(errno),
                    "run segue as root, or as a member of the group kvm");
     }
-    add(into, "kvm", Verdict::ok, "/dev/kvm can be opened");
+    const Fd kvm{::open("/dev/kvm", O_RDWR | O_CLOEXEC)};
+    if (::ioctl(kvm.get(), KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
+        return add(into, "kvm", Verdict::warning, "/dev/kvm is there, but is not KVM's: guests are emulated, and slow",
+                   "load kvm_intel or kvm_amd; in a container, give it the host's device");
+    }
+    add(into, "kvm", Verdict::ok, "/dev/kvm answers");
 }
 
 }  // namespace segue

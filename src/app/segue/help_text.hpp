@@ -23,6 +23,7 @@ inline constexpr std::string_view help_text =
   segue cancel JOB        end a move and keep the guest on its source
   segue history           the moves that this host took part in
   segue explain JOB       what a move knew, and why it decided so
+  segue replay JOB        its decisions made once more, by a policy you name
   segue help COMMAND      every option, the units and the exit statuses
   segue --version
 
@@ -41,21 +42,15 @@ inline constexpr std::string_view migrate_help_text =
 From where to where
   NAME                    a VM of segue vm list, built there as it was here
   qmp:PATH                QMP socket of the guest's QEMU (or --src-qmp PATH)
-  --to HOST               the other host: ssh://[USER@]HOST[:PORT], or
-                          cmd:COMMAND that ends in segue receive --stdio there;
-                          $SEGUE_SSH: what to start instead of ssh, such as
-                          SEGUE_SSH='ssh -F /etc/segue/ssh_config'
+  --to HOST               ssh://[USER@]HOST[:PORT], or cmd:COMMAND that ends in
+                          segue receive --stdio there; $SEGUE_SSH: another ssh
   --dst-qmp PATH          QMP socket of the QEMU that waits with -incoming defer
                           on that host; without --to, on this one
   --dst-command WORDS     or how segue receive starts it there; also as JSON
-                          (with -qmp unix:PATH,server=on,wait=off)
   --data-address HOST[:PORT]
-                          the destination's address for the guest's memory;
-                          IPv6 as [ADDRESS]:PORT; without PORT, any free one;
-                          with --to also HOST:FIRST-LAST; with ssh:// it may
-                          be left out: the host's name
-  --src-guard-qmp PATH    a second QMP socket of the source, for the guardian;
-                          without it the guardian queues for the only one
+                          where the memory goes; [IPv6]:PORT; with --to also
+                          HOST:FIRST-LAST; with ssh:// it may be left out
+  --src-guard-qmp PATH    a second QMP socket of the source, for the guardian
 
 Bounds: where one would break, the guest stays on, or returns to, the source
   --max-downtime TIME     longest standstill of the guest; 10ms to 2000s,
@@ -66,16 +61,14 @@ Bounds: where one would break, the guest stays on, or returns to, the source
                           10s, default half of --max-downtime
   --max-bandwidth RATE    most on the wire; 1MiB/s to 1TB/s, default no cap
   --switchover-bandwidth RATE
-                          what the link carries during the standstill, above
-                          the cap if you say so; default as measured
+                          what the link carries in the standstill, if you know
 
 How
-  --aggression LEVEL      0: disturb the guest least; 1: finish soonest, within
-                          the bounds; default 0.5 (segue plan shows each level)
-  --brake KIND            cgroup (default), none, or auto-converge (QEMU's
-                          own; or --auto-converge)
-  --policy NAME           converge (default), patient (never brakes), or
-                          exec:COMMAND, a program of yours that decides
+  --aggression LEVEL      0: disturb the guest least; 1: finish soonest;
+                          default 0.5 (segue plan shows each level)
+  --brake KIND            cgroup (default), none, or auto-converge (QEMU's own)
+  --auto-converge         the same as --brake auto-converge
+  --policy NAME           converge (default), patient, or exec:COMMAND
   --dry-run               check both sides, forecast, change nothing
   --storage-is-shared     with NAME: its image paths are the same storage there
   --no-forecast           start at once, without 4 s of page sampling
@@ -83,15 +76,38 @@ How
   -v, --verbose           also say what is decided, and why
 
 Units   TIME: us ms s min h d.  SHARE: %.  RATE: kB/s MB/s GB/s, KiB/s MiB/s
-        GiB/s, or kbit/s Mbit/s Gbit/s.  A number alone is seconds for --timeout
-        and --max-suspend-time, MiB/s for --max-bandwidth, an error elsewhere.
+        GiB/s, or kbit/s Mbit/s Gbit/s.
 Exit    0 moved   1 failed, guest on the source   2 refused, nothing changed
         3 downtime bound would break   4 timeout   5 cancelled
         9 guest crashed   10 state unknown: segue recover
+)";
+
+inline constexpr std::string_view plan_help_text =
+    R"(segue plan: what moving a guest would cost at each level of aggression.
+
+  segue plan NAME --to HOST [OPTIONS]
+  segue plan qmp:PATH [--to HOST] --dst-qmp PATH --data-address HOST[:PORT]
+
+Checks both hosts, samples for 4 s which memory the guest writes, and prints a
+row for each level: time, standstill, CPU left, stall, lost work, bytes, each
+with its band, and the bounds that shape it. Where no level would do, it says
+what stands in the way and how far each bound alone would have to give. The
+guest runs on; nothing is changed.
+
+Give what the move will be given:
+  where   --to --data-address --dst-qmp --dst-command --src-qmp
+          --src-guard-qmp --storage-is-shared
+  bounds  --max-downtime (or --max-suspend-time) --timeout --min-cpu
+          --max-stall --max-bandwidth --switchover-bandwidth
+  how     --aggression --brake --auto-converge --policy --json -v, --verbose
+segue help migrate says what each means. With --max-bandwidth, or with
+--switchover-bandwidth, it need not guess what the link carries.
+
+Exit    0 shown, also where no level would do   2 refused, with the reason
 
 Example
-  segue migrate qmp:/run/a.qmp --to ssh://root@host2 --dst-qmp /run/b.qmp \
-        --data-address [fd00::2] --max-downtime 500ms --dry-run
+  segue plan web1 --to ssh://root@host2 --max-downtime 300ms \
+        --max-bandwidth 100MiB/s
 )";
 
 /// What to write after `option`, as the end of a sentence.

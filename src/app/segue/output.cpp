@@ -93,6 +93,7 @@ void Output::show(const Report& report) {
 
 void Output::show(const Plan& plan) {
     wipe();
+    no_level_does_ = !plan.feasible;
     const std::string text =
         style_.json ? plan_json(plan, context_) : render_plan(plan, context_.vm, context_.bounds);
     out_.write(text + '\n', Weight::kept);
@@ -127,6 +128,10 @@ void Output::show_progress(const ProgressReport& report) {
 
 void Output::show(const Summary& summary) {
     wipe();
+    if (!style_.json && no_level_does_ && summary.outcome == Outcome::planned) {
+        const std::string vm = plain_text(context_.vm);
+        return out_.write(vm + ": no level keeps these bounds, nothing was changed\n", Weight::result);
+    }
     const std::string text = style_.json ? result_json(summary, context_)
                                          : render_result(summary, context_.vm, context_.bounds, style_.colour);
     out_.write(text + '\n', Weight::result);

@@ -82,6 +82,7 @@ private:
     std::string stage_;
     std::optional<Duration> shown_at_;  ///< Of the last progress, on the move's own time.
     bool drawn_ = false;                ///< A live line stands on the terminal.
+    bool no_level_does_ = false;        ///< A plan was shown, and none of its levels keeps the bounds.
 };
 
 }  // namespace segue

@@ -257,6 +257,14 @@ TEST(Log, tells_people_the_job_and_how_to_reach_it) {
     EXPECT_EQ(program.err.take(), "");
 }
 
+TEST(Log, of_a_plan_that_no_level_keeps_does_not_end_with_nothing_in_the_way) {
+    Screen screen({});
+    screen.output.show(Plan{});
+    screen.out.take();
+    screen.output.show(stayed(Outcome::planned));
+    EXPECT_EQ(screen.out.take(), vm + ": no level keeps these bounds, nothing was changed\n");
+}
+
 TEST(Terminal, redraws_one_line_at_most_four_times_a_second) {
     Screen screen({.live = true, .columns = 40});
     screen.output.show(StageReport{Duration{0}, "copying"});

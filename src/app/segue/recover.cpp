@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <deque>
 #include <memory>
 #include <utility>
@@ -294,7 +295,10 @@ int recover(const Recover& wanted, const std::string& state_folder, const std::s
     FdSink out(STDOUT_FILENO);
     FdSink err(STDERR_FILENO);
     Output output(detect_style(wanted.output), {}, out, err);
-    auto journal = open_journal(journal_path(state_folder));
+    const std::string path = journal_path(state_folder);
+    // Where no journal is, nothing is unfinished, and none is made.
+    const bool none = ::access(path.c_str(), F_OK) != 0 && errno == ENOENT;
+    auto journal = none ? open_journal_read_only(path) : open_journal(path);
     if (!journal) return refuse(output, journal.error());
     auto chosen = choose_move(**journal, wanted);
     if (!chosen) return refuse(output, chosen.error());
