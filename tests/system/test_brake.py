@@ -12,7 +12,7 @@ import time
 
 from brake_sight import BrakeSight, is_braked, work_rate
 from harness import Failure, Move, require
-from segue_lab import now_ns, wait_until
+from segue_lab import QmpError, now_ns, wait_until
 from test_recover import require_recovered
 from watching import state_of
 
@@ -35,6 +35,9 @@ def cases(long_form):
         yield f'{who} killed while the guest is braked', lambda lab, w=who: killed(lab, w)
     yield 'both killed while the guest is braked: recover lets go', both_killed
     yield 'a floor that cannot be kept ends the move early', hopeless
+    for qemu in ('10', '7.2'):
+        yield f'{qemu} no vCPU is plugged in beside a braked guest', lambda lab, q=qemu: plugs_nothing(lab, q)
+    yield 'a vCPU plugged in while the move is prepared ends it', plugged_early
     yield 'the brake slows neither the migration thread nor the main thread', slows_only_vcpus
 
 
@@ -151,6 +154,54 @@ def hopeless(lab):
         seconds = move.result['total_seconds']
         require(seconds < 20, f'it took {seconds} s to see it')
         return f'given up after {seconds:.1f} s: {error[:160]}'
+
+
+def plug_vcpu(watcher):
+    free = next(slot for slot in watcher.cmd('query-hotpluggable-cpus') if 'qom-path' not in slot)
+    place = {name.replace('-', '_'): value for name, value in free['props'].items()}
+    watcher.cmd('device_add', driver=free['type'], id='plugged', **place)
+    return len(watcher.cmd('query-cpus-fast'))
+
+
+ROOM = {'src_extra': ('-smp', '1,maxcpus=2'), 'dst_extra': ('-smp', '1,maxcpus=2')}
+
+
+def plugs_nothing(lab, qemu):
+    """No thread that the brake does not hold can come once the move has begun: QEMU itself refuses, until its end."""
+    policy = f'exec:{sys.executable} {POLICY} 0.35 never'
+    with Move(lab, qemu, BUSY, options=OPTIONS, steering=('--brake', 'cgroup', '--policy', policy), **ROOM) as move:
+        move.start()
+        sight = BrakeSight(move.src.pid)
+        wait_until(sight.look, 20, 'the brake')
+        try:
+            raise Failure(f'{plug_vcpu(move.at_src)} vCPUs beside a braked guest, and nobody holds the second')
+        except QmpError as refused:
+            require('migrating' in str(refused), f'refused for another reason: {refused}')
+        move.process.terminate()
+        move.finish(20)
+        move.require_exit(5)
+        move.require_source_runs()
+        sight.require_gone()
+        require(plug_vcpu(move.at_src) == 2, 'it cannot be plugged in after the move either: this proves nothing')
+        return 'refused while it moves, plugged in afterwards'
+
+
+def plugged_early(lab):
+    with Move(lab, '10', BUSY, options=OPTIONS, steering=STEERED, fault_point='segue:setup', **ROOM) as move:
+        move.start()
+        wait_until(lambda: state_of(move.process.pid) == 'T', 20, 'segue at segue:setup', interval=0.001)
+        sight = BrakeSight(move.src.pid)
+        sight.look()
+        require(plug_vcpu(move.at_src) == 2, 'it was not plugged in')
+        os.kill(move.process.pid, 18)  # SIGCONT
+        move.finish(30)
+        move.require_exit(1)
+        error, seconds = move.result['error'], move.result['total_seconds']
+        require('a vCPU was plugged' in error and 'try again' in error, f'it says nothing of the vCPU: {error}')
+        require(move.result['sent_bytes'] < 100 << 20, 'it was found at the end only')
+        move.require_source_runs()
+        sight.require_gone()
+        return f'ended after {seconds:.1f} s: {error}'
 
 
 def slows_only_vcpus(lab):

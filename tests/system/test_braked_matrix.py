@@ -1,9 +1,10 @@
 """The kill matrix (test_matrix.py) with the brake on: the guest's vCPU is held from the first pass on, and then every
 party and both links die at every moment.
 
-Beside what the matrix asks: with nobody's help no quota holds the guest any more within max downtime of a kill (a link
-that just falls silent is seen by its timeout; until then the move goes on, braked), where the guest runs it has its old
-speed, and in the end (after `segue recover` where the table has it) no group of the brake is left."""
+Beside what the matrix asks: with nobody's help no quota holds the guest any more within max downtime of the blow (but a
+control connection that just falls silent is seen by its lease; until then the move goes on, braked), where the guest
+runs it has its old speed, and in the end (after `segue recover` where the table has it) no group of the brake is left.
+"""
 import contextlib
 import os
 import sys
@@ -16,16 +17,17 @@ from segue_lab import now_ns
 from test_matrix import ATTEMPTS, BOUND_MS, Blow, MOMENTS as UNBRAKED, SAID, VICTIMS, expected, strike
 
 POLICY = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'braking_policy.py')
-GUEST = 'hot=80 work=4000'  # Unbraked 200 MiB/s and more, through a link of 100.
-HELD, FALLS = ('0.5', 'never'), ('0.1', '3')  # Braked for ever; braked until it fits.
+GUEST = 'hot=80 work=2000'  # Unbraked 400 MiB/s and more, through a link of 100.
+HELD, FALLS = ('0.35', 'never'), ('0.1', '3')  # Braked for ever; braked until it fits.
 # name -> (fault point, the policy's words, whether a quota holds the guest then)
 MOMENTS = {name: (point, FALLS, name == 'stopped') for name, (point, _) in UNBRAKED.items()}
 MOMENTS.update({'setup': ('segue:setup', HELD, False), 'pass 1': ('segue:braked', HELD, True),
                 'pass 3': ('segue:pass-3', HELD, True)})
 SHORT = (('segue', 'pass 3'), ('segue', 'stopped'), ('src guardian', 'pass 1'), ('src QEMU', 'pass 3'),
          ('dst QEMU', 'stopped'), ('data cut', 'pass 3'))
-SILENT = ('control hole', 'data hole')
-SPEED_NS = 300_000_000
+SPEED_NS = 500_000_000
+# Seen by the lease's end alone: until then the move goes on, braked.
+UNSEEN = ('control hole',)
 
 lifted = {}  # (victim, moment) -> ms
 
@@ -68,10 +70,18 @@ def cell(lab, victim, moment):
             seen += sight.groups
             require(sight.groups, 'no vCPU thread is in a group of the brake')
             sight.watch()
-            text = strike(move, blow, at, expected(victim, moment))
+            text = strike(move, blow, at, foreseen(victim, moment))
             text += judge_brake(move, sight, victim, moment)
             return text + (f', {len(void)} run(s) repeated' if void else '')
     raise Failure(f'{point} was not reached, braked, in {ATTEMPTS} runs: {void}')
+
+
+def foreseen(victim, moment):
+    """A braked guest leaves so little for the blackout that all of it may be through before the blow."""
+    cell_ = expected(victim, moment)
+    if victim in ('data cut', 'data hole') and moment == 'blackout':
+        cell_.outcomes[0] = 'dst'
+    return cell_
 
 
 def sweep(groups):
@@ -83,7 +93,7 @@ def sweep(groups):
 
 def judge_brake(move, sight, victim, moment):
     took = sight.lifted_ms(move.killed_ns)
-    limit = 30_000 if victim in SILENT and moment not in SAID else BOUND_MS
+    limit = 2500 if victim in UNSEEN and moment not in SAID else BOUND_MS
     require(took <= limit, f'the brake was on until {took:.0f} ms after the blow, limit {limit}')
     sight.require_gone()
     lifted[victim, moment] = took
@@ -95,12 +105,12 @@ def judge_brake(move, sight, victim, moment):
 
 def speed(move, vm):
     """As fast as before the move: a vCPU that is still held would be at half of it or less."""
-    calm = work_rate(move.src, move.started_ns - SPEED_NS, move.started_ns)
+    calm = work_rate(move.src, move.started_ns - 350_000_000, move.started_ns)
     seen = []
-    for _ in range(5):  # Somebody else's load is no brake.
+    for _ in range(10):  # Somebody else's load is no brake.
         time.sleep(SPEED_NS / 1e9 + 0.05)
         seen.append(work_rate(vm, now_ns() - SPEED_NS, now_ns()))
-        if seen[-1] > calm * 0.6:
+        if seen[-1] > calm * 0.5:
             return f'{seen[-1]:.0f} pages a second, {calm:.0f} before'
     raise Failure(f'it writes {seen} pages a second, {calm:.0f} before the move')
 
@@ -112,6 +122,6 @@ def final(_):
     for victim in VICTIMS:
         row = [f'{lifted[victim, m]:.0f}' if (victim, m) in lifted else '-' for m in MOMENTS]
         print(''.join(f'{word:>20}' for word in (victim, *row)))
-    strict = [took for (victim, _), took in lifted.items() if victim not in SILENT]
+    strict = [took for (victim, _), took in lifted.items() if victim not in UNSEEN]
     if strict:
         yield 'brake', None, f'{len(strict)} kills and cuts, let go at most {max(strict):.0f} ms after the blow'
