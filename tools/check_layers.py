@@ -41,8 +41,9 @@ ARROWS = {
     "app/guard": ["base", "units", "guard", "io"],
     "app/sim/study": ["policy/converge", "hypervisor/sim"],
 }
-ARROWS["app/segue"] = [name for name in ARROWS if not name.startswith("app/")]
-ARROWS["app/sim"] = ARROWS["app/segue"] + ["app/sim/study"]
+# `segue replay` plays a recorded move in the study's virtual time.
+ARROWS["app/segue"] = [name for name in ARROWS if not name.startswith("app/")] + ["app/sim/study"]
+ARROWS["app/sim"] = ARROWS["app/segue"]
 
 # A *_test.cpp (and *_test.hpp) may include these besides.
 TEST_ARROWS = {"migration": ["hypervisor/sim"], "policy": ["hypervisor/sim"]}

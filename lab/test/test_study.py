@@ -9,6 +9,7 @@ import unittest
 from labtest import LAB, LabCase, report
 
 sys.path.insert(0, os.path.join(os.path.dirname(LAB), 'tests', 'system'))
+import study_forecast  # noqa: E402
 import study_run  # noqa: E402
 import study_table  # noqa: E402
 from study_cells import CELLS, PEERS, Cell, Results, parse_cells, plan, segue_contender  # noqa: E402
@@ -143,6 +144,34 @@ class Move(LabCase):
         self.assertLess(figures['lost_s'], figures['total_s'] + 1)
         report(f"64 MiB: {figures['total_s']:.2f} s, lost {figures['lost_s']:.2f} s, STOP to RESUME "
                f"{figures['stop_to_resume_ms']:.0f} ms, heartbeat gap {figures['gap_ms']:.0f} ms")
+
+
+class Forecast(unittest.TestCase):
+    @staticmethod
+    def moves(off):
+        said = {'total': {'p10': 9.0, 'p50': 10.0 * (1 + off), 'p90': 11.0},
+                'downtime': {'p10': 0.09, 'p50': 0.1 * (1 + off), 'p90': 0.11}}
+        # Two of ten fall out of their bands.
+        return [{'guest': 'idle', 'seed': i, 'outcome': 'moved', 'total': 10.0 if i % 5 else 12.0, 'feasible': True,
+                 'downtime': 0.1 if i % 5 else 0.12, 'before': said, 'after pass 1': said} for i in range(1, 11)]
+
+    def test_an_error_is_measured_by_what_was_and_a_band_by_what_it_holds(self):
+        found = list(study_forecast.pairs(self.moves(0.02), 'before', 'total'))
+        self.assertEqual([inside for _, inside in found].count(True), 8)
+        self.assertAlmostEqual(found[0][0], 0.02)
+        self.assertAlmostEqual(list(study_forecast.pairs(self.moves(0.15), 'before', 'downtime'))[0][0], 1.0)
+
+    def test_a_move_given_up_is_no_error_and_nothing_to_compare_is_no_success(self):
+        given_up = [{**line, 'outcome': 'downtime-exceeded'} for line in self.moves(0)]
+        self.assertEqual(list(study_forecast.pairs(given_up, 'before', 'total')), [])
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            self.assertFalse(study_forecast.report(given_up))
+        self.assertIn('nothing to compare', said.getvalue())
+
+    def test_every_goal_that_is_missed_is_named(self):
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            self.assertFalse(study_forecast.report(self.moves(0.3)))
+        self.assertIn('MISSED', said.getvalue())
 
 
 if __name__ == '__main__':

@@ -15,6 +15,8 @@ namespace {
 /// Calibration takes 150 ms at most.
 constexpr Duration open_max = std::chrono::seconds{3};
 constexpr Duration set_max = std::chrono::milliseconds{500};
+/// Longer than a lost segment's retransmission, which comes after 200 ms.
+constexpr Duration silence_max = std::chrono::milliseconds{300};
 
 }  // namespace
 
@@ -118,6 +120,24 @@ void Migration::grant(Share share) {
     summary_.lowest_share = std::min(summary_.lowest_share, share);
     refresh_budget();
     submit(BrakeCommand{BrakeSet{share}}, set_max, &Migration::on_granted);
+}
+
+/// While nothing gets through a brake costs work and buys nothing, and nothing else may end it before the timeout.
+void Migration::heed_silence(const StreamSample& sample) {
+    // The policy has set it anew since.
+    if (share_ < all_of_it) share_before_silence_.reset();
+    const bool waits = sample.unacked.count + sample.not_sent.count > 0;
+    if (!waits || sample.acked > flowed_) {
+        flowed_ = sample.acked;
+        flowed_at_ = now_;
+        if (const auto again = std::exchange(share_before_silence_, std::nullopt)) grant(*again);
+        return;
+    }
+    if (share_ == all_of_it || stopped_by_us_ || now_ - flowed_at_ < silence_max) return;
+    const Share before = share_;
+    decided("nothing gets through", "the guest runs free until something does");
+    grant(all_of_it);
+    share_before_silence_ = before;
 }
 
 void Migration::on_granted(const Result<AnswerValue>& answer) {

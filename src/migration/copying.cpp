@@ -27,6 +27,7 @@ void Migration::start_copying() {
     enter(MigrationStage::copying);
     // The source answered its last preparing step, and nothing could have stopped the guest before that.
     ran_at_ = prepare_asked_at_;
+    flowed_at_ = now_;
     next_progress_ = next_stream_ = next_flush_ = now_;
     next_report_ = now_ + report_every;
     note({.stage = guard::Stage::copying,
@@ -38,8 +39,21 @@ void Migration::start_copying() {
 }
 
 void Migration::on_started(const Result<AnswerValue>& answer) {
-    if (stage_ > MigrationStage::loaded || answer) return;
-    undo(Outcome::failed, "the source did not start the migration: " + to_string(answer.error()));
+    if (stage_ > MigrationStage::loaded) return;
+    if (!answer) return undo(Outcome::failed, "the source did not start the migration: " + to_string(answer.error()));
+    if (stage_ == MigrationStage::copying) submit(SrcCommand{SrcInspect{}}, progress_max, &Migration::on_looked_again);
+}
+
+/// From here on QEMU plugs nothing more. What was plugged since the first look is not held by the brake, and the
+/// destination, made alike to what was seen then, could not load it: better known now than in the blackout.
+void Migration::on_looked_again(const Result<AnswerValue>& answer) {
+    const auto* facts = answer_as<GuestFacts>(answer);
+    if (!facts || stage_ != MigrationStage::copying || stopped_by_us_) return;
+    const bool same_vcpus = facts->vcpus == src_->vcpus && facts->vcpu_threads == src_->vcpu_threads;
+    if (same_vcpus && facts->devices == src_->devices) return;
+    undo(Outcome::failed, fmt::format("{} plugged or unplugged on the source while the move was being prepared: plug "
+                                      "the same on both sides, then try again",
+                                      same_vcpus ? "a device was" : "a vCPU was"));
 }
 
 void Migration::poll() {
@@ -94,6 +108,7 @@ void Migration::on_stream(const Result<AnswerValue>& answer) {
     // Where QEMU, not the path, is what limits (no cap, a very fast link), nothing ever waits: what got
     // through while there was something to send is then a lower bound.
     seen_.add(sample->at, sample->acked, progress_.remaining.count > 0);
+    if (stage_ == MigrationStage::copying) heed_silence(*sample);
     if (stage_ == MigrationStage::copying && !passes_.empty()) refresh_budget();
 }
 

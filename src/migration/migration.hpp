@@ -104,6 +104,7 @@ private:
     // ---- pre-copy (copying.cpp) and go (go.cpp)
     void start_copying();
     void on_started(const Result<AnswerValue>& answer);
+    void on_looked_again(const Result<AnswerValue>& answer);
     void poll();
     void on_progress(const Result<AnswerValue>& answer);
     void on_stream(const Result<AnswerValue>& answer);
@@ -126,6 +127,7 @@ private:
 
     // ---- the brake (braking.cpp)
     void read_brake();
+    void heed_silence(const StreamSample& sample);
     void on_brake_sample(const Result<AnswerValue>& answer);
     void grant(Share share);
     void on_granted(const Result<AnswerValue>& answer);
@@ -248,6 +250,9 @@ private:
     std::optional<BrakeSample> worked_at_sync_;  ///< The first after the last dirty sync.
     Share share_least_;  ///< Granted since the last reading of the vCPUs.
     Share pass_share_;   ///< Since the last dirty sync.
+    Bytes flowed_;       ///< Acknowledged when something last got through, or nothing waited.
+    Instant flowed_at_;
+    std::optional<Share> share_before_silence_;  ///< The brake is off only because nothing gets through.
     Bytes acked_at_sync_;
     Bytes allowed_budget_;  ///< The one the source was told last.
     struct AnswerTime {

@@ -47,14 +47,14 @@ class Move:
 
     def __init__(self, lab, qemu='10', guest='hot=48 rate=50', cpus=1, options=(), own_monitor=True,
                  fault_point=None, disk=None, qemu_env=None, segue_env=None, calm=0.4, meter=False, remember=False,
-                 src_extra=(), dst_extra=(), network=False, steering=PATIENT):
+                 src_extra=(), dst_extra=(), network=False, memory=None, steering=PATIENT):
         self.lab, self.guest, self.qemu, self.calm = lab, guest, qemu, calm
         self.options, self.own_monitor, self.fault_point = [*options, *steering], own_monitor, fault_point
         self.segue_env, self.address = dict(segue_env or {}), ADDRESS['b']
         self.lines, self.stderr, self.process, self.killed_ns, self.killed_stamp = [], '', None, None, None
         self.stack = contextlib.ExitStack()
         try:
-            common = dict(qemu=qemu, cpus=cpus, guest=guest, disk=disk, network=network)
+            common = dict(qemu=qemu, cpus=cpus, guest=guest, disk=disk, network=network, memory=memory)
             self.src = lab.start_vm('a', 'g', env=qemu_env, extra=src_extra, **common)
             self.stack.callback(self.src.stop)
             self.dst = lab.start_vm('b', 'g', incoming=True, extra=dst_extra, **common)

@@ -4,12 +4,17 @@ was set is let go of whoever dies.
 The guest's dirtying costs CPU (`work`), so a brake slows it; unbraked it dirties several times what the link takes.
 """
 import contextlib
-import glob
+import json
 import os
+import statistics
+import subprocess
+import sys
+import threading
 import time
 
-from harness import Failure, Move, require
-from segue_lab import now_ns, wait_until
+from brake_sight import BrakeSight, is_braked, work_rate
+from harness import Failure, Move, program, require
+from segue_lab import QmpError, now_ns, wait_until
 from test_recover import require_recovered
 from watching import state_of
 
@@ -18,6 +23,8 @@ BUSY = 'hot=64 work=4000'
 STEERED = ('--min-cpu', f'{FLOOR * 100:.0f}%', '--max-stall', f'{STALL_MS}ms')
 OPTIONS = ('--max-downtime', f'{BOUND_MS}ms', '--max-bandwidth', '60MiB/s')
 LETS_GO_MS = 100
+POLICY = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'braking_policy.py')
+HELD, RUNS, AS_FAST = 0.10, 3, 0.95
 
 
 def cases(long_form):
@@ -30,38 +37,15 @@ def cases(long_form):
         yield f'{who} killed while the guest is braked', lambda lab, w=who: killed(lab, w)
     yield 'both killed while the guest is braked: recover lets go', both_killed
     yield 'a floor that cannot be kept ends the move early', hopeless
-
-
-def groups():
-    """Brake groups on this machine, ours and nobody else's."""
-    return sorted(glob.glob('/sys/fs/cgroup/cpu*/**/segue-*', recursive=True))
-
-
-def require_no_groups(before):
-    with contextlib.suppress(Exception):
-        wait_until(lambda: set(groups()) <= set(before), 3, 'the groups gone')
-    left = sorted(set(groups()) - set(before))
-    require(not left, f'brake groups are left: {left}')
-
-
-def quota_of(group):
-    with contextlib.suppress(OSError):
-        with open(os.path.join(group, 'cpu.cfs_quota_us'), encoding='ascii') as f:
-            return int(f.read())
-    return None
-
-
-def work_rate(vm, from_ns, to_ns):
-    """Pages written a second, by the guest's own counter."""
-    beats = [b for b in vm.beats() if from_ns <= b.mono_ns <= to_ns]
-    require(len(beats) > 10, 'too few heartbeats')
-    return (beats[-1].work - beats[0].work) / ((beats[-1].mono_ns - beats[0].mono_ns) / 1e9)
+    for qemu in ('10', '7.2'):
+        yield f'{qemu} no vCPU is plugged in beside a braked guest', lambda lab, q=qemu: plugs_nothing(lab, q)
+    yield 'a vCPU plugged in while the move is prepared ends it', plugged_early
+    yield 'the brake slows neither the migration thread nor the main thread', slows_only_vcpus
 
 
 def moves(lab, qemu, aggression):
-    before = groups()
     options = [*OPTIONS, '--aggression', str(aggression)]
-    with Move(lab, qemu, BUSY, options=options, steering=STEERED) as move:
+    with Move(lab, qemu, BUSY, options=options, steering=STEERED) as move, followed(move) as sight:
         move.run(90)
         move.require_exit(0)
         took = move.stop_to_resume_ms('dst')
@@ -69,10 +53,26 @@ def moves(lab, qemu, aggression):
         share = move.result['lowest_share_ratio']
         require(FLOOR <= share < 1, f'it was granted {share}, the floor is {FLOOR}')
         move.require_moved()
-        require_no_groups(before)
+        sight.require_gone()
         result = move.result
+        again = replayed(move)
         return (f'STOP to RESUME {took:.1f} ms, least {share * 100:.0f} % of its CPU, {result["total_seconds"]:.1f} s, '
-                f'{result["sent_bytes"] >> 20} MiB, {move.pages} pages')
+                f'{result["sent_bytes"] >> 20} MiB, {move.pages} pages; {again}')
+
+
+def replayed(move):
+    """The record of this move, decided once more and played again by the same policy: it comes out near what was."""
+    done = move.lab.run('a', [program('segue'), 'replay', str(move.result['job']), '--json'], capture_output=True,
+                        text=True, timeout=60, stdin=subprocess.DEVNULL)
+    require(done.returncode == 0, f'segue replay ended with {done.returncode}: {done.stderr.strip()}')
+    said = json.loads(done.stdout)
+    was, again = said['recorded'], said['replayed']
+    require(said['same_decisions'] == said['decisions'], f'it decides otherwise: {said}')
+    require(again and again['outcome'] == was['outcome'] == 'moved', f'it went otherwise: {said}')
+    # A busy machine gives the guest less CPU in one pass than in the next, and the fitted curve is one for all.
+    ratio = again['total_seconds'] / was['total_seconds']
+    require(0.5 <= ratio <= 1.5, f'played again it took {again["total_seconds"]} s, it was {was["total_seconds"]} s')
+    return f'played again {again["total_seconds"]:.1f} s'
 
 
 def auto_converges(lab, qemu):
@@ -97,25 +97,48 @@ def on_braked(move):
     move.killed_ns, move.killed_stamp = now_ns(), time.time()
 
 
+@contextlib.contextmanager
+def followed(move):
+    """Looks for the brake's groups all the time, so that one that is left behind is known."""
+    sight, ending = BrakeSight(move.src.pid), threading.Event()
+
+    def look():
+        seen = set()
+        while not ending.wait(0.05):
+            sight.look()
+            seen.update(sight.groups)
+            sight.groups = sorted(seen)
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield sight
+    finally:
+        ending.set()
+        thread.join()
+
+
+def braked(move):
+    on_braked(move)
+    sight = BrakeSight(move.src.pid)
+    require(sight.look(), f'nothing is braked: {sight.groups}')
+    return sight
+
+
 def killed(lab, who):
-    before = groups()
     with Move(lab, '10', BUSY, options=[*OPTIONS], steering=STEERED, fault_point='segue:braked') as move:
-        on_braked(move)
-        ours = sorted(set(groups()) - set(before))
-        require(ours and all((quota_of(group) or -1) > 0 for group in ours if group.endswith('vcpu0')),
-                f'nothing is braked: {[(group, quota_of(group)) for group in ours]}')
+        sight = braked(move)
         victims = [move.process.pid] if who == 'segue' else move.guardians()
         for pid in victims:
             os.kill(pid, 9)
         at = time.monotonic()
         if who == 'guard':
             os.kill(move.process.pid, 18)  # SIGCONT: it goes on, and finds that its guardian is gone.
-        wait_until(lambda: all(quota_of(group) in (None, -1) for group in ours), 3, 'the brake let go', interval=0.001)
+        wait_until(lambda: not any(map(is_braked, sight.groups)), 3, 'the brake let go', interval=0.001)
         let_go_ms = (time.monotonic() - at) * 1e3
         require(let_go_ms <= LETS_GO_MS or who == 'guard', f'let go after {let_go_ms:.0f} ms')
         move.finish(20)
         move.require_source_runs()
-        require_no_groups(before)
+        sight.require_gone()
         free = work_rate(move.src, now_ns() - 600_000_000, now_ns())
         calm = work_rate(move.src, move.started_ns - 350_000_000, move.started_ns)
         require(free > calm * 0.5, f'the guest writes {free:.0f} pages a second now, {calm:.0f} before')
@@ -123,31 +146,128 @@ def killed(lab, who):
 
 
 def both_killed(lab):
-    before = groups()
     with Move(lab, '10', BUSY, options=[*OPTIONS], steering=STEERED, fault_point='segue:braked') as move:
-        on_braked(move)
+        sight = braked(move)
         for pid in [*move.guardians(), move.process.pid]:
             os.kill(pid, 9)
         move.finish(20)
         time.sleep(0.2)
-        ours = sorted(set(groups()) - set(before))
-        require(any((quota_of(group) or -1) > 0 for group in ours), 'the brake went without anybody')
+        require(any(map(is_braked, sight.groups)), 'the brake went without anybody')
         require_recovered(move, 1)
-        require_no_groups(before)
+        sight.require_gone()
         move.require_source_runs()
         return 'recover let go of the guest and removed the groups'
 
 
 def hopeless(lab):
     """Too high a floor for this guest: it ends by itself, early, unbraked, and says what would have done."""
-    before = groups()
-    with Move(lab, '10', BUSY, options=[*OPTIONS, '--timeout', '60s'], steering=('--min-cpu', '90%')) as move:
+    options = [*OPTIONS, '--timeout', '60s']
+    with Move(lab, '10', BUSY, options=options, steering=('--min-cpu', '90%')) as move, followed(move) as sight:
         move.run(60)
         move.require_exit(3)
         move.require_source_runs()
-        require_no_groups(before)
+        sight.require_gone()
         error = move.result['error']
         require('stands in the way' in error and 'it needs ' in error, f'what would do is not named: {error}')
         seconds = move.result['total_seconds']
         require(seconds < 20, f'it took {seconds} s to see it')
         return f'given up after {seconds:.1f} s: {error[:160]}'
+
+
+def plug_vcpu(watcher):
+    free = next(slot for slot in watcher.cmd('query-hotpluggable-cpus') if 'qom-path' not in slot)
+    place = {name.replace('-', '_'): value for name, value in free['props'].items()}
+    watcher.cmd('device_add', driver=free['type'], id='plugged', **place)
+    return len(watcher.cmd('query-cpus-fast'))
+
+
+ROOM = {'src_extra': ('-smp', '1,maxcpus=2'), 'dst_extra': ('-smp', '1,maxcpus=2')}
+
+
+def plugs_nothing(lab, qemu):
+    """No thread that the brake does not hold can come once the move has begun: QEMU itself refuses, until its end."""
+    policy = f'exec:{sys.executable} {POLICY} 0.35 never'
+    with Move(lab, qemu, BUSY, options=OPTIONS, steering=('--brake', 'cgroup', '--policy', policy), **ROOM) as move:
+        move.start()
+        sight = BrakeSight(move.src.pid)
+        wait_until(sight.look, 20, 'the brake')
+        try:
+            raise Failure(f'{plug_vcpu(move.at_src)} vCPUs beside a braked guest, and nobody holds the second')
+        except QmpError as refused:
+            require('migrating' in str(refused), f'refused for another reason: {refused}')
+        move.process.terminate()
+        move.finish(20)
+        move.require_exit(5)
+        move.require_source_runs()
+        sight.require_gone()
+        require(plug_vcpu(move.at_src) == 2, 'it cannot be plugged in after the move either: this proves nothing')
+        return 'refused while it moves, plugged in afterwards'
+
+
+def plugged_early(lab):
+    with Move(lab, '10', BUSY, options=OPTIONS, steering=STEERED, fault_point='segue:setup', **ROOM) as move:
+        move.start()
+        wait_until(lambda: state_of(move.process.pid) == 'T', 20, 'segue at segue:setup', interval=0.001)
+        sight = BrakeSight(move.src.pid)
+        sight.look()
+        require(plug_vcpu(move.at_src) == 2, 'it was not plugged in')
+        os.kill(move.process.pid, 18)  # SIGCONT
+        move.finish(30)
+        move.require_exit(1)
+        error, seconds = move.result['error'], move.result['total_seconds']
+        require('a vCPU was plugged' in error and 'try again' in error, f'it says nothing of the vCPU: {error}')
+        require(move.result['sent_bytes'] < 100 << 20, 'it was found at the end only')
+        move.require_source_runs()
+        sight.require_gone()
+        return f'ended after {seconds:.1f} s: {error}'
+
+
+def slows_only_vcpus(lab):
+    """Pass 1 over an unshaped link, the guest held at 10 % and not, in turns. QEMU's own stamps of its dirty syncs say
+    how fast its migration thread was; round trips on the spare monitor, how fast its main thread."""
+    lab.link_rate('none')
+    try:
+        runs = {share: [] for share in (1.0, HELD)}
+        for _ in range(RUNS):
+            for share in runs:
+                runs[share].append(first_pass(lab, share))
+    finally:
+        lab.link_rate('100MiB/s')
+    rates, answers = ({share: statistics.median(run[i] for run in got) for share, got in runs.items()} for i in (0, 1))
+    worst = {share: max(run[2] for run in got) for share, got in runs.items()}
+    scatter = ', '.join(f'{run[0]:.0f}' for run in runs[1.0])
+    require(rates[HELD] >= AS_FAST * rates[1.0],
+            f'the migration thread sends {rates[HELD]:.0f} MiB/s beside a braked guest, {rates[1.0]:.0f} by a free one')
+    # A free vCPU takes CPU and locks from the main thread too.
+    require(answers[HELD] <= 1.5 * answers[1.0] + 0.5,
+            f'QMP answers in {answers[HELD]:.2f} ms beside a braked guest, {answers[1.0]:.2f} beside a free one')
+    return (f'migration thread {rates[HELD]:.0f} MiB/s, unbraked {rates[1.0]:.0f} ({scatter}); QMP answers in '
+            f'{answers[HELD]:.2f} ms, unbraked {answers[1.0]:.2f}; longest {worst[HELD]:.0f} and {worst[1.0]:.0f}')
+
+
+def first_pass(lab, share):
+    """(MiB a second, median and longest round trip in ms) of pass 1."""
+    policy = f'exec:{sys.executable} {POLICY} {share} never'
+    with Move(lab, '10', BUSY, options=['--max-downtime', f'{BOUND_MS}ms'], memory='512MiB',
+              steering=('--brake', 'cgroup', '--min-cpu', '5%', '--policy', policy)) as move:
+        move.start()
+        require(move.at_src.wait('MIGRATION', 20, status='active'), 'it does not copy')
+        sight, trips = BrakeSight(move.src.pid), []
+        while len(syncs(move)) < 2:
+            began = time.monotonic()
+            move.at_src.cmd('query-status')
+            trips.append((time.monotonic() - began) * 1e3)
+            held = sight.look()
+            require(move.process.poll() is None, f'it ended early: {move.stderr}')
+            time.sleep(0.002)
+        require(held == (share < 1), f'braked: {held}, wanted a share of {share}')
+        move.process.terminate()
+        move.finish(20)
+        move.require_source_runs()
+        sight.require_gone()
+        first, second = syncs(move)[:2]
+        return 512 / (second.stamp - first.stamp), statistics.median(trips), max(trips)
+
+
+def syncs(move):
+    return [seen for seen in move.at_src.events if seen.name == 'MIGRATION_PASS']

@@ -46,7 +46,7 @@ Result<ExplainWords> read_words(std::string_view command, const std::vector<std:
         SEGUE_TRY(taken, explain ? take_value("--at", arguments, i, words.at)
                                  : take_value("--policy", arguments, i, words.policy));
         if (taken) continue;
-        if (word == "--json" && explain) {
+        if (word == "--json") {
             words.json = true;
         } else if (word.starts_with("-")) {
             return wrong(fmt::format("{} is not an option of segue {}: see segue {} --help", plain_text(word), command,
@@ -80,11 +80,11 @@ Result<Invocation> parse_explain(std::string_view command, const std::vector<std
     SEGUE_TRY(job, parse_job(command, words.job));
     if (!explain) {
         const std::string policy = words.policy.value_or("");
-        if (!policy.empty() && policy != "converge" && policy != "patient") {
-            return wrong(fmt::format("--policy \"{}\" cannot be replayed: give converge or patient",
+        if (!policy.empty() && policy != "converge" && policy != "patient" && policy != "auto-converge") {
+            return wrong(fmt::format("--policy \"{}\" cannot be replayed: give converge, patient or auto-converge",
                                      plain_text(policy)));
         }
-        return ReplayJob{job, policy};
+        return ReplayJob{job, policy, words.json};
     }
     ExplainJob out{job, std::nullopt, words.json};
     if (words.at) {

@@ -22,13 +22,19 @@ Exit    0 shown   2 no such record, or it cannot be read
 )";
 
 inline constexpr std::string_view replay_help_text =
-    R"(segue replay: the decisions of a recorded move, made once more.
+    R"(segue replay: a recorded move once more, in virtual time.
 
   segue replay JOB                 by the policy that steered it
-  segue replay JOB --policy NAME   by converge or patient
+  segue replay JOB --policy NAME   by converge, patient (never brakes), or
+                                   auto-converge (QEMU's own brake)
+  segue replay JOB --json          one line of type replay
 
-Shows the policy what was known at each decision of the move, and tells where
-it decides otherwise. The policy that steered decides the same, bit for bit.
+First the policy is shown what was known at each decision of the move, and
+where it decides otherwise is told; the policy that steered decides the same,
+bit for bit. Then the whole move is played again by it, beside what was and
+the best that could have been done: time, standstill, bytes, lost guest work,
+lowest CPU, and the regret against that best. The first lines of the table say
+what is taken for granted of guest and link.
 
 Exit    0 as recorded, or another policy was asked   1 it decides otherwise
         2 no such record, or it cannot be read

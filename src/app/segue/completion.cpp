@@ -40,7 +40,7 @@ Words options_of(const std::string& command, const std::string& verb) {
     if (command == "cancel") return {"--json", "--help"};
     if (command == "history") return {"--last", "--json", "--help"};
     if (command == "explain") return {"--at", "--json", "--help"};
-    if (command == "replay") return {"--policy", "--help"};
+    if (command == "replay") return {"--policy", "--json", "--help"};
     if (command == "receive") return {"--stdio", "--help"};
     return {"--help", "--version"};
 }
@@ -48,7 +48,7 @@ Words options_of(const std::string& command, const std::string& verb) {
 bool is_path_option(std::string_view option) { return option.ends_with("-qmp"); }
 
 /// What may follow an option that takes a value; the example where nothing better is known.
-Words values_of(const std::string& option, const CompletionSources& sources) {
+Words values_of(const std::string& command, const std::string& option, const CompletionSources& sources) {
     Words values;
     if (option == "--to" || option == "--host") {
         for (const std::string& host : sources.hosts) values.push_back("ssh://" + host);
@@ -63,6 +63,7 @@ Words values_of(const std::string& option, const CompletionSources& sources) {
         values = {"50"};
     } else if (option == "--policy") {
         values = {"converge", "patient"};
+        if (command == "replay") values.emplace_back("auto-converge");
     } else if (option == "--brake") {
         values = {"cgroup", "auto-converge", "none"};
     } else if (!is_path_option(option)) {
@@ -129,7 +130,7 @@ Words complete(const Words& words, const CompletionSources& sources) {
     if (words.size() == 1) {
         known = now.starts_with("-") ? options_of("", "") : command_words();
     } else if (takes_value(words[words.size() - 2])) {
-        known = values_of(words[words.size() - 2], sources);
+        known = values_of(words[0], words[words.size() - 2], sources);
     } else if (now.starts_with("-")) {
         known = options_of(words[0], words.size() > 2 ? words[1] : "");
     } else {

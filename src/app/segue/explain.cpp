@@ -8,7 +8,9 @@
 
 #include "api/decision_codec.hpp"
 #include "app/segue/plain_text.hpp"
+#include "app/segue/replay_move.hpp"
 #include "policy/converge/converge.hpp"
+#include "store/sqlite/sqlite_journal.hpp"
 #include "units/share_text.hpp"
 #include "units/text.hpp"
 
@@ -52,6 +54,14 @@ std::string moment_words(const RecordedDecision& one) {
 int refuse(const Error& error) {
     std::fputs(("segue: " + plain_text(to_string(error)) + '\n').c_str(), stderr);
     return exit_refused;
+}
+
+/// How the move went by the journal, which may be gone or not yet closed: then there is nothing to compare with.
+std::optional<MoveEnding> ending_of(std::int64_t job, const std::string& state_folder) {
+    const auto journal = open_journal_read_only(journal_path(state_folder));
+    if (!journal) return std::nullopt;
+    auto record = (*journal)->load(JobId{job});
+    return record ? record->ending : std::nullopt;
 }
 
 std::unique_ptr<Policy> policy_named(std::string_view name) {
@@ -160,14 +170,24 @@ int run_replay(const ReplayJob& wanted, const std::string& state_folder) {
     if (!move) return refuse(move.error());
     const std::string name = wanted.policy.empty() ? move->policy : wanted.policy;
     const auto policy = policy_named(name);
-    if (!policy) {
+    if (!policy && name != "auto-converge") {
         return refuse({ErrorKind::invalid,
-                       fmt::format("the policy {} cannot be replayed: give --policy converge or --policy patient",
+                       fmt::format("the policy {} cannot be replayed: give --policy converge, patient or auto-converge",
                                    plain_text(name)),
                        ""});
     }
-    const Replay replayed = replay(*move, *policy);
-    std::puts(render_replay(*move, name, replayed).c_str());
+    ReplayReport report = play_again(*move, name, ending_of(wanted.job, state_folder));
+    Replay replayed;
+    if (policy) {
+        replayed = replay(*move, *policy);
+        report.same = replayed.same;
+    }
+    if (wanted.json) {
+        std::puts(replay_json(report).c_str());
+    } else {
+        if (policy) std::puts(render_replay(*move, name, replayed).c_str());
+        std::puts(render_replayed(report).c_str());
+    }
     // Another policy decides otherwise by right; the same one must not.
     return name == move->policy && !replayed.different.empty() ? exit_differs : exit_good;
 }

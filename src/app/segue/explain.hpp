@@ -1,6 +1,6 @@
 #pragma once
 /// \file  `segue explain`: what was known at each decision of a move and why it was decided so. `segue replay`: the
-///        same moments shown to a policy again.
+///        same moments shown to a policy again, and the whole move played again (replay_move.hpp).
 ///
 /// Rendering is pure; the run functions read the record, print and return the exit status of docs/exit-statuses.md.
 
@@ -19,7 +19,9 @@ struct ExplainJob {
 };
 struct ReplayJob {
     std::int64_t job = 0;
-    std::string policy;  ///< "converge" or "patient"; empty: the one that steered.
+    /// "converge", "patient" or "auto-converge"; empty: the one that steered.
+    std::string policy;
+    bool json = false;
 };
 
 /// One line a decision; no newline at the end.

@@ -136,6 +136,10 @@ TEST(ExplainWords, are_understood_or_refused_in_one_sentence) {
     const auto again = parse_explain("replay", {"--policy=patient", "3"});
     ASSERT_TRUE(again);
     EXPECT_EQ(std::get<ReplayJob>(*again).policy, "patient");
+    EXPECT_FALSE(std::get<ReplayJob>(*again).json);
+    const auto qemu = parse_explain("replay", {"3", "--json", "--policy", "auto-converge"});
+    ASSERT_TRUE(qemu);
+    EXPECT_TRUE(std::get<ReplayJob>(*qemu).json);
     const std::vector<std::vector<std::string>> wrong = {
         {}, {"x"}, {"0"}, {"1", "2"}, {"1", "--at"}, {"1", "--at", "soon"}, {"1", "--policy", "patient"}};
     for (const auto& words : wrong) {

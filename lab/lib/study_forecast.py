@@ -1,0 +1,164 @@
+"""Forecasts against real moves: each guest is asked for with `segue plan`, then moved, on real QEMU 10.
+
+Eight guests, in turns, each time with another seed; with nothing remembered of earlier moves. It runs alone on the
+machine, about 20 s a move; stopped and started again it goes on where it was. Needs root, two cores and a build.
+Exit status 0 when every goal is reached."""
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+
+import segue_lab
+from harness import Failure, Move, program
+from segue_lab import LabError
+from study_cells import Results
+from watching import ROOT
+
+# name -> (guest, link in MiB/s)
+GUESTS = {
+    'idle': ('pattern=idle', 100), 'half zero': ('fill=50 hot=24 rate=30', 100), 'uniform': ('hot=60 rate=60', 100),
+    'ramp': ('pattern=ramp hot=48 rate=90', 100), 'hot and cold': ('pattern=hotcold hot=24 cold=20 rate=70', 50),
+    'bursts': ('hot=48 rate=80 on=400 off=1200', 50), 'never converges': ('hot=64 work=4000', 60),
+    'never converges, large': ('hot=96 work=8000', 50)}
+# When it was said -> the figure -> P90 of the error at most. Of the total's, a part of what was; of the downtime's, in
+# units of 15 ms or a tenth of what was, whichever is more. Of the 80 % bands so many per cent should hold.
+GOALS = {'before': {'total': 0.10, 'downtime': 1}, 'after pass 1': {'total': 0.04, 'downtime': 1}}
+COVERED = (74, 86)
+BOUNDS = ('--max-downtime', '300ms', '--timeout', '60s')
+TRIES = 2
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def asked(move, link):
+    """The row of `segue plan` for the level that the move will have; None where it says that nothing would do."""
+    argv = [program('segue'), 'plan', f'qmp:{move.src.qmp_path}', '--dst-qmp', move.dst.qmp_path, '--data-address',
+            move.address, '--src-guard-qmp', move.src.guard_qmp_path, '--json', *BOUNDS, '--max-bandwidth', link]
+    done = move.lab.run('a', argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    for line in map(json.loads, done.stdout.splitlines()):
+        if line['type'] == 'plan':
+            return next(row for row in line['rows'] if abs(row['aggression'] - 0.5) < 1e-6)
+    raise LabError(f'segue plan ended with {done.returncode}: {done.stderr.strip()[-200:]}')
+
+
+def after_pass_1(lab):
+    """What was expected of the whole move at its second dirty sync; None where it was over by then."""
+    folder = os.path.join(lab.state_dir('a'), 'decisions')
+    if not os.path.isdir(folder) or not os.listdir(folder):
+        return None
+    with open(os.path.join(folder, max(os.listdir(folder), key=lambda name: int(name.split('.')[0])))) as f:
+        lines = [json.loads(line) for line in f]
+    for view, decision in zip(lines, lines[1:]):
+        if view['type'] == 'view' and len(view['passes']) == 2:
+            return {name: decision[f'{name}_seconds'] for name in ('total', 'downtime')}
+    return None
+
+
+def numbers(band):
+    return {name: float(value) for name, value in band.items()} if band else None
+
+
+def one(lab, name, seed):
+    words, rate = GUESTS[name]
+    lab.link_rate(f'{rate * 11 // 10}MiB/s')
+    link = f'{rate}MiB/s'
+    options = [*BOUNDS, '--max-bandwidth', link]
+    with Move(lab, '10', f'{words} seed={seed}', options=options, steering=(), calm=1.0) as move:
+        row = asked(move, link)
+        move.run(90)
+        said, later = move.result, after_pass_1(lab)
+        return {'type': 'forecast', 'guest': name, 'seed': seed, 'outcome': said['outcome'],
+                'total': said['total_seconds'], 'downtime': said['downtime_seconds'], 'feasible': row['feasible'],
+                'before': {key: numbers(row[f'{key}_seconds']) for key in ('total', 'downtime')},
+                'after pass 1': {key: numbers(band) for key, band in (later or {}).items()},
+                'load': round(os.getloadavg()[0], 1)}
+
+
+def run_all(results, moves):
+    done = {(line['guest'], line['seed']) for line in results.lines}
+    todo = [(name, seed) for seed in range(1, -(-moves // len(GUESTS)) + 1) for name in GUESTS][:moves]
+    todo = [run for run in todo if run not in done]
+    say(f'{len(todo)} moves to do, {len(done)} in {results.path}')
+    broken = 0
+    with segue_lab.Lab(f'forecast{os.getpid()}', '100MiB/s') as lab:
+        for name, seed in todo:
+            for attempt in range(1, TRIES + 1):
+                try:
+                    line = one(lab, name, seed)
+                    results.add(line)
+                    say(told(line))
+                    break
+                except (LabError, Failure) as error:
+                    say(f'{name} #{seed}: the lab broke, try {attempt}: {error}')
+                    broken += attempt == TRIES
+    return broken
+
+
+def told(line):
+    text = f"{line['guest']} #{line['seed']}: {line['outcome']}"
+    for key, unit, scale in (('total', 's', 1), ('downtime', 'ms', 1e3)):
+        if line[key] is None:
+            continue
+        text += f"; {key} {line[key] * scale:.3g} {unit}"
+        for when in GOALS:
+            band = line[when].get(key)
+            if band:
+                text += f", {when} {band['p50'] * scale:.3g} ({band['p10'] * scale:.3g} to {band['p90'] * scale:.3g})"
+    return text
+
+
+def pairs(lines, when, key):
+    """(error, whether the band holds it) of each move that was made and forecast."""
+    for line in lines:
+        band, was = line[when].get(key), line[key]
+        if line['outcome'] == 'moved' and band and was:
+            unit = was if key == 'total' else max(0.015, 0.1 * was)
+            yield abs(band['p50'] - was) / unit, band['p10'] <= was <= band['p90']
+
+
+def p90(values):
+    return sorted(values)[min(len(values) - 1, int(0.9 * len(values)))]
+
+
+def report(lines):
+    """Prints the figures; whether every goal is reached."""
+    good = True
+    say(f"{len(lines)} moves of {len({line['guest'] for line in lines})} guests, "
+        f"{sum(line['outcome'] == 'moved' for line in lines)} moved, "
+        f"{sum(not line['feasible'] for line in lines)} called infeasible before")
+    for when, keys in GOALS.items():
+        for key, goal in keys.items():
+            found = list(pairs(lines, when, key))
+            if not found:
+                say(f'{when:<13} {key:<9} nothing to compare')
+                good = False
+                continue
+            errors, covered = [error for error, _ in found], 100 * statistics.mean(inside for _, inside in found)
+            holds = p90(errors) <= goal and COVERED[0] <= covered <= COVERED[1]
+            good = good and holds
+            say(f'{when:<13} {key:<9} {len(found):3} moves: error P50 {statistics.median(errors):.3f}, '
+                f'P90 {p90(errors):.3f} (goal {goal:g}); the 80 % band holds {covered:.0f} % '
+                f"(goal {COVERED[0]} to {COVERED[1]}): {'reached' if holds else 'MISSED'}")
+    return good
+
+
+def main(argv):
+    p = argparse.ArgumentParser(prog='lab/study forecast', description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--moves', type=int, default=64, metavar='N', help='of all guests together (default 64)')
+    p.add_argument('--results', default=os.path.join(ROOT, 'build', 'results', 'forecast.jsonl'), metavar='FILE',
+                   help='one JSON line a move; a move that is there is not repeated')
+    p.add_argument('--table', action='store_true', help='only print what the results show')
+    o = p.parse_args(argv)
+    if o.moves < 1:
+        p.error('--moves is at least 1')
+    results, broken = Results(o.results), 0
+    if not o.table:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        broken = run_all(results, o.moves)
+    return 0 if report(results.lines) and not broken else 1
