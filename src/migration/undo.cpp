@@ -20,12 +20,15 @@ constexpr Duration undo_max = std::chrono::seconds{30};
 constexpr std::string_view no_way_remedy =
     "check --data-address: an address of the destination's host that this host reaches by TCP, with its ports open";
 constexpr Duration closing_answer_max = std::chrono::seconds{15};
+/// Longer than whoever performs it lets it run.
+constexpr Duration on_success_max = std::chrono::seconds{90};
 
 /// In the order in which they are taken.
 enum ClosingStep : std::size_t {
     record_moved,
     end_destination,
     put_destination_back,
+    run_on_success,
     end_source,
     take_brake_away,
     announce,
@@ -39,6 +42,7 @@ constexpr std::array<std::string_view, closing_steps> left_undone_words = {
     "the journal could not be written",
     "the destination's QEMU could not be seen to end",
     "the destination's settings could not be put back",
+    "--on-success did not succeed",
     "the source's QEMU, whose copy is stale now, could not be seen to end",
     "the brake could not be taken away",
     "the switches could not be told that the guest is still here",
@@ -282,8 +286,13 @@ void Migration::next_closing_step() {
             case put_destination_back:
                 if (dst_dead_ || !dst_changed_ || (!moved && dst_listens_)) continue;
                 return ask(DstCommand{DstPutBack{}});
+            case run_on_success:
+                // What would start the source's QEMU again is dealt with before that ends. Else recover runs it.
+                if (!moved || !moved_recorded_ || request_.on_success.empty()) continue;
+                submit(RunOnSuccess{request_.on_success, src_->pid}, on_success_max, &Migration::on_closing_step);
+                return;
             case end_source:
-                if (!moved || source_dead_ || !moved_recorded_) continue;
+                if (!moved || source_dead_ || !moved_recorded_ || on_success_failed_) continue;
                 return ask(SrcCommand{SrcEnd{}});  // Its copy is stale from now on.
             case take_brake_away:
                 if (!brake_asked_) continue;
@@ -327,14 +336,21 @@ void Migration::next_closing_step() {
 void Migration::on_closing_step(const Result<AnswerValue>& answer) {
     if (stage_ != MigrationStage::closing) return;
     if (!answer) {
-        if (closing_step_ == record_moved || closing_step_ == end_source) summary_.unfinished = true;
+        on_success_failed_ = on_success_failed_ || closing_step_ == run_on_success;
+        if (closing_step_ == record_moved || closing_step_ == end_source || on_success_failed_) summary_.unfinished = true;
         left_undone_.push_back(fmt::format("{}: {}", left_undone_words[closing_step_], to_string(answer.error())));
         if (closing_step_ == record_moved) {
             left_undone_.emplace_back(
                 "so the source's QEMU, whose copy is stale now, was left standing: segue recover ends it");
+        } else if (closing_step_ == run_on_success) {
+            left_undone_.emplace_back(
+                "the guest moved all the same. The source's QEMU, whose copy is stale now, was left standing: see that "
+                "nothing would start it again, then segue recover, which runs the command once more and ends it");
         }
     } else if (closing_step_ == record_moved) {
         moved_recorded_ = true;
+    } else if (closing_step_ == run_on_success) {
+        journal(StepKind::on_success_ran);
     } else if (closing_step_ == end_destination) {
         dst_dead_ = true;
     }

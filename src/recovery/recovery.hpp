@@ -134,6 +134,8 @@ private:
 
     // ---- the ends (recovery_end.cpp)
     void moved();
+    void run_on_success();
+    void on_success_ended(const Result<AnswerValue>& answer);
     void end_source();
     void on_source_ended(const Result<AnswerValue>& answer);
     void finish_moved();

@@ -14,6 +14,7 @@
 #include "app/segue/cli_recover.hpp"
 #include "app/segue/cli_vm.hpp"
 #include "app/segue/help_text.hpp"
+#include "app/segue/on_success.hpp"
 #include "app/segue/plain_text.hpp"
 #include "app/segue/receive_cli.hpp"
 #include "units/text.hpp"
@@ -32,6 +33,8 @@ struct MigrateWords {
     std::optional<std::string> src_qmp, src_guard_qmp, to, dst_qmp, dst_command, data_address;
     BoundWords bounds;
     SteeringWords steering;
+    std::optional<std::string> on_success;
+    bool non_live = false;
     bool dry_run = false;
     bool no_forecast = false;
     bool storage_is_shared = false;
@@ -52,6 +55,8 @@ void declare(CLI::App& app, MigrateWords& words) {
     app.add_option("--data-address", words.data_address);
     declare_bounds(app, words.bounds);
     declare_steering(app, words.steering);
+    app.add_option("--on-success", words.on_success);
+    app.add_flag("--non-live", words.non_live);
     app.add_flag("--dry-run", words.dry_run);
     app.add_flag("--no-forecast", words.no_forecast);
     app.add_flag("--storage-is-shared", words.storage_is_shared);
@@ -268,6 +273,17 @@ Result<void> take_data_address(const MigrateWords& words, Migrate& migrate) {
     return {};
 }
 
+Result<void> take_on_success(const MigrateWords& words, Migrate& migrate) {
+    if (!words.on_success) return {};
+    if (words.on_success->empty()) return wrong("--on-success names no command: " + std::string(value_hint("--on-success")));
+    if (words.on_success->size() > on_success_bytes_max) {
+        return wrong(fmt::format("--on-success has {} bytes, and the journal takes at most {}: put them into a script",
+                                 words.on_success->size(), on_success_bytes_max));
+    }
+    migrate.request.on_success = *words.on_success;
+    return {};
+}
+
 /// What the operator said, apart from what was filled in.
 void take_given(const MigrateWords& words, Migrate& migrate) {
     const Bounds& bounds = migrate.request.bounds;
@@ -310,6 +326,7 @@ Result<Invocation> to_invocation(const MigrateWords& words) {
     migrate.request.brake_required = steering.brake_required;
     migrate.request.aggression = steering.aggression;
     migrate.policy = steering.policy;
+    if (auto taken = take_on_success(words, migrate); !taken) return std::unexpected(taken.error());
     take_given(words, migrate);
     migrate.request.remote = migrate.to.has_value();
     migrate.request.dry_run = words.dry_run;

@@ -76,6 +76,9 @@ How
                           own; or --auto-converge)
   --policy NAME           converge (default), patient (never brakes), or
                           exec:COMMAND, a program of yours that decides
+  --on-success COMMAND    run here once the guest runs there, before its QEMU
+                          here is ended: where something would start that again
+  --non-live              stop the guest, then copy: within --timeout alone
   --dry-run               check both sides, forecast, change nothing
   --storage-is-shared     with NAME: its image paths are the same storage there
   --no-forecast           start at once, without 4 s of page sampling
@@ -88,10 +91,6 @@ Units   TIME: us ms s min h d.  SHARE: %.  RATE: kB/s MB/s GB/s, KiB/s MiB/s
 Exit    0 moved   1 failed, guest on the source   2 refused, nothing changed
         3 downtime bound would break   4 timeout   5 cancelled
         9 guest crashed   10 state unknown: segue recover
-
-Example
-  segue migrate qmp:/run/a.qmp --to ssh://root@host2 --dst-qmp /run/b.qmp \
-        --data-address [fd00::2] --max-downtime 500ms --dry-run
 )";
 
 /// What to write after `option`, as the end of a sentence.
@@ -111,6 +110,7 @@ Example
     if (option == "--policy") return "give converge, patient or exec:COMMAND";
     if (option == "--data-address") return "give HOST[:PORT], for example --data-address 10.77.0.2:4444";
     if (option == "--to") return "give ssh://USER@HOST, or cmd:COMMAND that reaches segue receive --stdio";
+    if (option == "--on-success") return "give a command for /bin/sh, in quotes: --on-success 'sv down web1'";
     if (option == "--dst-command") return "give how to start the destination's QEMU on the other host, in quotes";
     return "give the path of a QMP socket, for example /run/b.qmp";
 }
