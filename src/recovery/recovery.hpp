@@ -125,6 +125,7 @@ private:
     void on_push_progress(const Result<AnswerValue>& answer);
     void on_pushed(const Result<AnswerValue>& answer);
     void push_ended(MigrationStatus status);
+    [[nodiscard]] bool paused_by_us() const;
     void push_again() { later(push_pause, &Recovery::push); }
     void source_stays();
     void put_back();

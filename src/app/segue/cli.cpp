@@ -273,9 +273,35 @@ Result<void> take_data_address(const MigrateWords& words, Migrate& migrate) {
     return {};
 }
 
+/// What only a live move knows must not be given and then mean nothing. Settings are for every move.
+Result<void> check_non_live(const MigrateWords& words) {
+    if (!words.non_live) return {};
+    const BoundWords& bounds = words.bounds;
+    const SteeringWords& steering = words.steering;
+    const std::pair<bool, std::string_view> of_live[] = {
+        {bounds.max_downtime.has_value(), "--max-downtime"},
+        {bounds.max_suspend_time.has_value(), "--max-suspend-time"},
+        {bounds.min_cpu.has_value(), "--min-cpu"},
+        {bounds.max_stall.has_value(), "--max-stall"},
+        {bounds.switchover_bandwidth.has_value(), "--switchover-bandwidth"},
+        {steering.aggression.has_value(), "--aggression"},
+        {steering.brake.has_value(), "--brake"},
+        {steering.auto_converge, "--auto-converge"},
+        {steering.policy.has_value(), "--policy"},
+        {words.no_forecast, "--no-forecast"}};
+    for (const auto& [given, name] : of_live) {
+        if (!given) continue;
+        return wrong(fmt::format("{} has no meaning with --non-live, which stops the guest before it is copied; "
+                                 "--timeout and --max-bandwidth hold: leave one of the two out", name));
+    }
+    return {};
+}
+
 Result<void> take_on_success(const MigrateWords& words, Migrate& migrate) {
     if (!words.on_success) return {};
-    if (words.on_success->empty()) return wrong("--on-success names no command: " + std::string(value_hint("--on-success")));
+    if (words.on_success->empty()) {
+        return wrong(fmt::format("--on-success names no command: {}", value_hint("--on-success")));
+    }
     if (words.on_success->size() > on_success_bytes_max) {
         return wrong(fmt::format("--on-success has {} bytes, and the journal takes at most {}: put them into a script",
                                  words.on_success->size(), on_success_bytes_max));
@@ -318,6 +344,7 @@ Result<Invocation> to_invocation(const MigrateWords& words) {
     }
     if (auto distinct = check_distinct(migrate); !distinct) return std::unexpected(distinct.error());
     if (auto taken = take_data_address(words, migrate); !taken) return std::unexpected(taken.error());
+    if (auto fits = check_non_live(words); !fits) return std::unexpected(fits.error());
     SEGUE_TRY(bounds, parse_bounds(words.bounds, migrate.notes));
     SEGUE_TRY(steering, parse_steering(words.steering));
     migrate.request.vm = migrate.vm_name.empty() ? "qmp:" + migrate.src_qmp : migrate.vm_name;
@@ -331,6 +358,7 @@ Result<Invocation> to_invocation(const MigrateWords& words) {
     migrate.request.remote = migrate.to.has_value();
     migrate.request.dry_run = words.dry_run;
     migrate.request.forecast = !words.no_forecast;
+    migrate.request.non_live = words.non_live;
     migrate.output = {words.json, words.verbose};
     return migrate;
 }
@@ -349,6 +377,7 @@ Result<Invocation> parse_migrate(const Words& arguments, bool plan) {
     auto invocation = to_invocation(words);
     auto* migrate = invocation ? std::get_if<Migrate>(&*invocation) : nullptr;
     if (migrate == nullptr || !plan) return invocation;
+    if (words.non_live) return wrong("segue plan shows what a live move would cost: leave --non-live out");
     if (words.no_forecast) return wrong("segue plan without its forecast has nothing to say: leave --no-forecast out");
     migrate->plan = true;
     migrate->request.dry_run = true;

@@ -25,6 +25,7 @@ bool has(const MoveRecord& record, StepKind kind) {
 std::optional<StepKind> must_be_written(const Command& command) {
     if (const auto* src = std::get_if<SrcCommand>(&command)) {
         if (std::holds_alternative<SrcPrepare>(*src)) return StepKind::preparing;
+        if (std::holds_alternative<SrcStop>(*src)) return StepKind::stop_may_be_sent;
         if (std::holds_alternative<SrcStart>(*src)) return StepKind::migrate_may_be_sent;
         if (std::holds_alternative<SrcEnd>(*src)) return StepKind::moved;
     }
