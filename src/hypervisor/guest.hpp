@@ -121,6 +121,8 @@ struct SrcPrepare {
     std::optional<Share> own_brake_floor = {};
 };
 struct SrcTakeStream {};    ///< Hands it the connected stream.
+/// stop: answered when its vCPUs stand and its disks are flushed. Only for a move that is not live.
+struct SrcStop {};
 struct SrcStart {};         ///< "Under way", not "done".
 struct SrcReadProgress {};  ///< SrcProgress.
 /// Go: stop by yourself as soon as at most `budget` is pending. `bandwidth` is what the blackout may use;
@@ -145,9 +147,9 @@ struct SrcAnnounce {};  ///< Tell the switches that the guest is (still) here.
 /// Only once the guest runs elsewhere. Done when its process is seen gone; one that does not quit is killed.
 struct SrcEnd {};
 
-using SrcCommand = std::variant<SrcInspect, SrcSampleDirtying, SrcPrepare, SrcTakeStream, SrcStart, SrcReadProgress,
-                                SrcAllowSwitchover, SrcContinue, SrcCancel, SrcYank, SrcRun, SrcReadRunState,
-                                SrcAwaitForgotten, SrcPutBack, SrcAnnounce, SrcEnd>;
+using SrcCommand = std::variant<SrcInspect, SrcSampleDirtying, SrcPrepare, SrcTakeStream, SrcStop, SrcStart,
+                                SrcReadProgress, SrcAllowSwitchover, SrcContinue, SrcCancel, SrcYank, SrcRun,
+                                SrcReadRunState, SrcAwaitForgotten, SrcPutBack, SrcAnnounce, SrcEnd>;
 
 // ---- commands to the destination ------------------------------------------------------------------
 

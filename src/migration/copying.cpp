@@ -18,6 +18,8 @@ constexpr Duration stream_every = std::chrono::milliseconds{50};
 constexpr Duration stream_max = std::chrono::seconds{1};
 constexpr Duration report_every = std::chrono::milliseconds{250};
 constexpr Duration change_max = std::chrono::seconds{5};
+/// Its disks are drained and flushed, which nothing can interrupt.
+constexpr Duration stop_max = std::chrono::seconds{30};
 constexpr std::size_t passes_kept = 64;
 constexpr Duration queues_remembered = std::chrono::seconds{1};
 
@@ -30,11 +32,39 @@ void Migration::start_copying() {
     flowed_at_ = now_;
     next_progress_ = next_stream_ = next_flush_ = now_;
     next_report_ = now_ + report_every;
+    if (request_.non_live) return stop_source();
     note({.stage = guard::Stage::copying,
           .pass = 0,
           .ran_at = ran_at_,
           .budget = request_.bounds.max_downtime - reserve_});
     migrate_sent_ = true;
+    submit(SrcCommand{SrcStart{}}, change_max, &Migration::on_started);
+}
+
+/// Not live: the guest stands from here on, and whoever ends the move before the word continues it. The guardian's
+/// deadline is the timeout.
+void Migration::stop_source() {
+    auto& bounds = request_.bounds;
+    if (bounds.timeout && elapsed() + reserve_ >= *bounds.timeout) {
+        return undo(Outcome::timeout, "preparing took all of --timeout");
+    }
+    ran_at_ = now_;
+    // Until `migrate` is sent the counters are those of an earlier migration.
+    next_progress_ = now_ + stop_max + change_max;
+    if (bounds.timeout) bounds.max_downtime = *bounds.timeout - elapsed();
+    note({.stage = guard::Stage::copying, .pass = 0, .ran_at = ran_at_, .budget = bounds.max_downtime - reserve_});
+    migrate_sent_ = true;  // From now on an undo must see that the source runs.
+    stop_sent_ = true;
+    decided("stop", "the move is not live: the guest stands until all is copied");
+    submit(SrcCommand{SrcStop{}}, stop_max, &Migration::on_source_stopped);
+}
+
+void Migration::on_source_stopped(const Result<AnswerValue>& answer) {
+    if (stage_ != MigrationStage::copying) return;
+    if (!answer) return undo(Outcome::failed, "the source did not stop the guest: " + to_string(answer.error()));
+    stopped_by_us_ = true;
+    source_running_ = false;
+    next_progress_ = now_;
     submit(SrcCommand{SrcStart{}}, change_max, &Migration::on_started);
 }
 
@@ -108,8 +138,10 @@ void Migration::on_stream(const Result<AnswerValue>& answer) {
     // Where QEMU, not the path, is what limits (no cap, a very fast link), nothing ever waits: what got
     // through while there was something to send is then a lower bound.
     seen_.add(sample->at, sample->acked, progress_.remaining.count > 0);
-    if (stage_ == MigrationStage::copying) heed_silence(*sample);
-    if (stage_ == MigrationStage::copying && !passes_.empty()) refresh_budget();
+    if (stage_ == MigrationStage::copying && !request_.non_live) {
+        heed_silence(*sample);
+        if (stage_ == MigrationStage::copying && !passes_.empty()) refresh_budget();
+    }
 }
 
 void Migration::on_pass(Bytes backlog, std::int64_t number, Bytes remaining_before) {
@@ -122,6 +154,7 @@ void Migration::on_pass(Bytes backlog, std::int64_t number, Bytes remaining_befo
     const Bytes acked = stream_ ? stream_->acked : Bytes{0};
     model_->add_sync({number, now_, backlog, remaining_before, std::nullopt, pass.share, acked - acked_at_sync_});
     acked_at_sync_ = acked;
+    if (request_.non_live) return;  // A guest that stands dirties nothing: QEMU stops at the end by itself.
     refresh_budget();
     ask_policy();
 }

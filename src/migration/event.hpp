@@ -45,8 +45,14 @@ struct JournalStep {
 };
 struct Journaled {};
 
-using Command =
-    std::variant<SrcCommand, DstCommand, StreamCommand, GuardCommand, BrakeCommand, FlushImages, JournalStep>;
+/// The operator's `--on-success`, on the source's host: `Done` once it ended with status 0. On a thread of its own.
+struct RunOnSuccess {
+    std::string command;
+    int src_pid = 0;  ///< Of the QEMU that is ended next; 0: not known.
+};
+
+using Command = std::variant<SrcCommand, DstCommand, StreamCommand, GuardCommand, BrakeCommand, FlushImages, JournalStep,
+                             RunOnSuccess>;
 using AnswerValue = std::variant<GuestAnswer, StreamSample, GuardAnswer, BrakeAnswer, Flushed, Journaled>;
 
 /// The `T` in an answer, or null when it holds something else or an error.

@@ -100,7 +100,7 @@ void Migration::allow_switchover(const std::string& because) {
 // What the host still holds of the images is written back all along, so that the flush at the stop is short
 // even when a quiet guest lets QEMU stop it before go.
 void Migration::keep_images_flushed() {
-    if (src_->images.empty() || flush_in_flight_ || go_wanted_ || now_ < next_flush_) return;
+    if (request_.non_live || src_->images.empty() || flush_in_flight_ || go_wanted_ || now_ < next_flush_) return;
     flush_images();
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/assert.hpp"
 #include "guard/rules.hpp"
+#include "migration/preflight.hpp"
 
 namespace segue {
 namespace {
@@ -23,6 +24,7 @@ constexpr Duration word_answer_max = std::chrono::seconds{1};
 Migration::Migration(Request request, std::unique_ptr<Policy> policy)
     : request_(std::move(request)), policy_(std::move(policy)) {
     SEGUE_ASSERT(policy_ != nullptr);
+    if (request_.non_live) make_non_live(request_);
 }
 
 Effects Migration::start(Instant now) {
@@ -72,6 +74,11 @@ Effects Migration::step(const Event& event, Instant now) {
 
 Duration Migration::elapsed() const {
     return now_ - began_;
+}
+
+/// How a move ends whose guest stood for too long.
+Outcome Migration::late() const {
+    return request_.non_live ? Outcome::timeout : Outcome::downtime_exceeded;
 }
 
 void Migration::submit(Command command, Duration timeout, OnAnswer handler) {
@@ -129,7 +136,7 @@ void Migration::on(const GuardNotice& notice) {
     // Without a monitor nobody can tell whether it stood meanwhile: what is told is the upper bound.
     if (rolled_back && source_lost_) stopped_by_us_ = true;
     if (before_word) {
-        undo(Outcome::downtime_exceeded, "the switchover did not end in time, so the guardian rolled it back");
+        undo(late(), "the switchover did not end in time, so the guardian rolled it back");
     } else if (stage_ == MigrationStage::undoing && source_running_ && rolled_back) {
         source_runs();
     } else if (stage_ == MigrationStage::undoing && !rolled_back && migrate_sent_ && !source_lost_) {
@@ -144,14 +151,16 @@ void Migration::on(const Tick&) {
     switch (stage_) {
         case MigrationStage::copying:
             if (request_.bounds.timeout && elapsed() >= *request_.bounds.timeout - reserve_) {
-                undo(Outcome::timeout, "the guest still dirtied memory faster than what is left could shrink");
+                undo(Outcome::timeout, request_.non_live ? "not everything was copied within --timeout"
+                                                         : "the guest still dirtied memory faster than what is left "
+                                                           "could shrink");
             }
             break;
         case MigrationStage::held:
         case MigrationStage::continued:
         case MigrationStage::loaded:
             if (overdue) {
-                undo(Outcome::downtime_exceeded, "the switchover did not end in time");
+                undo(late(), "the switchover did not end in time");
             } else if (stage_ == MigrationStage::continued && !stream_in_flight_ && now_ >= next_stream_) {
                 read_blackout_stream();
             }

@@ -73,6 +73,7 @@ private:
     void on(const Tick& tick);
     void on(const CancelRequested& request);
     [[nodiscard]] Duration elapsed() const;
+    [[nodiscard]] Outcome late() const;
     void finish();
     void refuse(std::vector<Finding> findings);
 
@@ -103,6 +104,8 @@ private:
 
     // ---- pre-copy (copying.cpp) and go (go.cpp)
     void start_copying();
+    void stop_source();
+    void on_source_stopped(const Result<AnswerValue>& answer);
     void on_started(const Result<AnswerValue>& answer);
     void on_looked_again(const Result<AnswerValue>& answer);
     void poll();
@@ -174,6 +177,7 @@ private:
     void on_undo_nudge(const Result<AnswerValue>& answer);
     void on_undo_killed(const Result<AnswerValue>& answer);
     void on_undo_run(const Result<AnswerValue>& answer);
+    void on_undo_stopped(const Result<AnswerValue>& answer);
     void undo_again_soon();
     void undo_again();
     void source_runs();
@@ -288,6 +292,7 @@ private:
     bool dst_dead_ = false;
     bool run_tried_ = false;  ///< The source was continued before the destination was ended (adr/0003).
     bool stopped_by_us_ = false;  ///< STOP was seen since the start.
+    bool stop_sent_ = false;      ///< Not live: where the guest is paused, it is by us.
     bool source_running_ = true;
     bool source_lost_ = false;  ///< Its monitor is gone.
     bool source_dead_ = false;
@@ -297,6 +302,7 @@ private:
     std::vector<std::string> left_undone_;
     std::size_t closing_step_ = 0;
     bool moved_recorded_ = false;  ///< `moved` is durable: without it the source's QEMU is not ended.
+    bool on_success_failed_ = false;  ///< Nor with this: something might start it again.
 };
 
 }  // namespace segue

@@ -134,6 +134,16 @@ std::vector<Finding> preflight(const GuestFacts& src, const GuestFacts& dst, boo
     return out;
 }
 
+void make_non_live(Request& request) {
+    // As long as any timeout may be.
+    constexpr Duration no_limit = std::chrono::days{30};
+    request.bounds.max_downtime = request.bounds.timeout.value_or(no_limit);
+    request.bounds.switchover_bandwidth.reset();
+    request.brake = BrakeKind::none;
+    request.brake_required = false;
+    request.forecast = false;
+}
+
 std::vector<Finding> check_own_brake(const GuestFacts& src, const GuestFacts& dst, BrakeKind brake) {
     std::vector<Finding> out;
     if (brake != BrakeKind::auto_converge) return out;
@@ -167,11 +177,12 @@ std::vector<Finding> check_bounds(const Request& request, Duration reserve, Dura
     // Room for at least a handful of pages, or no guest that writes at all could ever be moved.
     const Duration least = stop + costs.load + std::max(costs.handover, reserve) + std::chrono::milliseconds{10};
     if (request.bounds.max_downtime < least) {
-        out.push_back({fmt::format("--max-downtime {} cannot hold: stopping takes up to {}, loading {}, handing over "
+        const std::string_view option = request.non_live ? "--timeout" : "--max-downtime";
+        out.push_back({fmt::format("{} {} cannot hold: stopping takes up to {}, loading {}, handing over "
                                    "{}, and {} are kept for rolling back",
-                                   to_text(request.bounds.max_downtime), to_text(stop), to_text(costs.load),
+                                   option, to_text(request.bounds.max_downtime), to_text(stop), to_text(costs.load),
                                    to_text(costs.handover), to_text(reserve)),
-                       fmt::format("--max-downtime >= {} would", to_text(least))});
+                       fmt::format("{} >= {} would", option, to_text(least))});
     }
     return out;
 }

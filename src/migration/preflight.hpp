@@ -10,6 +10,9 @@ namespace segue {
 
 /// All findings at once, worst first; empty when nothing is in the way.
 /// \param remote  The destination was read on another host: its pids mean nothing here.
+/// A move that is not live knows neither brake nor forecast, and its guest may stand until the timeout.
+void make_non_live(Request& request);
+
 [[nodiscard]] std::vector<Finding> preflight(const GuestFacts& src, const GuestFacts& dst, bool remote = false);
 
 /// Each side that lacks the hypervisor's own brake, where it is asked for.

@@ -49,6 +49,9 @@ struct Request {
     bool forecast = true;  ///< Sample dirtying for 1 s and 3 s before the start.
     ByteRate zero_scan{0};  ///< How fast the source's host finds zero pages; 0: not known.
     Experience experience;
+    /// Stop the guest first, then copy: max_downtime, min_cpu and the brake mean nothing, the timeout is the bound.
+    bool non_live = false;
+    std::string on_success;  ///< Run here once the guest runs there, before the source's QEMU is ended. Empty: nothing.
 };
 
 /// How a move ended. The numbers below 100 are exit statuses and never change.

@@ -20,6 +20,8 @@ constexpr Duration blackout_stream_every = std::chrono::milliseconds{5};
 constexpr Duration journal_answer_max = std::chrono::seconds{30};
 /// The watchdogs come first.
 constexpr Duration silence_grace = std::chrono::seconds{1};
+/// Of a move that is not live: TCP would not give up for a quarter of an hour.
+constexpr Duration silence_max = std::chrono::minutes{2};
 constexpr Duration word_answer_max = std::chrono::seconds{1};
 constexpr int word_reads_max = 5;
 /// What may be pending at the stop while the bandwidth is not known (DESIGN.md section 4 point 5).
@@ -53,7 +55,7 @@ void Migration::on_held_progress(const Result<AnswerValue>& answer) {
     }
     progress_ = *progress;
     summary_.pending_at_stop = progress->remaining;
-    summary_.budget = stopping_allowed_ ? allowed_budget_ : budget_;
+    if (!request_.non_live) summary_.budget = stopping_allowed_ ? allowed_budget_ : budget_;
     last_check();
 }
 
@@ -63,14 +65,14 @@ void Migration::last_check() {
     const Bytes pending = progress_.remaining;
     const Duration stood = now_ - ran_at_;
     const Duration limit = request_.bounds.max_downtime - reserve_;
-    if (!blackout_bandwidth() && pending > blind_pending) {
+    if (!request_.non_live && !blackout_bandwidth() && pending > blind_pending) {
         return undo(Outcome::downtime_exceeded,
                     fmt::format("the guest stopped with {} left before the bandwidth was known", to_text(pending)));
     }
     // The word must be out before the watchdog's deadline; handing over may use what is kept for rolling back.
     const Duration needed = stood + blackout_forecast(pending);
     if (needed - costs_.handover > limit || needed > request_.bounds.max_downtime) {
-        return undo(Outcome::downtime_exceeded,
+        return undo(late(),
                     fmt::format("with {} left the guest would have stood for {}", to_text(pending), to_text(needed)));
     }
     if (request_.bounds.timeout && elapsed() + needed > *request_.bounds.timeout) {
@@ -80,7 +82,8 @@ void Migration::last_check() {
     note({.stage = guard::Stage::continued});
     // Should we and the guardian die while the link is black, QEMU would wait for TCP's quarter of an hour, its main
     // loop held. So the kernel fails its write, and QEMU itself continues the guest: it never said `completed`.
-    tell(StreamCommand{StreamLimitSilence{request_.bounds.max_downtime + silence_grace}});
+    const Duration silence = request_.bounds.max_downtime + silence_grace;
+    tell(StreamCommand{StreamLimitSilence{request_.non_live ? std::min(silence, silence_max) : silence}});
     const auto& bounds = request_.bounds;
     if (bounds.switchover_bandwidth && bounds.max_bandwidth && *bounds.switchover_bandwidth > *bounds.max_bandwidth) {
         tell(StreamCommand{StreamPace{bounds.switchover_bandwidth}});
@@ -141,7 +144,7 @@ void Migration::on_word_journaled(const Result<AnswerValue>& answer) {
 void Migration::claim_word() {
     const Duration needed = now_ - ran_at_ + costs_.handover;
     if (needed > request_.bounds.max_downtime) {
-        return undo(Outcome::downtime_exceeded, fmt::format("handing over would have ended after {}", to_text(needed)));
+        return undo(late(), fmt::format("handing over would have ended after {}", to_text(needed)));
     }
     submit(GuardCommand{GuardClaimWord{}}, held_answer_max, &Migration::on_word_claim);
 }
@@ -150,7 +153,7 @@ void Migration::on_word_claim(const Result<AnswerValue>& answer) {
     if (stage_ != MigrationStage::loaded) return;
     const auto* claim = answer_as<GuardClaim>(answer);
     if (!claim || !claim->ours) {
-        return undo(Outcome::downtime_exceeded, "the switchover did not end in time, so the guardian rolled it back");
+        return undo(late(), "the switchover did not end in time, so the guardian rolled it back");
     }
     enter(MigrationStage::handing_over);
     word_sent_at_ = now_;
@@ -216,8 +219,9 @@ void Migration::on_moved() {
     summary_.learned = FixedCosts{summary_.parts.stop, summary_.parts.load, summary_.parts.handover};
     if (summary_.downtime > request_.bounds.max_downtime) {
         summary_.error = fmt::format(
-            "the guest moved, but it stood for {}, over --max-downtime {}: the hand-over took {}",
-            to_text(summary_.downtime), to_text(request_.bounds.max_downtime), to_text(summary_.parts.handover));
+            "the guest moved, but it stood for {}, over {} {}: the hand-over took {}", to_text(summary_.downtime),
+            request_.non_live ? "--timeout less what preparing took," : "--max-downtime",
+            to_text(request_.bounds.max_downtime), to_text(summary_.parts.handover));
     }
     close();
 }

@@ -15,17 +15,22 @@ namespace {
 
 constexpr Duration undo_answer_max = std::chrono::milliseconds{500};
 constexpr Duration undo_retry = std::chrono::milliseconds{5};
+/// For a move that is not live, whose deadline may be far: past this the guardian sees to the guest.
+constexpr Duration undo_alone_max = std::chrono::milliseconds{500};
 /// After this long without a running guest a person must look (the guardian has long tried as well).
 constexpr Duration undo_max = std::chrono::seconds{30};
 constexpr std::string_view no_way_remedy =
     "check --data-address: an address of the destination's host that this host reaches by TCP, with its ports open";
 constexpr Duration closing_answer_max = std::chrono::seconds{15};
+/// Longer than whoever performs it lets it run.
+constexpr Duration on_success_max = std::chrono::seconds{90};
 
 /// In the order in which they are taken.
 enum ClosingStep : std::size_t {
     record_moved,
     end_destination,
     put_destination_back,
+    run_on_success,
     end_source,
     take_brake_away,
     announce,
@@ -39,6 +44,7 @@ constexpr std::array<std::string_view, closing_steps> left_undone_words = {
     "the journal could not be written",
     "the destination's QEMU could not be seen to end",
     "the destination's settings could not be put back",
+    "--on-success did not succeed",
     "the source's QEMU, whose copy is stale now, could not be seen to end",
     "the brake could not be taken away",
     "the switches could not be told that the guest is still here",
@@ -72,7 +78,7 @@ void Migration::on_rollback_claim(const Result<AnswerValue>& answer) {
     SEGUE_ASSERT(claim != nullptr);
     if (claim->guardian_first && (stage_ == MigrationStage::undoing || stage_ == MigrationStage::closing)) {
         // Its cut or yank reached us as a failure of QEMU's, or as RESUME, before its own word did.
-        undo_outcome_ = Outcome::downtime_exceeded;
+        undo_outcome_ = late();
         undo_why_ = "the switchover did not end in time, so the guardian rolled it back";
         if (summary_.outcome == Outcome::failed) summary_.outcome = undo_outcome_;
     }
@@ -85,7 +91,12 @@ void Migration::on_rollback_claim(const Result<AnswerValue>& answer) {
         return make_source_run();
     }
     // Not `source_runs`, even if no STOP was seen: only a proof after the claim may put the guardian to rest.
-    note({.stage = guard::Stage::undoing});
+    GuardNote undoing{.stage = guard::Stage::undoing};
+    if (stop_sent_) {
+        const Duration until = now_ - ran_at_ + (source_lost_ ? Duration{1} : undo_alone_max);
+        undoing.budget = std::min(until, request_.bounds.max_downtime - reserve_);
+    }
+    note(undoing);
     make_source_run();
 }
 
@@ -172,6 +183,10 @@ void Migration::on_undo_state(const Result<AnswerValue>& answer) {
             }
             return;
         case RunState::paused:
+            if (stop_sent_) {
+                submit(SrcCommand{SrcReadProgress{}}, undo_answer_max, &Migration::on_undo_stopped);
+                return;
+            }
             if (migration_ended_) {
                 paused_by_somebody_ = true;
                 return source_runs();
@@ -185,6 +200,29 @@ void Migration::on_undo_state(const Result<AnswerValue>& answer) {
 
 void Migration::on_undo_run(const Result<AnswerValue>&) {
     if (stage_ == MigrationStage::undoing) undo_again_soon();
+}
+
+/// It stands by our own `stop`: continued once no migration is under way that could stop it again.
+void Migration::on_undo_stopped(const Result<AnswerValue>& answer) {
+    if (stage_ != MigrationStage::undoing) return;
+    const auto* progress = answer_as<SrcProgress>(answer);
+    if (!progress) return undo_again_soon();
+    switch (progress->status) {
+        case MigrationStatus::none:
+        case MigrationStatus::completed:
+        case MigrationStatus::failed:
+        case MigrationStatus::cancelled:
+            submit(SrcCommand{SrcRun{}}, undo_answer_max, &Migration::on_undo_run);
+            return;
+        case MigrationStatus::setup:
+        case MigrationStatus::active:
+        case MigrationStatus::pre_switchover:
+            submit(SrcCommand{SrcCancel{}}, undo_answer_max, &Migration::on_undo_run);
+            return;
+        case MigrationStatus::device:
+        case MigrationStatus::cancelling:
+        case MigrationStatus::other: return undo_again_soon();
+    }
 }
 
 void Migration::on_undo_progress(const Result<AnswerValue>& answer) {
@@ -282,8 +320,13 @@ void Migration::next_closing_step() {
             case put_destination_back:
                 if (dst_dead_ || !dst_changed_ || (!moved && dst_listens_)) continue;
                 return ask(DstCommand{DstPutBack{}});
+            case run_on_success:
+                // What would start the source's QEMU again is dealt with before that ends. Else recover runs it.
+                if (!moved || !moved_recorded_ || request_.on_success.empty()) continue;
+                submit(RunOnSuccess{request_.on_success, src_->pid}, on_success_max, &Migration::on_closing_step);
+                return;
             case end_source:
-                if (!moved || source_dead_ || !moved_recorded_) continue;
+                if (!moved || source_dead_ || !moved_recorded_ || on_success_failed_) continue;
                 return ask(SrcCommand{SrcEnd{}});  // Its copy is stale from now on.
             case take_brake_away:
                 if (!brake_asked_) continue;
@@ -327,14 +370,22 @@ void Migration::next_closing_step() {
 void Migration::on_closing_step(const Result<AnswerValue>& answer) {
     if (stage_ != MigrationStage::closing) return;
     if (!answer) {
-        if (closing_step_ == record_moved || closing_step_ == end_source) summary_.unfinished = true;
+        on_success_failed_ = on_success_failed_ || closing_step_ == run_on_success;
+        const bool unfinished = closing_step_ == record_moved || closing_step_ == end_source || on_success_failed_;
+        if (unfinished) summary_.unfinished = true;
         left_undone_.push_back(fmt::format("{}: {}", left_undone_words[closing_step_], to_string(answer.error())));
         if (closing_step_ == record_moved) {
             left_undone_.emplace_back(
                 "so the source's QEMU, whose copy is stale now, was left standing: segue recover ends it");
+        } else if (closing_step_ == run_on_success) {
+            left_undone_.emplace_back(
+                "the guest moved all the same. The source's QEMU, whose copy is stale now, was left standing: see that "
+                "nothing would start it again, then segue recover, which runs the command once more and ends it");
         }
     } else if (closing_step_ == record_moved) {
         moved_recorded_ = true;
+    } else if (closing_step_ == run_on_success) {
+        journal(StepKind::on_success_ran);
     } else if (closing_step_ == end_destination) {
         dst_dead_ = true;
     }
@@ -350,9 +401,10 @@ std::string Migration::undo_sentence() const {
     text += paused_by_somebody_ ? "; the guest is on the source, where somebody else paused it"
                                 : "; the guest runs on the source";
     if (stopped_by_us_) {
-        text += fmt::format(" (it stood for {}, limit {}", to_text(summary_.downtime),
-                            to_text(request_.bounds.max_downtime));
-        text += summary_.downtime > request_.bounds.max_downtime
+        text += " (it stood for " + to_text(summary_.downtime);
+        if (!request_.non_live) text += ", limit " + to_text(request_.bounds.max_downtime);
+        text += request_.non_live ? ")"
+                : summary_.downtime > request_.bounds.max_downtime
                     ? ": over the limit, and what took so long is the stop itself, which nothing can interrupt)"
                     : ")";
     }
@@ -366,7 +418,9 @@ std::string Migration::undo_sentence() const {
         case Outcome::downtime_exceeded:
             return text + again + "try when the link is quiet, or allow more with --max-downtime or --max-bandwidth";
         case Outcome::refused: return text + std::string(no_way_remedy);
-        case Outcome::timeout: return text + again + "allow more --timeout, --max-downtime or --max-bandwidth";
+        case Outcome::timeout:
+            return text + again + (request_.non_live ? "allow more --timeout or --max-bandwidth"
+                                                     : "allow more --timeout, --max-downtime or --max-bandwidth");
         case Outcome::failed:
         case Outcome::cancelled:
         case Outcome::moved:

@@ -44,8 +44,8 @@ RecoveryRow row_of(const std::vector<MoveStep>& steps) {
     if (was(StepKind::destination_fenced)) return RecoveryRow::fenced;
     if (was(StepKind::undoing) || was(StepKind::word_answered_refused)) return RecoveryRow::rolling_back;
     if (was(StepKind::word_may_be_sent)) return RecoveryRow::word;
-    const bool changed = was(StepKind::preparing) || was(StepKind::migrate_may_be_sent) || was(StepKind::held) ||
-                         was(StepKind::continued);
+    const bool changed = was(StepKind::preparing) || was(StepKind::stop_may_be_sent) ||
+                         was(StepKind::migrate_may_be_sent) || was(StepKind::held) || was(StepKind::continued);
     return changed ? RecoveryRow::source_owns : RecoveryRow::nothing_changed;
 }
 

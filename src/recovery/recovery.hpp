@@ -125,6 +125,7 @@ private:
     void on_push_progress(const Result<AnswerValue>& answer);
     void on_pushed(const Result<AnswerValue>& answer);
     void push_ended(MigrationStatus status);
+    [[nodiscard]] bool paused_by_us() const;
     void push_again() { later(push_pause, &Recovery::push); }
     void source_stays();
     void put_back();
@@ -134,6 +135,8 @@ private:
 
     // ---- the ends (recovery_end.cpp)
     void moved();
+    void run_on_success();
+    void on_success_ended(const Result<AnswerValue>& answer);
     void end_source();
     void on_source_ended(const Result<AnswerValue>& answer);
     void finish_moved();

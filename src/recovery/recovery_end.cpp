@@ -7,6 +7,8 @@ namespace segue {
 namespace {
 
 constexpr Duration end_max = std::chrono::seconds{15};
+/// Longer than the shell lets it run.
+constexpr Duration on_success_max = std::chrono::seconds{90};
 
 }  // namespace
 
@@ -39,8 +41,24 @@ void Recovery::finish() {
 void Recovery::moved() {
     decided_ = true;
     enter("closing");
-    if (was(StepKind::moved)) return end_source();
-    record(StepKind::moved, &Recovery::end_source);
+    if (was(StepKind::moved)) return run_on_success();
+    record(StepKind::moved, &Recovery::run_on_success);
+}
+
+/// Also where the source's QEMU is gone: whoever started it may do it again. It may have been run already.
+void Recovery::run_on_success() {
+    const auto command = detail_text(what_.record.steps.front().detail, "on_success");
+    if (!command || was(StepKind::on_success_ran)) return end_source();
+    submit(RunOnSuccess{*command}, on_success_max, &Recovery::on_success_ended);
+}
+
+void Recovery::on_success_ended(const Result<AnswerValue>& answer) {
+    if (answer) return record(StepKind::on_success_ran, &Recovery::end_source);
+    summary_.unfinished = true;
+    left_undone_.push_back("--on-success did not succeed: " + to_string(answer.error()) +
+                           "; the source's QEMU, whose copy is stale now, was left as it is: see that nothing would "
+                           "start it again, then " + recover_words());
+    finish_moved();
 }
 
 /// Its copy is stale. One that is not ours, or that cannot be seen, is left.

@@ -53,7 +53,7 @@ void Recovery::on_push_state(const Result<AnswerValue>& answer) {
     const auto* state = answer_as<RunState>(answer);
     if (state == nullptr) return push_again();
     src_->run_state = *state;
-    stood_ = stood_ || *state == RunState::postmigrate || *state == RunState::finish_migrate;
+    stood_ = stood_ || *state == RunState::postmigrate || *state == RunState::finish_migrate || paused_by_us();
     submit(SrcCommand{SrcReadProgress{}}, answer_max, &Recovery::on_push_progress);
 }
 
@@ -78,19 +78,26 @@ void Recovery::on_push_progress(const Result<AnswerValue>& answer) {
 /// What it did is read, never assumed.
 void Recovery::on_pushed(const Result<AnswerValue>&) { push_again(); }
 
+/// By the `stop` of a move that is not live. Once that was undone, a guest that is paused is so by somebody else.
+bool Recovery::paused_by_us() const {
+    return src_->run_state == RunState::paused && was(StepKind::stop_may_be_sent) && row_ != RecoveryRow::rolled_back;
+}
+
 void Recovery::push_ended(MigrationStatus status) {
     switch (src_->run_state) {
         case RunState::running: return source_stays();
         case RunState::postmigrate:
         case RunState::finish_migrate: break;
         case RunState::paused:
+            if (paused_by_us()) break;
+            [[fallthrough]];
         case RunState::other:
             // A migration leaves none of these behind: somebody paused it, or the guest itself stopped.
             stays_stopped_ = true;
             return source_stays();
         case RunState::inmigrate: not_ours_ = true; return roll_back();
     }
-    if (status == MigrationStatus::none) return push_again();
+    if (status == MigrationStatus::none && !paused_by_us()) return push_again();
     if (dst_ == Destination::asked && now_ - push_began_ < destination_patience) return push_again();
     // The one place where a source is continued.
     SEGUE_ASSERT(row_ != RecoveryRow::word && row_ != RecoveryRow::moved && row_ != RecoveryRow::nothing_changed);

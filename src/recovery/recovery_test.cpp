@@ -102,6 +102,31 @@ TEST_F(RecoveryTable, DoesNotContinueAGuestThatWasPausedBeforeAnyMigration) {
     EXPECT_EQ(world.put_back, "script");
 }
 
+TEST_F(RecoveryTable, ContinuesAGuestThatAMoveThatIsNotLiveHasStopped) {
+    for (const auto status : {MigrationStatus::none, MigrationStatus::cancelled, MigrationStatus::failed}) {
+        world = {};
+        source_at(RunState::paused, status);
+        recover({guarding, preparing, stop_may_be_sent, migrate_may_be_sent});
+        expect_on_source();
+        EXPECT_EQ(world.source_runs, 1);
+        EXPECT_TRUE(world.announced);
+    }
+}
+
+TEST_F(RecoveryTable, CancelsTheMigrationOfAGuestThatItsMoveHasStopped) {
+    source_at(RunState::paused, MigrationStatus::active);
+    recover({guarding, preparing, stop_may_be_sent, migrate_may_be_sent});
+    expect_on_source();
+    EXPECT_EQ(world.src_status, MigrationStatus::cancelled);
+}
+
+TEST_F(RecoveryTable, DoesNotContinueAGuestThatSomebodyPausedAfterItWasContinued) {
+    source_at(RunState::paused, MigrationStatus::cancelled);
+    recover({guarding, preparing, stop_may_be_sent, migrate_may_be_sent, undoing, rolled_back});
+    EXPECT_EQ(world.source_runs, 0);
+    EXPECT_EQ(world.summary.outcome, Outcome::failed);
+}
+
 TEST_F(RecoveryTable, CallsASourceThatEndedBeforeTheWordACrashAndEndsTheDestination) {
     world.source = RecoveryCase::Source::gone;
     recover(at_copying);

@@ -49,6 +49,9 @@ struct RecoveryWorld {
     std::mt19937_64 chance{1};
     std::optional<Error> journal_breaks;
     std::string prepared_with = R"({"put_back":"script"})";  ///< The detail of `preparing`.
+    std::string begun_with = "{}";  ///< The detail of `begun`.
+    std::vector<std::string> on_success;  ///< What was run.
+    bool on_success_fails = false;
     int steal_after = -1;   ///< Another process takes the move over before this step.
 
     MemoryJournal journal;
@@ -78,7 +81,10 @@ struct RecoveryWorld {
         if (remote) move.transport = "ssh://root@host2";
         move.owner = self;
         const auto step = [this](StepKind kind) {
-            return MoveStep{kind, {{}, "boot", {}}, kind == StepKind::preparing ? prepared_with : "{}"};
+            const bool first = kind == StepKind::begun;
+            const std::string none = "{}";
+            const std::string& other = kind == StepKind::preparing ? prepared_with : none;
+            return MoveStep{kind, {{}, "boot", {}}, first ? begun_with : other};
         };
         job = *journal.create(move, step(StepKind::begun));
         for (const StepKind kind : steps) {
@@ -288,6 +294,12 @@ private:
     Result<AnswerValue> answer(const GuardCommand&) { return unasked("a guardian command"); }
     Result<AnswerValue> answer(const BrakeCommand&) { return unasked("a brake command"); }
     Result<AnswerValue> answer(const FlushImages&) { return unasked("a flush"); }
+    Result<AnswerValue> answer(const RunOnSuccess& asked) {
+        if (ended) object("the source was ended before --on-success ran");
+        on_success.push_back(asked.command);
+        if (on_success_fails) return fail(ErrorKind::refused, "it ended with status 1");
+        return done();
+    }
     Result<AnswerValue> unasked(const std::string& what) {
         object("recovery asks for " + what);
         return fail(ErrorKind::unsupported, what);

@@ -10,7 +10,8 @@ constexpr std::array all_steps = {
     StepKind::begun, StepKind::guarding, StepKind::preparing, StepKind::migrate_may_be_sent, StepKind::held,
     StepKind::continued, StepKind::word_may_be_sent, StepKind::word_answered_running,
     StepKind::word_answered_refused, StepKind::undoing, StepKind::rolled_back, StepKind::moved, StepKind::closed,
-    StepKind::destination_fenced, StepKind::dst_prepared, StepKind::dst_listening, StepKind::dst_accepted,
+    StepKind::destination_fenced, StepKind::stop_may_be_sent, StepKind::on_success_ran, StepKind::dst_prepared,
+    StepKind::dst_listening, StepKind::dst_accepted,
     StepKind::dst_running, StepKind::dst_refused, StepKind::dst_tombstone};
 
 /// A step, what it may not follow, and one of which it must follow (none: nothing is needed).
@@ -26,6 +27,7 @@ Rule rule_of(StepKind next) {
         case dst_prepared: return {{next}, {}};  // The first one, and only there.
         case guarding:
         case preparing:
+        case stop_may_be_sent:
         case migrate_may_be_sent:
         case held:
         // Not even `continued` after `undoing`: the source was told to stand down.
@@ -40,6 +42,7 @@ Rule rule_of(StepKind next) {
         case rolled_back: return {{word_answered_running, moved}, {undoing}};
         case moved: return {{undoing, rolled_back, word_answered_refused, destination_fenced}, {word_answered_running}};
         case destination_fenced: return {{word_answered_running, moved}, {word_may_be_sent}};
+        case on_success_ran: return {{next}, {moved}};
         case dst_listening: return {{dst_accepted, dst_tombstone}, {}};
         case dst_accepted: return {{next, dst_tombstone}, {dst_listening}};
         case dst_running: return {{dst_refused, dst_tombstone}, {dst_accepted}};
@@ -68,6 +71,8 @@ std::string_view to_string(StepKind kind) noexcept {
         case StepKind::moved: return "moved";
         case StepKind::closed: return "closed";
         case StepKind::destination_fenced: return "destination-fenced";
+        case StepKind::stop_may_be_sent: return "stop-may-be-sent";
+        case StepKind::on_success_ran: return "on-success-ran";
         case StepKind::dst_prepared: return "prepared";
         case StepKind::dst_listening: return "listening";
         case StepKind::dst_accepted: return "accepted";

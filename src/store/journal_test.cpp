@@ -13,7 +13,8 @@ TEST(StepKind, has_numbers_and_words_that_never_change) {
     const std::vector<std::pair<int, std::string_view>> for_ever = {
         {1, "begun"}, {2, "guarding"}, {3, "preparing"}, {4, "migrate-may-be-sent"}, {5, "held"}, {6, "continued"},
         {7, "word-may-be-sent"}, {8, "word-answered-running"}, {9, "word-answered-refused"}, {10, "undoing"},
-        {11, "rolled-back"}, {12, "moved"}, {13, "closed"}, {14, "destination-fenced"}, {33, "prepared"},
+        {11, "rolled-back"}, {12, "moved"}, {13, "closed"}, {14, "destination-fenced"}, {15, "stop-may-be-sent"},
+        {16, "on-success-ran"}, {33, "prepared"},
         {34, "listening"}, {35, "accepted"}, {36, "running"}, {37, "refused"}, {38, "tombstone"}};
     for (const auto& [number, word] : for_ever) {
         const auto step = step_of(number);
@@ -21,7 +22,7 @@ TEST(StepKind, has_numbers_and_words_that_never_change) {
         EXPECT_EQ(static_cast<int>(*step), number);
         EXPECT_EQ(to_string(*step), word);
     }
-    for (const int number : {-1, 0, 15, 32, 39}) EXPECT_FALSE(step_of(number)) << number;
+    for (const int number : {-1, 0, 17, 32, 39}) EXPECT_FALSE(step_of(number)) << number;
     EXPECT_EQ(static_cast<int>(MoveRole::source), 1);
     EXPECT_EQ(static_cast<int>(MoveRole::destination), 2);
 }

@@ -96,7 +96,9 @@ class Move:
         name = 'segue-faults' if self.fault_point else 'segue'
         argv = self.lab.enter('a') + [
             program(name), 'migrate', f'qmp:{self.src.qmp_path}', '--dst-qmp', self.dst.qmp_path, '--data-address',
-            self.address, '--json', '--no-forecast', *self.options]
+            self.address, '--json', *self.options]
+        if '--non-live' not in self.options:  # Which forecasts nothing.
+            argv.append('--no-forecast')
         if self.own_monitor:
             argv += ['--src-guard-qmp', self.src.guard_qmp_path]
         env = {**self.lab.env('a'), **self.segue_env}

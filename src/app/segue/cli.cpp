@@ -14,6 +14,7 @@
 #include "app/segue/cli_recover.hpp"
 #include "app/segue/cli_vm.hpp"
 #include "app/segue/help_text.hpp"
+#include "app/segue/on_success.hpp"
 #include "app/segue/plain_text.hpp"
 #include "app/segue/receive_cli.hpp"
 #include "units/text.hpp"
@@ -32,6 +33,8 @@ struct MigrateWords {
     std::optional<std::string> src_qmp, src_guard_qmp, to, dst_qmp, dst_command, data_address;
     BoundWords bounds;
     SteeringWords steering;
+    std::optional<std::string> on_success;
+    bool non_live = false;
     bool dry_run = false;
     bool no_forecast = false;
     bool storage_is_shared = false;
@@ -52,6 +55,8 @@ void declare(CLI::App& app, MigrateWords& words) {
     app.add_option("--data-address", words.data_address);
     declare_bounds(app, words.bounds);
     declare_steering(app, words.steering);
+    app.add_option("--on-success", words.on_success);
+    app.add_flag("--non-live", words.non_live);
     app.add_flag("--dry-run", words.dry_run);
     app.add_flag("--no-forecast", words.no_forecast);
     app.add_flag("--storage-is-shared", words.storage_is_shared);
@@ -272,6 +277,43 @@ Result<void> take_data_address(const MigrateWords& words, Migrate& migrate) {
     return {};
 }
 
+/// What only a live move knows must not be given and then mean nothing. Settings are for every move.
+Result<void> check_non_live(const MigrateWords& words) {
+    if (!words.non_live) return {};
+    const BoundWords& bounds = words.bounds;
+    const SteeringWords& steering = words.steering;
+    const std::pair<bool, std::string_view> of_live[] = {
+        {bounds.max_downtime.has_value(), "--max-downtime"},
+        {bounds.max_suspend_time.has_value(), "--max-suspend-time"},
+        {bounds.min_cpu.has_value(), "--min-cpu"},
+        {bounds.max_stall.has_value(), "--max-stall"},
+        {bounds.switchover_bandwidth.has_value(), "--switchover-bandwidth"},
+        {steering.aggression.has_value(), "--aggression"},
+        {steering.brake.has_value(), "--brake"},
+        {steering.auto_converge, "--auto-converge"},
+        {steering.policy.has_value(), "--policy"},
+        {words.no_forecast, "--no-forecast"}};
+    for (const auto& [given, name] : of_live) {
+        if (!given) continue;
+        return wrong(fmt::format("{} has no meaning with --non-live, which stops the guest before it is copied; "
+                                 "--timeout and --max-bandwidth hold: leave one of the two out", name));
+    }
+    return {};
+}
+
+Result<void> take_on_success(const MigrateWords& words, Migrate& migrate) {
+    if (!words.on_success) return {};
+    if (words.on_success->empty()) {
+        return wrong(fmt::format("--on-success names no command: {}", value_hint("--on-success")));
+    }
+    if (words.on_success->size() > on_success_bytes_max) {
+        return wrong(fmt::format("--on-success has {} bytes, and the journal takes at most {}: put them into a script",
+                                 words.on_success->size(), on_success_bytes_max));
+    }
+    migrate.request.on_success = *words.on_success;
+    return {};
+}
+
 /// What the operator said, apart from what was filled in.
 void take_given(const MigrateWords& words, Migrate& migrate) {
     const Bounds& bounds = migrate.request.bounds;
@@ -306,6 +348,7 @@ Result<Invocation> to_invocation(const MigrateWords& words) {
     }
     if (auto distinct = check_distinct(migrate); !distinct) return std::unexpected(distinct.error());
     if (auto taken = take_data_address(words, migrate); !taken) return std::unexpected(taken.error());
+    if (auto fits = check_non_live(words); !fits) return std::unexpected(fits.error());
     SEGUE_TRY(bounds, parse_bounds(words.bounds, migrate.notes));
     SEGUE_TRY(steering, parse_steering(words.steering));
     migrate.request.vm = migrate.vm_name.empty() ? "qmp:" + migrate.src_qmp : migrate.vm_name;
@@ -314,10 +357,12 @@ Result<Invocation> to_invocation(const MigrateWords& words) {
     migrate.request.brake_required = steering.brake_required;
     migrate.request.aggression = steering.aggression;
     migrate.policy = steering.policy;
+    if (auto taken = take_on_success(words, migrate); !taken) return std::unexpected(taken.error());
     take_given(words, migrate);
     migrate.request.remote = migrate.to.has_value();
     migrate.request.dry_run = words.dry_run;
     migrate.request.forecast = !words.no_forecast;
+    migrate.request.non_live = words.non_live;
     migrate.output = {words.json, words.verbose};
     return migrate;
 }
@@ -336,6 +381,7 @@ Result<Invocation> parse_migrate(const Words& arguments, bool plan) {
     auto invocation = to_invocation(words);
     auto* migrate = invocation ? std::get_if<Migrate>(&*invocation) : nullptr;
     if (migrate == nullptr || !plan) return invocation;
+    if (words.non_live) return wrong("segue plan shows what a live move would cost: leave --non-live out");
     if (words.no_forecast) return wrong("segue plan without its forecast has nothing to say: leave --no-forecast out");
     migrate->plan = true;
     migrate->request.dry_run = true;

@@ -371,6 +371,35 @@ INSTANTIATE_TEST_SUITE_P(DataAddresses, WrongInput, testing::Values(
     Wrong{near_only + "-host", {"--data-address has no value before"}},
     Wrong{near_only + "a/b", {"--data-address", "no valid host name"}}));
 
+INSTANTIATE_TEST_SUITE_P(NotLive, WrongInput, testing::Values(
+    Wrong{base + "--non-live --max-downtime 1s", {"--max-downtime has no meaning with --non-live", "--timeout"}},
+    Wrong{base + "--non-live --max-suspend-time 1", {"--max-suspend-time has no meaning with --non-live"}},
+    Wrong{base + "--non-live --min-cpu 20%", {"--min-cpu has no meaning with --non-live"}},
+    Wrong{base + "--non-live --max-stall 100ms", {"--max-stall has no meaning with --non-live"}},
+    Wrong{base + "--non-live --switchover-bandwidth 1Gbit/s", {"--switchover-bandwidth has no meaning with"}},
+    Wrong{base + "--non-live --aggression 1", {"--aggression has no meaning with --non-live"}},
+    Wrong{base + "--non-live --brake none", {"--brake has no meaning with --non-live"}},
+    Wrong{base + "--non-live --auto-converge", {"--auto-converge has no meaning with --non-live"}},
+    Wrong{base + "--non-live --policy patient", {"--policy has no meaning with --non-live"}},
+    Wrong{base + "--non-live --no-forecast", {"--no-forecast has no meaning with --non-live"}},
+    Wrong{base + "--non-live=yes", {"--non-live takes no value"}},
+    Wrong{base + "--on-success", {"--on-success has no value", "sv down web1"}}));
+
+TEST(CommandLine, knows_a_move_that_is_not_live_and_what_to_run_after_it) {
+    const auto parsed = parse({"migrate", "qmp:/a", "--dst-qmp", "/b", "--data-address", "h", "--non-live", "--timeout",
+                               "2min", "--max-bandwidth", "100MiB/s", "--on-success", "sv down $SEGUE_VM"});
+    ASSERT_TRUE(parsed) << parsed.error().message;
+    const Request& request = std::get<Migrate>(*parsed).request;
+    EXPECT_TRUE(request.non_live);
+    EXPECT_EQ(request.on_success, "sv down $SEGUE_VM");
+    const std::string long_command(2049, 'x');
+    const auto too_long = parse({"migrate", "qmp:/a", "--dst-qmp", "/b", "--data-address", "h", "--on-success",
+                                 long_command.c_str()});
+    ASSERT_FALSE(too_long);
+    EXPECT_NE(too_long.error().message.find("2049 bytes"), std::string::npos);
+    EXPECT_FALSE(parse({"plan", "qmp:/a", "--dst-qmp", "/b", "--data-address", "h", "--non-live"}));
+}
+
 TEST(CommandLine, takes_empty_words_for_what_they_are) {
     EXPECT_FALSE(parse({"migrate", "", "--dst-qmp", "/b", "--data-address", "h"}));
     EXPECT_FALSE(parse({"migrate", "qmp:/a", "--dst-qmp", "", "--data-address", "h"}));

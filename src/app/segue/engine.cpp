@@ -375,6 +375,17 @@ struct Engine::Impl {
                                       });
     }
 
+    /// Nothing else is written meanwhile: the move has one command outstanding.
+    void perform(const Submit& submit, const RunOnSuccess& command) {
+        SEGUE_ASSERT(where.job && where.job->on_success);
+        SEGUE_FAULT_POINT("segue:on-success");
+        where.job->journal->ask<void>(
+            [run = where.job->on_success, command, host = dst->host_name()](Journal&) { return run(command, host); },
+            [this, id = submit.id](const Result<void>& ran) {
+                answer(id, ran ? Result<AnswerValue>(AnswerValue(GuestAnswer(Done{}))) : std::unexpected(ran.error()));
+            });
+    }
+
     void perform(const Submit& submit, const FlushImages& command) {
         flusher.flush(command.images,
                       [this, id = submit.id](Duration took) { answer(id, AnswerValue(Flushed{took})); });

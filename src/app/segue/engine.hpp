@@ -41,6 +41,8 @@ public:
         /// The guest runs on `host` and was recorded so: its definition here must not start any more. Durable; called
         /// on the journal's thread, before the source's QEMU is ended. Empty: it has no definition.
         std::function<Result<void>(const std::string& host)> mark = {};
+        /// Runs --on-success and waits for its end; called on the journal's thread, after `mark`. Empty: there is none.
+        std::function<Result<void>(const RunOnSuccess& asked, const std::string& host)> on_success = {};
     };
     struct Where {
         std::string src_monitor;

@@ -69,6 +69,9 @@ How
   --brake KIND            cgroup (default), none, or auto-converge (QEMU's own)
   --auto-converge         the same as --brake auto-converge
   --policy NAME           converge (default), patient, or exec:COMMAND
+  --on-success COMMAND    run here once the guest runs there, before its QEMU
+                          here is ended: where something would start that again
+  --non-live              stop the guest, then copy: within --timeout alone
   --dry-run               check both sides, forecast, change nothing
   --storage-is-shared     with NAME: its image paths are the same storage there
   --no-forecast           start at once, without 4 s of page sampling
@@ -127,6 +130,7 @@ Example
     if (option == "--policy") return "give converge, patient or exec:COMMAND";
     if (option == "--data-address") return "give HOST[:PORT], for example --data-address 10.77.0.2:4444";
     if (option == "--to") return "give ssh://USER@HOST, or cmd:COMMAND that reaches segue receive --stdio";
+    if (option == "--on-success") return "give a command for /bin/sh, in quotes: --on-success 'sv down web1'";
     if (option == "--dst-command") return "give how to start the destination's QEMU on the other host, in quotes";
     return "give the path of a QMP socket, for example /run/b.qmp";
 }

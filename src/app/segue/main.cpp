@@ -21,6 +21,7 @@
 #include "app/segue/guard_client.hpp"
 #include "app/segue/host_name.hpp"
 #include "app/segue/job_service.hpp"
+#include "app/segue/on_success.hpp"
 #include "app/segue/output.hpp"
 #include "app/segue/policy_choice.hpp"
 #include "app/segue/receive_shell.hpp"
@@ -30,6 +31,7 @@
 #include "app/segue/signals.hpp"
 #include "app/segue/sink.hpp"
 #include "app/segue/source_job.hpp"
+#include "app/segue/supervisor.hpp"
 #include "app/segue/vm_commands.hpp"
 #include "app/segue/vm_folder.hpp"
 #include "app/segue/vm_source.hpp"
@@ -73,6 +75,12 @@ NewMove new_move(const Migrate& wanted, const std::string& move_id) {
     return move;
 }
 
+/// What recover must know before anything else.
+JournalDetail begun_with(const Migrate& wanted) {
+    const std::string& on_success = wanted.request.on_success;
+    return on_success.empty() ? JournalDetail{} : JournalDetail{{"on_success", on_success}};
+}
+
 job::Identity identity_of(const Migrate& wanted, const SourceJob& opened) {
     const Bounds& bounds = wanted.request.bounds;
     const std::string here = this_host_name();
@@ -95,6 +103,22 @@ void end_job(Loop& loop, SourceJob* job, const Summary& end, Output& output) {
     });
 }
 
+/// Its command is in the journal from the first step on: `segue recover` runs it where this process died before.
+std::function<Result<void>(const RunOnSuccess&, const std::string&)> on_success_of(const Migrate& wanted, JobId job) {
+    if (wanted.request.on_success.empty()) return {};
+    OnSuccess what;
+    what.job = static_cast<std::int64_t>(job);
+    what.vm = wanted.request.vm;
+    what.src_qmp = wanted.src_qmp;
+    what.dst_host = wanted.to ? wanted.to->name : this_host_name();
+    return [what](const RunOnSuccess& asked, const std::string& host) mutable {
+        what.command = asked.command;
+        what.src_pid = asked.src_pid;
+        if (!host.empty()) what.dst_host = host;
+        return run_on_success(what);
+    };
+}
+
 /// Only for a VM that has a definition here.
 std::function<Result<void>(const std::string&)> mark_of(const Migrate& wanted, JobId job) {
     if (wanted.vm_name.empty()) return {};
@@ -111,8 +135,19 @@ Result<std::unique_ptr<Policy>> policy_of(const Migrate& wanted, Output& output)
     return choose_policy(wanted.policy, {tell, tell});
 }
 
+/// What this host says against moving the guest, besides what both QEMUs say.
+std::optional<Finding> in_the_way(const Migrate& wanted, const GuestFacts& src, Output& output) {
+    if (!wanted.vm_name.empty()) {
+        if (auto finding = images_not_shared(wanted, src)) return finding;
+    }
+    if (!wanted.request.on_success.empty()) return std::nullopt;
+    auto found = find_supervisor(src.pid);
+    if (!found.note.empty()) output.note(found.note);
+    return std::move(found.finding);
+}
+
 /// \param job  None: a dry run.
-Engine::Where where_of(const Migrate& wanted, const std::string& move_id, SourceJob* job) {
+Engine::Where where_of(const Migrate& wanted, const std::string& move_id, SourceJob* job, Output& output) {
     Engine::Where where{wanted.src_qmp, wanted.src_guard_qmp, wanted.dst_qmp, find_guard_program(), {}};
     if (wanted.to) {
         where.remote =
@@ -120,13 +155,11 @@ Engine::Where where_of(const Migrate& wanted, const std::string& move_id, Source
                            wanted.port_first, wanted.port_last,   SEGUE_VERSION};
     }
     where.move_id = move_id;
-    if (!wanted.vm_name.empty()) {
-        where.check = [&wanted](const GuestFacts& src) { return images_not_shared(wanted, src); };
-    }
+    where.check = [&wanted, &output](const GuestFacts& src) { return in_the_way(wanted, src, output); };
     if (job != nullptr) {
         where.job = Engine::Job{&job->journal(), job->id(), job->owner(),
                                 [job](const GuestFacts& src) { return job->obstacle(src); },
-                                mark_of(wanted, job->id())};
+                                mark_of(wanted, job->id()), on_success_of(wanted, job->id())};
     }
     return where;
 }
@@ -137,6 +170,7 @@ PlanQuestion question_of(const Migrate& wanted, const ForecastReport& forecast) 
             forecast.brake,   forecast.reserve,    bounds.switchover_bandwidth};
 }
 
+/// \param guest  Empty: nothing is to be learned; a guest that stood teaches nothing about one that runs.
 void remember(ExperienceFile& memory, const std::string& guest, const Summary& end, Output& output) {
     if (guest.empty()) return;
     Lesson lesson{end.learned, std::nullopt, end.guest};
@@ -183,7 +217,7 @@ int migrate(const Migrate& wanted) {
     std::unique_ptr<SourceJob> job;
     std::optional<JobService> service;
     if (!wanted.request.dry_run) {
-        auto opened = SourceJob::open(loop, state_folder(), new_move(wanted, move_id));
+        auto opened = SourceJob::open(loop, state_folder(), new_move(wanted, move_id), begun_with(wanted));
         if (!opened) return refuse(opened.error(), output);
         job = std::move(*opened);
         output.begin_job(static_cast<std::int64_t>(job->id()));
@@ -205,7 +239,7 @@ int migrate(const Migrate& wanted) {
     };
     Summary summary;
     int status = exit_status(Outcome::unknown);
-    Engine::Where where = where_of(wanted, move_id, job.get());
+    Engine::Where where = where_of(wanted, move_id, job.get(), output);
     where.policy = std::move(*policy);
     Engine engine(loop, wanted.request, std::move(where),
                   {[&](const Report& report) {
@@ -226,7 +260,7 @@ int migrate(const Migrate& wanted) {
     loop.run();
     service.reset();
     // The guest runs; now there is time for the disk.
-    remember(memory, guest, summary, output);
+    remember(memory, wanted.request.non_live ? "" : guest, summary, output);
     output.close();
     return status;
 }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "app/segue/job_socket.hpp"
+#include "app/segue/on_success.hpp"
 #include "app/segue/output.hpp"
 #include "app/segue/recover_ports.hpp"
 #include "app/segue/signals.hpp"
@@ -157,6 +158,16 @@ private:
                 }
                 then();
             });
+    }
+
+    /// The mark first: who would start the definition again is told so in any case.
+    void perform(const Submit& submit, const RunOnSuccess& command) {
+        const OnSuccess what = on_success_of(what_.record, command.command);
+        mark_moved_then([this, id = submit.id, what] {
+            journal_.ask<void>([what](Journal&) { return run_on_success(what); }, [this, id](const Result<void>& ran) {
+                answer(id, ran ? Result<GuestAnswer>(Done{}) : std::unexpected(ran.error()));
+            });
+        });
     }
 
     void perform(const Submit& submit, const DstCommand& command) {

@@ -171,9 +171,10 @@ std::string outlook_words(const ForecastReport& report, const Bounds& bounds) {
 std::string render_begin(const Migrate& migrate) {
     const Bounds& bounds = migrate.request.bounds;
     const std::string there = migrate.dst_qmp.empty() ? "a new QEMU" : plain_text(migrate.dst_qmp);
-    std::string text = fmt::format("{} to {}{}: downtime at most {}", plain_text(migrate.request.vm), there,
-                                   migrate.to ? " at " + plain_text(migrate.to->as_written) : "",
-                                   to_text(bounds.max_downtime));
+    const std::string downtime = migrate.request.non_live ? "not live, the guest stands while it is copied"
+                                                          : "downtime at most " + to_text(bounds.max_downtime);
+    std::string text = fmt::format("{} to {}{}: {}", plain_text(migrate.request.vm), there,
+                                   migrate.to ? " at " + plain_text(migrate.to->as_written) : "", downtime);
     text += bounds.timeout ? fmt::format(", timeout {}", to_text(*bounds.timeout)) : ", no timeout";
     text += bounds.max_bandwidth ? fmt::format(", at most {}", to_text(*bounds.max_bandwidth)) : ", no bandwidth cap";
     if (bounds.switchover_bandwidth) {

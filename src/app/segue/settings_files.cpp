@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <utility>
 
 #include "app/segue/vm_folder.hpp"
+#include "migration/preflight.hpp"
 
 namespace segue {
 namespace {
@@ -98,6 +100,20 @@ Result<settings::ResolvedLimits> resolve_levels(const settings::Levels& levels) 
     return std::unexpected(complaints.error());
 }
 
+namespace {
+
+/// A standstill as long as the copying: only where the site has not promised a shorter one for all.
+Result<void> allow_non_live(const settings::ResolvedLimits& resolved) {
+    const auto bound = std::ranges::find(resolved.outcomes, "max_downtime", &settings::Outcome::key);
+    if (bound == resolved.outcomes.end() || bound->locked_by.empty()) return {};
+    return fail(ErrorKind::invalid,
+                fmt::format("--non-live lets the guest stand for as long as the copying takes, and {} locks "
+                            "max_downtime = {}: leave --non-live out, or have the lock taken away",
+                            bound->locked_by, bound->value));
+}
+
+}  // namespace
+
 Result<void> apply_settings(const VmPlaces& places, Migrate& migrate) {
     SEGUE_TRY(levels, read_levels(places, migrate.to));
     levels.vm = migrate.vm_limits;
@@ -114,6 +130,9 @@ Result<void> apply_settings(const VmPlaces& places, Migrate& migrate) {
     bounds.max_stall = limits.max_stall;
     migrate.request.aggression = *limits.aggression;
     take_address(limits, migrate);
+    if (!migrate.request.non_live) return {};
+    if (auto allowed = allow_non_live(migrate.limits); !allowed) return allowed;
+    make_non_live(migrate.request);
     return {};
 }
 

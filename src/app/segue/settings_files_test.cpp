@@ -109,6 +109,22 @@ TEST_F(SettingsFilesTest, EveryFileIsToldAtOnceWithItsLines) {
     refused("/hosts/host2.toml:1:1: --data-address \"10.0.0.256\" is no IPv4 address");
 }
 
+TEST_F(SettingsFilesTest, AMoveThatIsNotLiveHasTheTimeoutForItsOnlyBound) {
+    put("site.toml", "max_downtime = '100ms'\nmin_cpu = '50%'\ntimeout = '1h'\n");
+    migrate.request.non_live = true;
+    ASSERT_TRUE(apply_settings(places, migrate));
+    EXPECT_EQ(migrate.request.bounds.max_downtime, std::chrono::hours{1});
+    EXPECT_EQ(migrate.request.brake, BrakeKind::none);
+}
+
+TEST_F(SettingsFilesTest, AMoveThatIsNotLiveIsRefusedWhereTheSiteLocksTheDowntime) {
+    put("site.toml", "max_downtime = '100ms'\nlock = ['max_downtime']\n");
+    ASSERT_TRUE(apply_settings(places, migrate));
+    migrate.request.non_live = true;
+    refused("/site.toml:2");
+    refused("locks max_downtime = 100 ms: leave --non-live out");
+}
+
 TEST_F(SettingsFilesTest, AFolderInThePlaceOfAFileIsRefused) {
     std::filesystem::create_directories(folder + "/site.toml");
     refused("/site.toml is no regular file");

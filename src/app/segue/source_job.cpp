@@ -38,7 +38,8 @@ SourceJob::SourceJob(Loop& loop, std::unique_ptr<Journal> journal, JobId id, Mov
       unfinished_(std::move(unfinished)),
       thread_(std::make_unique<JournalThread>(loop, std::move(journal))) {}
 
-Result<std::unique_ptr<SourceJob>> SourceJob::open(Loop& loop, const std::string& state_folder, NewMove move) {
+Result<std::unique_ptr<SourceJob>> SourceJob::open(Loop& loop, const std::string& state_folder, NewMove move,
+                                                   const JournalDetail& begun) {
     SEGUE_TRY(owner, this_process());
     SEGUE_TRY(journal, open_journal(journal_path(state_folder)));
     SEGUE_TRY(unfinished, journal->unfinished());
@@ -47,7 +48,7 @@ Result<std::unique_ptr<SourceJob>> SourceJob::open(Loop& loop, const std::string
         unfinished, [&](const MoveRecord& record) { return record.move.src.monitor == move.src.monitor; });
     if (obstacle) return fail(ErrorKind::conflict, fmt::format("{} ({})", obstacle->what, obstacle->remedy));
     move.owner = owner;
-    SEGUE_TRY(id, journal->create(move, {StepKind::begun, stamp_now(), "{}"}));
+    SEGUE_TRY(id, journal->create(move, {StepKind::begun, stamp_now(), encode_detail(begun)}));
     return std::unique_ptr<SourceJob>(
         new SourceJob(loop, std::move(journal), id, std::move(owner), std::move(unfinished)));
 }

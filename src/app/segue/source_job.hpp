@@ -22,9 +22,9 @@ namespace segue {
 class SourceJob {
 public:
     /// `refused` or `conflict`, with the next thing to do, where the journal cannot be used or an earlier move of
-    /// the same monitor has not ended. `move` without its owner.
+    /// the same monitor has not ended. `move` without its owner; `begun` is kept with its first step.
     [[nodiscard]] static Result<std::unique_ptr<SourceJob>> open(Loop& loop, const std::string& state_folder,
-                                                                 NewMove move);
+                                                                 NewMove move, const JournalDetail& begun = {});
 
     [[nodiscard]] JobId id() const { return id_; }
     [[nodiscard]] const MoveOwner& owner() const { return owner_; }

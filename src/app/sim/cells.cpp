@@ -202,6 +202,9 @@ std::optional<Moment> moment_of(StepKind step) noexcept {
         case StepKind::moved: return Moment::step_moved;
         case StepKind::closed: return Moment::step_closed;
         case StepKind::destination_fenced: return std::nullopt;  // recover's alone.
+        // As the next durable step; and after `moved` nothing is decided any more.
+        case StepKind::stop_may_be_sent:
+        case StepKind::on_success_ran: return std::nullopt;
         case StepKind::dst_prepared: return Moment::step_dst_prepared;
         case StepKind::dst_listening: return Moment::step_dst_listening;
         case StepKind::dst_accepted: return Moment::step_dst_accepted;

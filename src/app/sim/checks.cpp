@@ -18,10 +18,15 @@ bool kills_segue_and_guardian(Fault fault) {
     return fault == Fault::segue_and_guardian_killed || fault == Fault::src_host_lost;
 }
 
+/// A guest whose move is not live stands until the timeout at most.
+Duration may_stand(const Request& request) {
+    return request.non_live ? request.bounds.timeout.value_or(over_after) : request.bounds.max_downtime;
+}
+
 class Checker {
 public:
     explicit Checker(const Evidence& evidence)
-        : e_(evidence), truth_(evidence.world.truth()), max_downtime_(evidence.scenario.request.bounds.max_downtime) {}
+        : e_(evidence), truth_(evidence.world.truth()), max_downtime_(may_stand(evidence.scenario.request)) {}
 
     std::vector<std::string> all() {
         // Two faults at once may cost any bound, and hide what was to be told; never safety, nor the end.

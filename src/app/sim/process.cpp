@@ -25,6 +25,7 @@ bool has(const MoveRecord& record, StepKind kind) {
 std::optional<StepKind> must_be_written(const Command& command) {
     if (const auto* src = std::get_if<SrcCommand>(&command)) {
         if (std::holds_alternative<SrcPrepare>(*src)) return StepKind::preparing;
+        if (std::holds_alternative<SrcStop>(*src)) return StepKind::stop_may_be_sent;
         if (std::holds_alternative<SrcStart>(*src)) return StepKind::migrate_may_be_sent;
         if (std::holds_alternative<SrcEnd>(*src)) return StepKind::moved;
     }
@@ -234,6 +235,8 @@ void Process::perform_in_world(const Submit& submit, CommandId id, Duration late
         world_.submit(*brake, answerer<BrakeAnswer>(id, late));
     } else if (const auto* step = std::get_if<JournalStep>(&command)) {
         perform(*step, id, late);
+    } else if (std::holds_alternative<RunOnSuccess>(command)) {
+        agenda().after(milliseconds{20}, [answer = answerer<GuestAnswer>(id, late)] { answer(GuestAnswer{Done{}}); });
     } else {
         const Duration took = rng_.between(milliseconds{1}, milliseconds{8});
         agenda().after(took, [answer = answerer<Flushed>(id, late), took] { answer(Flushed{took}); });

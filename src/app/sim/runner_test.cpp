@@ -96,6 +96,80 @@ TEST(Directed, moves_when_nothing_is_wrong) {
     }
 }
 
+/// 128 MiB at 100 MiB/s: about a second of standing.
+Scenario not_live(Scenario s) {
+    s.request.non_live = true;
+    s.request.bounds.timeout = seconds{10};
+    return s;
+}
+
+TEST(NotLive, moves_and_stands_all_the_while_it_copies) {
+    for (const bool own_monitor : {true, false}) {
+        for (const bool native : {true, false}) {
+            Scenario s = not_live(plain_scenario(1));
+            s.plan.guard.own_monitor = own_monitor;
+            s.plan.qemu.native_switchover_bandwidth = native;
+            const auto result = run_scenario(s);
+            EXPECT_TRUE(result.violations.empty()) << all_of(result);
+            EXPECT_EQ(outcome_word(result), "moved") << all_of(result);
+            ASSERT_TRUE(result.stood);
+            EXPECT_GT(*result.stood, milliseconds{500});
+            EXPECT_GE(result.summary->downtime, *result.stood);
+        }
+    }
+}
+
+TEST(NotLive, also_moves_a_guest_that_would_never_converge) {
+    Scenario s = not_live(plain_scenario(1));
+    s.plan.guest.shape = GuestShape::uniform;
+    s.plan.guest.rate = mebibytes_per_second(1000);
+    s.plan.guest.working_set = mebibytes(100);
+    EXPECT_EQ(outcome_word(run_scenario(s)), "moved");
+}
+
+TEST(NotLive, whose_time_is_up_is_undone_and_the_guest_runs) {
+    for (const bool own_monitor : {true, false}) {
+        Scenario s = not_live(plain_scenario(1));
+        s.request.bounds.timeout = milliseconds{600};
+        s.plan.guard.own_monitor = own_monitor;
+        const auto result = run_scenario(s);
+        EXPECT_TRUE(result.violations.empty()) << all_of(result);
+        ASSERT_TRUE(result.summary);
+        EXPECT_EQ(result.summary->outcome, Outcome::timeout) << all_of(result);
+        EXPECT_EQ(result.summary->guest_on, GuestOn::source);
+        EXPECT_LE(*result.stood, milliseconds{600});
+    }
+}
+
+TEST(NotLive, is_undone_by_the_guardian_at_once_when_segue_is_killed) {
+    for (const bool own_monitor : {true, false}) {
+        Scenario s = not_live(with(Fault::segue_killed, Moment::copying, milliseconds{300}));
+        s.plan.guard.own_monitor = own_monitor;
+        const auto result = run_scenario(s);
+        EXPECT_TRUE(result.struck);
+        EXPECT_TRUE(result.violations.empty()) << all_of(result);
+        EXPECT_LE(*result.stood, milliseconds{450}) << all_of(result);
+    }
+}
+
+TEST(NotLive, is_undone_by_recover_when_both_are_killed) {
+    Scenario s = not_live(with(Fault::segue_and_guardian_killed, Moment::copying, milliseconds{300}));
+    const auto result = run_scenario(s);
+    EXPECT_TRUE(result.violations.empty()) << all_of(result);
+    ASSERT_TRUE(result.recovered);
+    EXPECT_EQ(result.recovered->guest_on, GuestOn::source) << all_of(result);
+}
+
+TEST(NotLive, does_not_leave_the_guest_standing_when_the_monitor_is_lost) {
+    for (const bool own_monitor : {true, false}) {
+        Scenario s = not_live(with(Fault::src_monitor_lost, Moment::copying, milliseconds{300}));
+        s.plan.guard.own_monitor = own_monitor;
+        const auto result = run_scenario(s);
+        EXPECT_TRUE(result.violations.empty()) << all_of(result);
+        EXPECT_LE(*result.stood, milliseconds{500}) << all_of(result);
+    }
+}
+
 class CancelIn : public testing::TestWithParam<Moment> {};
 
 TEST_P(CancelIn, leaves_the_guest_on_the_source) {

@@ -172,6 +172,11 @@ Scenario scenario_from(std::uint64_t seed) {
     const bool remote = rng.stream("mode").chance(0.5) || needs_remote(cell.fault) || needs_remote(cell.moment);
     if (remote) draw_remote(s, rng.stream("remote"));
     draw_fault(s, cell, rng.stream("fault"));
+    // Drawn last, and by a stream of its own: the other scenarios stay what they are.
+    Rng live = rng.stream("live");
+    s.request.non_live = !s.controlled && live.chance(0.15);
+    auto& timeout = s.request.bounds.timeout;
+    if (s.request.non_live && !timeout) timeout = milliseconds{live.between(8000, 36000)};
     return s;
 }
 

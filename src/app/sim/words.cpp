@@ -11,10 +11,12 @@ struct Namer {
     std::string_view operator()(const BrakeCommand& c) const { return std::visit(*this, c); }
     std::string_view operator()(const FlushImages&) const { return "FlushImages"; }
     std::string_view operator()(const JournalStep&) const { return "JournalStep"; }
+    std::string_view operator()(const RunOnSuccess&) const { return "RunOnSuccess"; }
     std::string_view operator()(const SrcInspect&) const { return "SrcInspect"; }
     std::string_view operator()(const SrcSampleDirtying&) const { return "SrcSampleDirtying"; }
     std::string_view operator()(const SrcPrepare&) const { return "SrcPrepare"; }
     std::string_view operator()(const SrcTakeStream&) const { return "SrcTakeStream"; }
+    std::string_view operator()(const SrcStop&) const { return "SrcStop"; }
     std::string_view operator()(const SrcStart&) const { return "SrcStart"; }
     std::string_view operator()(const SrcReadProgress&) const { return "SrcReadProgress"; }
     std::string_view operator()(const SrcAllowSwitchover&) const { return "SrcAllowSwitchover"; }

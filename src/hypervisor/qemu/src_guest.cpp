@@ -80,6 +80,7 @@ struct SrcGuest::Impl {
     void on(const SrcSampleDirtying& command, const CallPtr& call);
     void on(const SrcPrepare& command, const CallPtr& call);
     void on(const SrcTakeStream&, const CallPtr& call);
+    void on(const SrcStop&, const CallPtr& call) { call->order("stop", {}); }
     void on(const SrcStart&, const CallPtr& call);
     void on(const SrcReadProgress&, const CallPtr& call);
     void on(const SrcAllowSwitchover& command, const CallPtr& call);

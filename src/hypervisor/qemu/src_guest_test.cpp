@@ -171,6 +171,24 @@ TEST_P(SrcGuestTest, moves_an_idle_guest) {
     EXPECT_TRUE(src->sees<SrcPassBegan>());
 }
 
+TEST_P(SrcGuestTest, leaves_a_guest_that_was_stopped_before_standing_when_its_move_is_cancelled) {
+    begin();
+    src->must<Done>(SrcStop{});
+    ASSERT_TRUE(src->sees<SrcStopped>());
+    EXPECT_EQ(src->must<RunState>(SrcReadRunState{}), RunState::paused);
+    src->must<Done>(SrcStart{});
+    ASSERT_TRUE(sees(MigrationStatus::pre_switchover));
+    src->must<Done>(SrcCancel{});
+    ASSERT_TRUE(sees(MigrationStatus::cancelled));
+    src->must<Done>(SrcAwaitForgotten{});
+    // QEMU 7.2 says postmigrate, 8.2 and later paused: the simulator has both.
+    const auto left = src->must<RunState>(SrcReadRunState{});
+    EXPECT_TRUE(left == RunState::paused || left == RunState::postmigrate);
+    src->must<Done>(SrcRun{});
+    EXPECT_TRUE(src->sees<SrcResumed>());
+    EXPECT_EQ(src->must<RunState>(SrcReadRunState{}), RunState::running);
+}
+
 TEST_P(SrcGuestTest, cancels_at_pre_switchover_and_puts_back) {
     begin();
     const auto qemu_settings = [this] { return settings(*source_qemu, src); };

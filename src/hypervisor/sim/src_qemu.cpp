@@ -100,6 +100,7 @@ Monitor::Work SrcQemu::work_of(const SrcCommand& command) {
             }
             void operator()(const SrcPrepare& c) { reply(q.prepare(c)); }
             void operator()(const SrcTakeStream&) { q.has_stream_ = true; reply(done()); }
+            void operator()(const SrcStop&) { q.stop(reply); }
             void operator()(const SrcStart&) { reply(q.start()); }
             void operator()(const SrcReadProgress&) { reply(GuestAnswer{q.progress()}); }
             void operator()(const SrcAllowSwitchover& c) { reply(q.allow(c)); }
@@ -221,7 +222,7 @@ Result<GuestAnswer> SrcQemu::cancel() {
             link_.cut();
             context_.agenda.after(rng_.between(microseconds{100}, microseconds{900}), [this, attempt] {
                 if (attempt != attempt_) return;
-                let_run();
+                as_before();
                 set_status(MigrationStatus::cancelled);
                 ended();
             });
@@ -244,6 +245,32 @@ Result<GuestAnswer> SrcQemu::yank() {
         link_.cut();
     }
     return done();
+}
+
+/// Pause, drain and flush under the lock, then the answer.
+void SrcQemu::stop(const Monitor::Reply& reply) {
+    if (run_state_ != RunState::running) return reply(done());
+    loop_.hold();
+    work();
+    run_state_ = RunState::paused;
+    context_.src_vcpus(false);
+    const auto& plan = context_.plan.qemu;
+    context_.agenda.after(plan.pause, [this] {
+        if (!context_.truth.src_alive) return;
+        context_.log("src", "STOP");
+        notify(SrcStopped{});
+    });
+    context_.agenda.after(plan.pause + plan.drain_and_flush, [this, reply] {
+        reply(done());
+        loop_.release();
+    });
+}
+
+/// What an ended migration makes of a guest that it had stopped: one that ran runs again; one that was paused is left
+/// in the migration's own state by QEMU 7.2, and as it was by 8.2 and later.
+void SrcQemu::as_before() {
+    if (ran_before_) return let_run();
+    run_state_ = context_.plan.qemu.native_switchover_bandwidth ? RunState::paused : RunState::postmigrate;
 }
 
 void SrcQemu::run(const Monitor::Reply& reply) {

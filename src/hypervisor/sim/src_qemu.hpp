@@ -46,6 +46,8 @@ private:
     void go_on(const Monitor::Reply& reply);
     [[nodiscard]] Result<GuestAnswer> cancel();
     [[nodiscard]] Result<GuestAnswer> yank();
+    void stop(const Monitor::Reply& reply);
+    void as_before();
     void run(const Monitor::Reply& reply);
     void quit(const Monitor::Reply& reply);
     [[nodiscard]] Result<GuestAnswer> put_back();
@@ -80,6 +82,7 @@ private:
     bool registered_ = false;   ///< query-yank knows the migration.
     bool stopping_ = false;     ///< Between the decision to stop and pre-switchover.
     bool failing_ = false;
+    bool ran_before_ = true;    ///< When the migration stopped the guest.
     bool all_written_ = false;
     std::uint64_t attempt_ = 0;
 

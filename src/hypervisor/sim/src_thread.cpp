@@ -107,10 +107,11 @@ void SrcQemu::begin_stop() {
     context_.agenda.after(rng_.between(microseconds{50}, milliseconds{1}), [this, attempt, &plan] {
         if (attempt != attempt_) return;
         work();
+        ran_before_ = run_state_ == RunState::running;
         run_state_ = RunState::finish_migrate;
-        context_.src_vcpus(false);
+        if (ran_before_) context_.src_vcpus(false);
         context_.agenda.after(plan.pause, [this, attempt] {
-            if (attempt != attempt_) return;
+            if (attempt != attempt_ || !ran_before_) return;
             context_.log("src", "STOP");
             notify(SrcStopped{});
         });
@@ -142,7 +143,8 @@ void SrcQemu::send_rest() {
 void SrcQemu::fail_migration() {
     failing_ = true;
     const auto attempt = attempt_;
-    const bool stood = run_state_ != RunState::running;
+    // One that was paused before is none that the migration has stopped.
+    const bool stood = run_state_ != RunState::running && run_state_ != RunState::paused;
     // RESUME came 1.1 to 15 ms after a yank (measured).
     const Duration delay = stood ? rng_.between(microseconds{900}, milliseconds{14}) : milliseconds{1};
     if (!stood) {
@@ -153,7 +155,7 @@ void SrcQemu::fail_migration() {
     context_.agenda.after(delay, [this, attempt] {
         if (attempt != attempt_ || status_ != MigrationStatus::device) return;
         set_status(MigrationStatus::failed);
-        let_run();
+        as_before();
         ended();
         loop_.release();
     });

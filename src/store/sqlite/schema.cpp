@@ -63,6 +63,8 @@ CREATE TABLE steps (
   PRIMARY KEY (job, number)
 ) STRICT, WITHOUT ROWID;
 )sql",
+    // 2. Steps 15 and 16, without which an older Segue would leave a stopped guest standing.
+    "-- No table changes.",
 };
 
 std::string kernel_words(int code) { return std::generic_category().message(code); }

@@ -1,0 +1,46 @@
+#include "app/segue/on_success.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "app/segue/command_run.hpp"
+#include "app/segue/plain_text.hpp"
+#include "app/segue/recover_ports.hpp"
+
+namespace segue {
+namespace {
+
+constexpr std::size_t said_bytes_max = 300;
+
+/// The end of what it wrote, on one line.
+std::string said_last(const CommandEnd& end) {
+    std::string text = end.notes.empty() ? end.output : end.notes;
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+    if (text.size() > said_bytes_max) text = "..." + text.substr(text.size() - said_bytes_max);
+    return plain_text(text);
+}
+
+}  // namespace
+
+OnSuccess on_success_of(const MoveRecord& record, std::string command) {
+    const NewMove& move = record.move;
+    return {std::move(command), static_cast<std::int64_t>(record.job), move.vm,
+            monitor_path(move.src.monitor), move.dst.host, recorded_source_pid(record)};
+}
+
+Result<void> run_on_success(const OnSuccess& what, Duration longest) {
+    const auto ended = run_command({"env", fmt::format("SEGUE_JOB={}", what.job), "SEGUE_VM=" + what.vm,
+                                    fmt::format("SEGUE_SRC_PID={}", what.src_pid), "SEGUE_SRC_QMP=" + what.src_qmp,
+                                    "SEGUE_DST_HOST=" + what.dst_host, "/bin/sh", "-c", what.command},
+                                   longest);
+    if (!ended && ended.error().kind == ErrorKind::timed_out) {
+        return fail(ErrorKind::timed_out, fmt::format("it was not done within {} s and was killed",
+                                                      longest / std::chrono::seconds{1}));
+    }
+    if (!ended) return std::unexpected(ended.error());
+    if (ended->status == 0) return {};
+    return fail(ErrorKind::refused, fmt::format("it ended with status {}", ended->status), said_last(*ended));
+}
+
+}  // namespace segue
