@@ -70,9 +70,9 @@ Words values_of(const std::string& option, const CompletionSources& sources) {
 }
 
 bool takes_value(const std::string& option) {
-    static constexpr std::string_view flags[] = {"--dry-run", "--no-forecast", "--storage-is-shared", "--json",
-                                                 "--verbose", "--help",        "--follow",            "--now",
-                                                 "--forget-move", "--stdio",   "--version", "--auto-converge"};
+    static constexpr std::string_view flags[] = {
+        "--dry-run", "--no-forecast", "--storage-is-shared", "--unsafe", "--json",    "--verbose",       "--help",
+        "--follow",  "--now",         "--forget-move",       "--stdio",  "--version", "--auto-converge"};
     return option.starts_with("--") && option.find('=') == std::string::npos &&
            std::ranges::find(flags, option) == std::end(flags);
 }

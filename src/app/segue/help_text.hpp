@@ -43,12 +43,12 @@ From where to where
   qmp:PATH                QMP socket of the guest's QEMU (or --src-qmp PATH)
   --to HOST               the other host: ssh://[USER@]HOST[:PORT], or
                           cmd:COMMAND that ends in segue receive --stdio there;
-                          $SEGUE_SSH: what to start instead of ssh, such as
-                          SEGUE_SSH='ssh -F /etc/segue/ssh_config'
+                          $SEGUE_SSH: what to start instead of ssh
   --dst-qmp PATH          QMP socket of the QEMU that waits with -incoming defer
                           on that host; without --to, on this one
   --dst-command WORDS     or how segue receive starts it there; also as JSON
-                          (with -qmp unix:PATH,server=on,wait=off)
+                          (with -qmp unix:PATH,...); neither: as it was here
+  --map-path FROM=TO,...  then: folders that have another name there
   --data-address HOST[:PORT]
                           the destination's address for the guest's memory;
                           IPv6 as [ADDRESS]:PORT; without PORT, any free one;
@@ -77,7 +77,8 @@ How
   --policy NAME           converge (default), patient (never brakes), or
                           exec:COMMAND, a program of yours that decides
   --dry-run               check both sides, forecast, change nothing
-  --storage-is-shared     with NAME: its image paths are the same storage there
+  --storage-is-shared     its disks are the same there, where nothing shows it
+  --unsafe                move though a disk may be stale, or memory short
   --no-forecast           start at once, without 4 s of page sampling
   --json                  one JSON object per line on standard output
   -v, --verbose           also say what is decided, and why
@@ -111,6 +112,7 @@ Example
     if (option == "--policy") return "give converge, patient or exec:COMMAND";
     if (option == "--data-address") return "give HOST[:PORT], for example --data-address 10.77.0.2:4444";
     if (option == "--to") return "give ssh://USER@HOST, or cmd:COMMAND that reaches segue receive --stdio";
+    if (option == "--map-path") return "give FROM=TO, for example --map-path /srv/a=/srv/b";
     if (option == "--dst-command") return "give how to start the destination's QEMU on the other host, in quotes";
     return "give the path of a QMP socket, for example /run/b.qmp";
 }

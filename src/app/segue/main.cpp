@@ -17,6 +17,7 @@
 #include "app/segue/doctor.hpp"
 #include "app/segue/decision_record.hpp"
 #include "app/segue/explain.hpp"
+#include "app/segue/foreign_vm.hpp"
 #include "app/segue/engine.hpp"
 #include "app/segue/guard_client.hpp"
 #include "app/segue/host_name.hpp"
@@ -118,11 +119,13 @@ Engine::Where where_of(const Migrate& wanted, const std::string& move_id, Source
         where.remote =
             Engine::Remote{*wanted.to,        wanted.dst_command, wanted.definition,
                            wanted.port_first, wanted.port_last,   SEGUE_VERSION};
+        if (wanted.foreign) {
+            where.remote->build_command = [&wanted](const GuestFacts& src) {
+                return command_of_foreign(src, wanted.src_qmp, wanted.path_map);
+            };
+        }
     }
     where.move_id = move_id;
-    if (!wanted.vm_name.empty()) {
-        where.check = [&wanted](const GuestFacts& src) { return images_not_shared(wanted, src); };
-    }
     if (job != nullptr) {
         where.job = Engine::Job{&job->journal(), job->id(), job->owner(),
                                 [job](const GuestFacts& src) { return job->obstacle(src); },
