@@ -21,6 +21,33 @@ json::object bounds_object(const Bounds& bounds) {
             {"switchover_bandwidth_bytes_per_second", rate(bounds.switchover_bandwidth)}};
 }
 
+json::array findings_array(const std::vector<Finding>& findings) {
+    json::array array;
+    for (const Finding& finding : findings) {
+        array.push_back(json::object{{"code", finding.code},
+                                     {"what", text_value(finding.what)},
+                                     {"remedy", text_value(finding.remedy)}});
+    }
+    return array;
+}
+
+std::string render(const PreflightReport& report, const JsonContext& context) {
+    json::object line = begin("preflight", context);
+    json::array disks;
+    for (const DiskVerdict& disk : report.disks) {
+        disks.push_back(json::object{{"place", text_value(disk.src.place)},
+                                     {"src_file", text_or_null(disk.src.file)},
+                                     {"dst_file", text_or_null(disk.dst_file)},
+                                     {"writable", disk.src.writable},
+                                     {"shared", to_string(disk.shared)},
+                                     {"because", text_value(disk.because)},
+                                     {"cache", text_or_null(disk.cache)}});
+    }
+    line["disks"] = std::move(disks);
+    line["notes"] = findings_array(report.notes);
+    return line_of(line);
+}
+
 std::string render(const ForecastReport& report, const JsonContext& context) {
     json::object line = begin("forecast", context);
     line["calibrated"] = false;
@@ -101,14 +128,6 @@ json::value kept_value(const Summary& summary, const Bounds& bounds) {
     if (summary.downtime > bounds.max_downtime) return false;
     const bool over = summary.guest_on == GuestOn::source || summary.guest_on == GuestOn::destination;
     return over ? json::value(true) : json::value(nullptr);
-}
-
-json::array findings_array(const std::vector<Finding>& findings) {
-    json::array array;
-    for (const Finding& finding : findings) {
-        array.push_back(json::object{{"what", text_value(finding.what)}, {"remedy", text_value(finding.remedy)}});
-    }
-    return array;
 }
 
 }  // namespace

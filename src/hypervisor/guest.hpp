@@ -57,6 +57,42 @@ struct Image {
     std::string file;  ///< Path on the host; empty when it is no file.
 };
 
+/// What stands behind a path, as the host sees it whose process has it open. Compared between hosts, never shown alone.
+struct Storage {
+    bool seen = false;    ///< False: nothing below says anything.
+    bool block = false;   ///< A block device, else a file.
+    /// "8:1": of the file's filesystem, or of the block device. It means nothing under another kernel.
+    std::string device;
+    std::string inode;  ///< In decimal digits; of a file.
+    Bytes size;
+    std::string filesystem = {};  ///< "nfs4", "ext4"; of a file.
+    std::string source = {};      ///< What is mounted there: "filer:/vms", "/dev/sda1"; of a file.
+    std::string wwid = {};        ///< What names the block device in the whole world; empty where nothing does.
+    friend bool operator==(const Storage&, const Storage&) = default;
+};
+
+/// One file, device or address below the guest's disks, backing files included.
+struct Disk {
+    std::string place;  ///< The same on both sides: "disk0", "disk0, backing file 1", "node b-file".
+    std::string file;   ///< Path on its host, or what the hypervisor opened instead ("nbd://filer/vm1").
+    bool writable = false;
+    bool direct = false;    ///< Past the host's page cache (cache.direct=on).
+    bool no_flush = false;  ///< The guest's flushes are ignored (cache=unsafe).
+    bool local = false;     ///< The hypervisor opened a file or device of its host, and no network protocol.
+    bool flash = false;     ///< Firmware: its content travels with the guest's memory.
+    Storage storage = {};
+    friend bool operator==(const Disk&, const Disk&) = default;
+};
+
+/// What the host says of itself. Empty or 0: an older segue, or it cannot be seen.
+struct HostFacts {
+    std::string boot;         ///< Names one boot of one kernel.
+    Bytes memory_available;   ///< What the guest's process may still take, its group's limits included.
+    Bytes memory_taken;       ///< Of this guest's memory: what its process has already, huge pages included.
+    std::int64_t wall_ms = 0; ///< Since 1970.
+    friend bool operator==(const HostFacts&, const HostFacts&) = default;
+};
+
 /// One device of the guest, for comparing both sides: where it sits and what it is.
 struct Device {
     std::string place;
@@ -93,6 +129,9 @@ struct GuestFacts {
     /// As QEMU names them, in its own pid namespace; empty where it names none. For the brake, on the source.
     std::vector<int> vcpu_threads = {};
     Bytes resident = {};  ///< Memory of its process that is really there; 0 where that cannot be seen.
+    std::vector<Disk> disks = {};   ///< Everything below them, in the hypervisor's order.
+    bool disks_known = false;       ///< False from a segue that does not look at them.
+    HostFacts host = {};
 };
 
 /// One reading of a migration's counters on the source.

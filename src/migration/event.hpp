@@ -18,6 +18,7 @@
 #include "guard/port.hpp"
 #include "hypervisor/guest.hpp"
 #include "migration/request.hpp"
+#include "migration/storage_check.hpp"
 #include "model/round_forecast.hpp"
 #include "policy/policy.hpp"
 #include "store/journal.hpp"
@@ -51,8 +52,8 @@ struct RunOnSuccess {
     int src_pid = 0;  ///< Of the QEMU that is ended next; 0: not known.
 };
 
-using Command = std::variant<SrcCommand, DstCommand, StreamCommand, GuardCommand, BrakeCommand, FlushImages, JournalStep,
-                             RunOnSuccess>;
+using Command = std::variant<SrcCommand, DstCommand, StreamCommand, GuardCommand, BrakeCommand, FlushImages,
+                             JournalStep, RunOnSuccess>;
 using AnswerValue = std::variant<GuestAnswer, StreamSample, GuardAnswer, BrakeAnswer, Flushed, Journaled>;
 
 /// The `T` in an answer, or null when it holds something else or an error.
@@ -96,6 +97,11 @@ struct ForecastReport {
     BrakeRange brake;
     Duration reserve{0};
 };
+/// What the look at both sides found, whether anything is in the way or not.
+struct PreflightReport {
+    std::vector<DiskVerdict> disks;
+    std::vector<Finding> notes;  ///< Worth knowing, and not in the way.
+};
 struct ProgressReport {
     Duration elapsed{0};
     std::int64_t pass = 0;
@@ -123,7 +129,8 @@ struct StageReport {
     Duration elapsed{0};
     std::string_view stage;
 };
-using Report = std::variant<ForecastReport, ProgressReport, DecisionReport, PolicyReport, StageReport>;
+using Report =
+    std::variant<PreflightReport, ForecastReport, ProgressReport, DecisionReport, PolicyReport, StageReport>;
 
 struct Finish {
     Summary summary;

@@ -81,6 +81,7 @@ private:
     void on_src_facts(const Result<AnswerValue>& answer);
     void on_dst_facts(const Result<AnswerValue>& answer);
     void facts_complete();
+    [[nodiscard]] std::optional<Duration> clock_ahead() const;
     void on_flushed_first(const Result<AnswerValue>& answer);
     void after_first_flush();
     void sample();
@@ -203,6 +204,8 @@ private:
     // What was found.
     std::optional<GuestFacts> src_;
     std::optional<GuestFacts> dst_;
+    Instant src_read_at_;
+    Instant dst_read_at_;
     std::optional<Error> src_error_;
     std::optional<Error> dst_error_;
     Duration flush_{0};

@@ -20,7 +20,7 @@ std::string join(const std::vector<std::string>& words) {
 void check_source(const GuestFacts& src, std::vector<Finding>& out) {
     if (src.run_state != RunState::running) {
         out.push_back({fmt::format("source: the guest is not running (its state is {})", src.run_state_word),
-                       "start or continue it, or name the monitor of the QEMU that runs it"});
+                       "start or continue it, or name the monitor of the QEMU that runs it", "source-state"});
     }
     switch (src.migration) {
         case MigrationStatus::none:
@@ -33,43 +33,45 @@ void check_source(const GuestFacts& src, std::vector<Finding>& out) {
         case MigrationStatus::device:
         case MigrationStatus::cancelling:
         case MigrationStatus::other:
-            out.push_back({"source: a migration is under way already", "wait for its end or cancel it first"});
+            out.push_back({"source: a migration is under way already", "wait for its end or cancel it first",
+                           "migration-under-way"});
     }
     if (!src.missing_features.empty()) {
         out.push_back({fmt::format("source: QEMU {} is too old, it lacks {}", src.version, join(src.missing_features)),
-                       "QEMU 4.2 or newer is needed"});
+                       "QEMU 4.2 or newer is needed", "qemu-too-old"});
     }
     if (!src.out_of_band) {
         out.push_back({"source: its monitor offers no out-of-band commands, so a stalled blackout could not be ended",
-                       "give QEMU a -qmp socket (not a -mon on a serial line)"});
+                       "give QEMU a -qmp socket (not a -mon on a serial line)", "no-out-of-band"});
     }
     for (const auto& blocker : src.blockers) {
-        out.push_back({"source: QEMU says that this guest cannot be migrated: " + blocker, "remove what blocks it"});
+        out.push_back({"source: QEMU says that this guest cannot be migrated: " + blocker,
+                       "remove what blocks it", "blocked"});
     }
 }
 
 void check_destination(const GuestFacts& dst, bool remote, std::vector<Finding>& out) {
     if (dst.run_state == RunState::running) {
         out.push_back({"destination: its guest is running, it does not wait for a migration",
-                       "start it with -S -incoming defer, or check --dst-qmp"});
+                       "start it with -S -incoming defer, or check --dst-qmp", "destination-state"});
     } else if (dst.run_state != RunState::inmigrate) {
         out.push_back(
             {fmt::format("destination: it does not wait for a migration (its state is {})", dst.run_state_word),
-             "start it with -S -incoming defer"});
+             "start it with -S -incoming defer", "destination-state"});
     } else if (dst.migration != MigrationStatus::none) {
         out.push_back({"destination: it listens for, or receives, a migration already",
-                       "start it afresh with -S -incoming defer"});
+                       "start it afresh with -S -incoming defer", "destination-state"});
     }
     if (!dst.missing_features.empty()) {
         out.push_back(
             {fmt::format("destination: QEMU {} is too old, it lacks {}", dst.version, join(dst.missing_features)),
-             "QEMU 4.2 or newer is needed"});
+             "QEMU 4.2 or newer is needed", "qemu-too-old"});
     }
     if (dst.pid == 0 && !remote) {
         out.push_back(
             {"destination: the process behind --dst-qmp cannot be seen from here, so it could not be ended in a "
              "rollback",
-             "run segue in the same pid namespace as that QEMU"});
+             "run segue in the same pid namespace as that QEMU", "process-unseen"});
     }
 }
 
@@ -90,25 +92,26 @@ void check_same_machine(const GuestFacts& src, const GuestFacts& dst, std::vecto
     if (src.machine_type != dst.machine_type) {
         out.push_back({fmt::format("machine type differs: {} on the source, {} on the destination", src.machine_type,
                                    dst.machine_type),
-                       "give both -machine with the same versioned name (pc is not the same in every QEMU)"});
+                       "give both -machine with the same versioned name (pc is not the same in every QEMU)",
+                       "machine-type"});
     }
     if (src.cpu_type != dst.cpu_type) {
         out.push_back(
             {fmt::format("CPU model differs: {} on the source, {} on the destination", src.cpu_type, dst.cpu_type),
-             remedy});
+             remedy, "cpu-model"});
     } else if (src.vcpus == dst.vcpus && src.cpu_features != dst.cpu_features) {  // They carry the topology.
         out.push_back({fmt::format("CPU features differ although both are {}", src.cpu_type),
-                       "name the same -cpu model and flags on both"});
+                       "name the same -cpu model and flags on both", "cpu-features"});
     }
     if (src.vcpus != dst.vcpus) {
         out.push_back(
             {fmt::format("number of vCPUs differs: {} on the source, {} on the destination", src.vcpus, dst.vcpus),
-             remedy});
+             remedy, "vcpus"});
     }
     if (src.memory != dst.memory) {
         out.push_back({fmt::format("memory differs: {} on the source, {} on the destination ({} and {} bytes)",
                                    to_text(src.memory), to_text(dst.memory), src.memory.count, dst.memory.count),
-                       remedy});
+                       remedy, "memory-size"});
     }
     if (src.devices != dst.devices) {
         const auto on_dst = lacking(src.devices, dst.devices);
@@ -116,22 +119,81 @@ void check_same_machine(const GuestFacts& src, const GuestFacts& dst, std::vecto
         std::string what = "devices differ:";
         if (!on_dst.empty()) what += " the destination lacks " + on_dst;
         if (!on_src.empty()) what += std::string(on_dst.empty() ? "" : ";") + " the source lacks " + on_src;
-        out.push_back({what, remedy});
+        out.push_back({what, remedy, "devices"});
     }
+}
+
+/// The destination's own brake, where it is asked for.
+void check_own_brake(const GuestFacts& src, const GuestFacts& dst, BrakeKind brake, std::vector<Finding>& out) {
+    if (brake != BrakeKind::auto_converge) return;
+    const std::string remedy = "leave --auto-converge out, or brake with --brake cgroup";
+    if (!src.auto_converge) {
+        out.push_back({fmt::format("source: QEMU {} has no auto-converge", src.version), remedy, "no-auto-converge"});
+    }
+    if (!dst.auto_converge) {
+        out.push_back(
+            {fmt::format("destination: QEMU {} has no auto-converge", dst.version), remedy, "no-auto-converge"});
+    }
+}
+
+/// A guest may come to use all of its memory at any time, and what its host then lacks is taken from it by force.
+void check_free_memory(const GuestFacts& src, const GuestFacts& dst, std::vector<Finding>& certain,
+                       std::vector<Finding>& risky) {
+    const Bytes available = dst.host.memory_available;
+    if (available.count <= 0 || src.memory != dst.memory) return;
+    const auto missing = [&](Bytes needed) {
+        return std::max<std::int64_t>(needed.count - dst.host.memory_taken.count, 0);
+    };
+    const Bytes all{missing(src.memory)};
+    if (all <= available) return;
+    const Bytes now{missing(std::min(src.resident, src.memory))};
+    if (now > available) {
+        certain.push_back({fmt::format("destination: {} of memory are free for this guest, and it uses {} now",
+                                       to_text(available), to_text(now)),
+                           "free memory there, or move it to another host", "memory-free"});
+    } else {
+        risky.push_back({fmt::format("destination: {} of memory are free for this guest, and it may come to use {}",
+                                     to_text(available), to_text(all)),
+                         "free memory there, or move it to another host; --unsafe moves it all the same",
+                         "memory-free"});
+    }
+}
+
+void check_clocks(std::optional<Duration> ahead, std::vector<Finding>& notes) {
+    // Below a second the reading itself is as far off.
+    if (!ahead || std::chrono::abs(*ahead) < std::chrono::seconds{2}) return;
+    notes.push_back({fmt::format("the destination's clock is {} {} the source's", to_text(std::chrono::abs(*ahead)),
+                                 ahead->count() > 0 ? "ahead of" : "behind"),
+                     "nothing here depends on it; logs of both hosts will not agree", "clocks"});
+}
+
+void append(std::vector<Finding>& to, std::vector<Finding> more) {
+    std::ranges::move(more, std::back_inserter(to));
 }
 
 }  // namespace
 
-std::vector<Finding> preflight(const GuestFacts& src, const GuestFacts& dst, bool remote) {
-    if (!remote && src.pid != 0 && src.pid == dst.pid) {
+Preflight preflight(const GuestFacts& src, const GuestFacts& dst, const Request& request,
+                    std::optional<Duration> ahead) {
+    Preflight all;
+    if (!request.remote && src.pid != 0 && src.pid == dst.pid) {
         // Everything else that could be found would only mislead.
-        return {{"source and destination are the same QEMU", "give --dst-qmp the monitor of the waiting one"}};
+        all.findings = {{"source and destination are the same QEMU", "give --dst-qmp the monitor of the waiting one",
+                         "same-qemu"}};
+        return all;
     }
-    std::vector<Finding> out;
-    check_source(src, out);
-    check_destination(dst, remote, out);
-    check_same_machine(src, dst, out);
-    return out;
+    std::vector<Finding> risky;
+    all.disks = compare_disks(src, dst);
+    check_source(src, all.findings);
+    check_destination(dst, request.remote, all.findings);
+    append(all.findings, disk_findings(all.disks, request.storage_is_shared));
+    append(risky, cache_findings(all.disks));
+    check_same_machine(src, dst, all.findings);
+    check_free_memory(src, dst, all.findings, risky);
+    check_own_brake(src, dst, request.brake, all.findings);
+    append(request.unsafe ? all.notes : all.findings, std::move(risky));
+    check_clocks(ahead, all.notes);
+    return all;
 }
 
 void make_non_live(Request& request) {
@@ -142,19 +204,6 @@ void make_non_live(Request& request) {
     request.brake = BrakeKind::none;
     request.brake_required = false;
     request.forecast = false;
-}
-
-std::vector<Finding> check_own_brake(const GuestFacts& src, const GuestFacts& dst, BrakeKind brake) {
-    std::vector<Finding> out;
-    if (brake != BrakeKind::auto_converge) return out;
-    const std::string remedy = "leave --auto-converge out, or brake with --brake cgroup";
-    if (!src.auto_converge) {
-        out.push_back({fmt::format("source: QEMU {} has no auto-converge", src.version), remedy});
-    }
-    if (!dst.auto_converge) {
-        out.push_back({fmt::format("destination: QEMU {} has no auto-converge", dst.version), remedy});
-    }
-    return out;
 }
 
 Share own_brake_floor(const Bounds& bounds) {
@@ -182,7 +231,7 @@ std::vector<Finding> check_bounds(const Request& request, Duration reserve, Dura
                                    "{}, and {} are kept for rolling back",
                                    option, to_text(request.bounds.max_downtime), to_text(stop), to_text(costs.load),
                                    to_text(costs.handover), to_text(reserve)),
-                       fmt::format("{} >= {} would", option, to_text(least))});
+                       fmt::format("{} >= {} would", option, to_text(least)), "bounds"});
     }
     return out;
 }

@@ -1,22 +1,26 @@
 #pragma once
 /// \file  What can be refused before anything is changed. Pure: facts of both sides in, findings out.
 
+#include <optional>
 #include <vector>
 
 #include "hypervisor/guest.hpp"
 #include "migration/request.hpp"
+#include "migration/storage_check.hpp"
 
 namespace segue {
 
-/// All findings at once, worst first; empty when nothing is in the way.
-/// \param remote  The destination was read on another host: its pids mean nothing here.
+struct Preflight {
+    std::vector<Finding> findings;  ///< In the way, all at once, worst first.
+    std::vector<Finding> notes;     ///< Worth knowing; with `Request::unsafe`, what is risky.
+    std::vector<DiskVerdict> disks;
+};
+/// \param ahead  How far the destination's clock is ahead of the source's; none: not known.
+[[nodiscard]] Preflight preflight(const GuestFacts& src, const GuestFacts& dst, const Request& request,
+                                  std::optional<Duration> ahead = {});
+
 /// A move that is not live knows neither brake nor forecast, and its guest may stand until the timeout.
 void make_non_live(Request& request);
-
-[[nodiscard]] std::vector<Finding> preflight(const GuestFacts& src, const GuestFacts& dst, bool remote = false);
-
-/// Each side that lacks the hypervisor's own brake, where it is asked for.
-[[nodiscard]] std::vector<Finding> check_own_brake(const GuestFacts& src, const GuestFacts& dst, BrakeKind brake);
 
 /// The least share that the hypervisor's own brake may go to: QEMU lets a vCPU run for 10 ms and then sleep for
 /// 10 ms x p / (1 - p) at a stretch (qemu.md 5.2), so max stall limits it as min CPU does.

@@ -35,16 +35,24 @@ void expect_one(const std::vector<Finding>& findings, const std::string& words) 
     EXPECT_FALSE(findings[0].remedy.empty());
 }
 
+std::vector<Finding> findings_of(const GuestFacts& src, const GuestFacts& dst) {
+    return preflight(src, dst, {}).findings;
+}
+
 TEST(OwnBrake, is_checked_on_both_sides_and_only_where_asked_for) {
-    EXPECT_TRUE(check_own_brake(good_src(), good_dst(), BrakeKind::cgroup).empty());
-    const auto findings = check_own_brake(good_src(), good_dst(), BrakeKind::auto_converge);
+    Request request;
+    EXPECT_TRUE(preflight(good_src(), good_dst(), request).findings.empty());
+    request.brake = BrakeKind::auto_converge;
+    const auto findings = preflight(good_src(), good_dst(), request).findings;
     ASSERT_EQ(findings.size(), 2U);
     EXPECT_NE(findings[0].what.find("source"), std::string::npos);
     EXPECT_NE(findings[1].what.find("destination"), std::string::npos);
     GuestFacts able = good_src();
     able.auto_converge = true;
-    expect_one(check_own_brake(able, good_dst(), BrakeKind::auto_converge), "destination: QEMU 10.0.13 has no");
-    EXPECT_TRUE(check_own_brake(able, able, BrakeKind::auto_converge).empty());
+    expect_one(preflight(able, good_dst(), request).findings, "destination: QEMU 10.0.13 has no");
+    GuestFacts able_there = good_dst();
+    able_there.auto_converge = true;
+    EXPECT_TRUE(preflight(able, able_there, request).findings.empty());
 }
 
 TEST(OwnBrake, never_goes_below_min_cpu_and_never_stalls_longer_than_max_stall) {
@@ -58,7 +66,7 @@ TEST(OwnBrake, never_goes_below_min_cpu_and_never_stalls_longer_than_max_stall) 
 }
 
 TEST(Preflight, finds_nothing_in_two_twins) {
-    EXPECT_TRUE(preflight(good_src(), good_dst()).empty());
+    EXPECT_TRUE(findings_of(good_src(), good_dst()).empty());
 }
 
 TEST(Preflight, names_the_side_and_the_remedy_of_each_wrong_thing) {
@@ -99,7 +107,8 @@ TEST(Preflight, names_the_side_and_the_remedy_of_each_wrong_thing) {
         auto dst = good_dst();
         wrong.spoil(src, dst);
         SCOPED_TRACE(wrong.words);
-        expect_one(preflight(src, dst), wrong.words);
+        expect_one(findings_of(src, dst), wrong.words);
+        EXPECT_NE(findings_of(src, dst)[0].code, "other");
     }
 }
 
@@ -109,7 +118,58 @@ TEST(Preflight, tells_everything_in_one_go) {
     src.run_state = RunState::paused;
     dst.vcpus = 4;
     dst.memory = mebibytes(64);
-    EXPECT_EQ(preflight(src, dst).size(), 3U);
+    EXPECT_EQ(findings_of(src, dst).size(), 3U);
+}
+
+TEST(Preflight, refuses_memory_that_is_not_there_and_lets_the_operator_take_what_may_come_to_lack) {
+    auto src = good_src();
+    auto dst = good_dst();
+    src.resident = mebibytes(100);
+    dst.host.memory_available = mebibytes(128);
+    EXPECT_TRUE(findings_of(src, dst).empty());
+    dst.host.memory_available = mebibytes(110);
+    expect_one(findings_of(src, dst), "it may come to use");
+    Request request;
+    request.unsafe = true;
+    const auto taken = preflight(src, dst, request);
+    EXPECT_TRUE(taken.findings.empty());
+    expect_one(taken.notes, "it may come to use");
+    dst.host.memory_available = mebibytes(90);
+    expect_one(preflight(src, dst, request).findings, "it uses");
+    EXPECT_EQ(preflight(src, dst, request).findings[0].code, "memory-free");
+    dst.host.memory_taken = mebibytes(120);  // Huge pages, or memory given at the start.
+    EXPECT_TRUE(findings_of(src, dst).empty());
+    dst.host = {};  // An older segue.
+    EXPECT_TRUE(findings_of(src, dst).empty());
+}
+
+TEST(Preflight, notes_clocks_that_disagree_and_moves_all_the_same) {
+    for (const auto ahead : {std::chrono::seconds{90}, std::chrono::seconds{-90}}) {
+        const auto found = preflight(good_src(), good_dst(), {}, ahead);
+        EXPECT_TRUE(found.findings.empty());
+        expect_one(found.notes, ahead.count() > 0 ? "ahead of" : "behind");
+    }
+    EXPECT_TRUE(preflight(good_src(), good_dst(), {}, std::chrono::milliseconds{900}).notes.empty());
+}
+
+TEST(Preflight, tells_of_disks_together_with_all_else) {
+    auto src = good_src();
+    auto dst = good_dst();
+    src.host.boot = "one";
+    dst.host.boot = "other";
+    src.disks_known = dst.disks_known = true;
+    Disk disk{"disk0", "/srv/a.raw", true, false, false, true, false, {}};
+    disk.storage = {true, false, "8:1", "12", {4096}, "nfs4", "filer:/vms", ""};
+    src.disks = dst.disks = {disk};
+    dst.vcpus = 4;
+    const auto found = preflight(src, dst, {});
+    ASSERT_EQ(found.findings.size(), 2U);
+    EXPECT_EQ(found.findings[0].code, "vcpus");
+    EXPECT_EQ(found.findings[1].code, "disk-cache");
+    ASSERT_EQ(found.disks.size(), 1U);
+    EXPECT_EQ(found.disks[0].shared, Shared::yes);
+    dst.disks[0].storage.inode = "13";
+    EXPECT_EQ(preflight(src, dst, {}).findings[0].code, "disk-not-shared");
 }
 
 TEST(CheckBounds, refuses_a_downtime_below_the_costs_and_names_the_least) {

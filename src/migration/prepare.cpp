@@ -36,6 +36,7 @@ std::int64_t pages_hashed(Bytes memory) {
 void Migration::on_src_facts(const Result<AnswerValue>& answer) {
     if (const auto* facts = answer_as<GuestFacts>(answer)) {
         src_ = *facts;
+        src_read_at_ = now_;
     } else {
         src_error_ = answer.error();
     }
@@ -45,10 +46,17 @@ void Migration::on_src_facts(const Result<AnswerValue>& answer) {
 void Migration::on_dst_facts(const Result<AnswerValue>& answer) {
     if (const auto* facts = answer_as<GuestFacts>(answer)) {
         dst_ = *facts;
+        dst_read_at_ = now_;
     } else {
         dst_error_ = answer.error();
     }
     facts_complete();
+}
+
+/// Both were read a moment before they came, which takes longer from another host.
+std::optional<Duration> Migration::clock_ahead() const {
+    if (src_->host.wall_ms == 0 || dst_->host.wall_ms == 0) return std::nullopt;
+    return std::chrono::milliseconds{dst_->host.wall_ms - src_->host.wall_ms} - (dst_read_at_ - src_read_at_);
 }
 
 void Migration::facts_complete() {
@@ -61,9 +69,10 @@ void Migration::facts_complete() {
         findings.push_back({"destination: " + to_string(*dst_error_),
                             request_.remote ? "check --dst-qmp, --dst-command or the description, on that host"
                                             : "check --dst-qmp"});
-    if (findings.empty()) findings = preflight(*src_, *dst_, request_.remote);
-    if (findings.empty()) findings = check_own_brake(*src_, *dst_, request_.brake);
     if (!findings.empty()) return refuse(std::move(findings));
+    Preflight found = preflight(*src_, *dst_, request_, clock_ahead());
+    report(PreflightReport{std::move(found.disks), std::move(found.notes)});
+    if (!found.findings.empty()) return refuse(std::move(found.findings));
     model_.emplace(src_->memory, request_.experience.guest);
     model_->set_costs(switchover_costs(request_));
     model_->expect_zero_scan(request_.zero_scan);

@@ -43,6 +43,8 @@ struct Request {
     bool remote = false;             ///< The destination is reached through `segue receive`.
     Duration control_round_trip{0};  ///< Of that connection, as measured when it was made.
     bool dry_run = false;
+    bool storage_is_shared = false;  ///< The operator says so, where it can be neither proven nor disproven.
+    bool unsafe = false;             ///< The operator takes what is found risky and not impossible.
     BrakeKind brake = BrakeKind::none;
     bool brake_required = false;  ///< Asked for by name: without it the move is refused, else it goes on without.
     double aggression = 0.5;      ///< View::aggression.
@@ -80,6 +82,7 @@ enum class GuestOn { source, destination, nowhere, unknown };
 struct Finding {
     std::string what;    ///< One sentence: the option or side, what is wrong.
     std::string remedy;  ///< What to do.
+    std::string_view code = "other";  ///< What kind of thing it is, for programs; never changes its meaning.
 };
 
 struct DowntimeParts {

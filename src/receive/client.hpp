@@ -17,6 +17,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -34,6 +35,7 @@ struct ClientPlan {
     std::uint16_t port_first = 0;
     std::uint16_t port_last = 0;
     bool recovering = false;  ///< Of a move whose first session is gone.
+    std::string_view needs = {};  ///< A feature without which the destination cannot be used.
 };
 
 // ---- effects ---------------------------------------------------------------------------------------

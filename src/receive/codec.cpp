@@ -92,6 +92,15 @@ public:
         if (!entries) return;
         for (const auto& entry : *entries) inside(name, entry, list.emplace_back());
     }
+    template <class T>
+    void newer_object(std::string_view name, T& value) {
+        if (!fault_ && object_->if_contains(name) != nullptr) object(name, value);
+    }
+    template <class T>
+    void newer_objects(std::string_view name, std::vector<T>& list, bool& known) {
+        known = !fault_ && object_->if_contains(name) != nullptr;
+        if (known) objects(name, list);
+    }
 
     [[nodiscard]] const std::optional<std::string>& fault() const { return fault_; }
 
@@ -181,6 +190,14 @@ public:
         json::array entries;
         for (auto& entry : list) entries.emplace_back(inside(entry));
         (*object_)[name] = std::move(entries);
+    }
+    template <class T>
+    void newer_object(std::string_view name, T& value) {
+        object(name, value);
+    }
+    template <class T>
+    void newer_objects(std::string_view name, std::vector<T>& list, bool& known) {
+        if (known) objects(name, list);
     }
 
     [[nodiscard]] const std::optional<std::string>& fault() const { return fault_; }

@@ -51,6 +51,11 @@ public:
         list.resize(below(4));
         for (auto& entry : list) describe(*this, entry);
     }
+    template <class T> void newer_object(std::string_view name, T& value) { object(name, value); }
+    template <class T> void newer_objects(std::string_view name, std::vector<T>& list, bool& known) {
+        known = below(2) == 0;
+        if (known) objects(name, list);
+    }
 
     template <std::size_t I = 0>
     Message draw(std::size_t index) {
@@ -174,7 +179,30 @@ TEST(ReceiveCodec, TheWordsOnTheWireAreTheseForEver) {
               R"("cpu_type":"c","cpu_features":"f","vcpus":2,"memory_bytes":4096,"devices":[{"place":"p","type":"t"}],)"
               R"("images":[{"node":"n","file":"/d"}],"blockers":["b"],"missing_features":["m"],)"
               R"("native_switchover_bandwidth":true,"out_of_band":true,"hardware_accelerated":false,"pid":9,)"
-              R"("put_back_script":"x\n","auto_converge":true}})" "\n");
+              R"("put_back_script":"x\n","auto_converge":true,"host_facts":{"boot":"","memory_available_bytes":0,)"
+              R"("memory_taken_bytes":0,"wall_ms":0}}})" "\n");
+    facts = GuestFacts{};
+    facts.disks_known = true;
+    facts.host = {"b", {5}, {6}, 7};
+    const Storage storage{true, false, "8:1", "12", {9}, "nfs4", "f:/v", "w"};
+    facts.disks = {{"disk0", "/d", true, false, true, true, false, storage}};
+    EXPECT_NE(line_of(Prepared{id, facts}).find(
+                  R"("disks":[{"place":"disk0","file":"/d","writable":true,"direct":false,"no_flush":true,)"
+                  R"("local":true,"flash":false,"storage":{"seen":true,"block":false,"device":"8:1","inode":"12",)"
+                  R"("size_bytes":9,"filesystem":"nfs4","source":"f:/v","wwid":"w"}}],"host_facts":{"boot":"b",)"
+                  R"("memory_available_bytes":5,"memory_taken_bytes":6,"wall_ms":7}}})"),
+              std::string::npos) << line_of(Prepared{id, facts});
+}
+
+TEST(ReceiveCodec, AnOlderSegueSaysNothingOfItsDisksAndItsHost) {
+    std::string line = line_of(Prepared{RequestId{7}, GuestFacts{}});
+    const auto at = line.find(R"(,"host_facts")");
+    ASSERT_NE(at, std::string::npos);
+    line.replace(at, std::string::npos, "}}");
+    const auto parsed = parse(line);
+    ASSERT_TRUE(parsed.has_value()) << parsed.error().message;
+    EXPECT_FALSE(std::get<Prepared>(*parsed).facts.disks_known);
+    EXPECT_TRUE(std::get<Prepared>(*parsed).facts.host.boot.empty());
 }
 
 TEST(ReceiveCodec, WhatIsWrongIsNamed) {

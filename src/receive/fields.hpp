@@ -5,6 +5,7 @@
 ///   number(name, value, low, high)   flag(name, value)   word(name, value, words)
 ///   text(name, value, bytes max, Text)   hex(name, value)   names(name, list, bytes max, Text)
 ///   object(name, value)   objects(name, list)   optional_hex(name, value)   optional_object(name, value)
+///   newer_flag, newer_object, newer_objects(name, list, known): absent from an older segue
 
 #include <array>
 #include <cstdint>
@@ -53,6 +54,7 @@ inline constexpr std::array error_words{
     WordOf{ErrorKind::corrupt, "corrupt"}};
 
 inline constexpr std::int64_t memory_bytes_max = std::int64_t{1} << 52;
+inline constexpr std::int64_t size_bytes_max = static_cast<std::int64_t>(number_max);
 inline constexpr int vcpus_max = 65536;
 inline constexpr int versions_limit = 1'000'000;
 
@@ -69,6 +71,32 @@ template <class A> void describe(A& a, Device& d) {
 template <class A> void describe(A& a, Image& i) {
     a.text("node", i.node, text_bytes_max, Text::plain);
     a.text("file", i.file, text_bytes_max, Text::plain);
+}
+template <class A> void describe(A& a, Storage& s) {
+    a.flag("seen", s.seen);
+    a.flag("block", s.block);
+    a.text("device", s.device, name_bytes_max, Text::plain);
+    a.text("inode", s.inode, name_bytes_max, Text::plain);
+    a.number("size_bytes", s.size.count, std::int64_t{0}, size_bytes_max);
+    a.text("filesystem", s.filesystem, name_bytes_max, Text::plain);
+    a.text("source", s.source, text_bytes_max, Text::shown);
+    a.text("wwid", s.wwid, text_bytes_max, Text::shown);
+}
+template <class A> void describe(A& a, Disk& d) {
+    a.text("place", d.place, text_bytes_max, Text::shown);
+    a.text("file", d.file, text_bytes_max, Text::shown);
+    a.flag("writable", d.writable);
+    a.flag("direct", d.direct);
+    a.flag("no_flush", d.no_flush);
+    a.flag("local", d.local);
+    a.flag("flash", d.flash);
+    a.object("storage", d.storage);
+}
+template <class A> void describe(A& a, HostFacts& h) {
+    a.text("boot", h.boot, name_bytes_max, Text::plain);
+    a.number("memory_available_bytes", h.memory_available.count, std::int64_t{0}, memory_bytes_max);
+    a.number("memory_taken_bytes", h.memory_taken.count, std::int64_t{0}, memory_bytes_max);
+    a.number("wall_ms", h.wall_ms, std::int64_t{0}, size_bytes_max);
 }
 template <class A> void describe(A& a, GuestFacts& f) {
     a.text("version", f.version, name_bytes_max, Text::plain);
@@ -92,6 +120,8 @@ template <class A> void describe(A& a, GuestFacts& f) {
     a.number("pid", f.pid, 0, std::numeric_limits<int>::max());
     a.text("put_back_script", f.put_back_script, long_text_bytes_max, Text::lines);
     a.newer_flag("auto_converge", f.auto_converge);
+    a.newer_objects("disks", f.disks, f.disks_known);
+    a.newer_object("host_facts", f.host);
 }
 template <class A> void describe(A& a, Expected& e) {
     a.text("uuid", e.uuid, name_bytes_max, Text::plain);

@@ -79,6 +79,8 @@ struct VmText {
     std::string uuid;
 };
 inline constexpr std::string_view vm_feature = "vm-1";
+/// It starts no command that would take a socket from a process that listens there: QEMU itself takes it away unasked.
+inline constexpr std::string_view sockets_feature = "sockets-1";
 /// One of `monitor` (of a QEMU that waits), `command` (to start one with) and `vm`. Changes nothing in a QEMU that
 /// waits.
 struct Prepare {

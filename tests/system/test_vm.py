@@ -31,7 +31,7 @@ def cases(long_form):
         yield 'a move whose segue died is not started again, before and after recover' + number, recovered
     yield 'a mark that cannot be written leaves the move to recover', unmarked
     yield 'by name through ssh, with nothing but a host', through_ssh
-    yield 'a guest that writes to a file moves only where that is said to be shared', on_a_disk
+    yield 'a guest that writes to a file moves only where that is the same file', on_a_disk
     yield 'what is in the way is refused, and nothing is touched', refused
     yield 'a description with faults tells them all', faults
     yield 'doctor and config say what holds on both hosts', questions
@@ -40,8 +40,8 @@ def cases(long_form):
 class Hosts:
     """A VM's description on both hosts, and segue there."""
 
-    def __init__(self, lab, guest='hot=8 rate=200', limits='max_downtime = "500ms"', words=()):
-        self.lab = lab
+    def __init__(self, lab, guest='hot=8 rate=200', limits='max_downtime = "500ms"', words=(), disks=('', '')):
+        self.lab, self.disks = lab, dict(zip('ab', disks))
         self.stack = contextlib.ExitStack()
         for host in 'ab':
             self.clean(host)
@@ -70,7 +70,8 @@ class Hosts:
         words += ['-chardev', 'socket,id=serial,path={serial},server=on,wait=off,logfile={serial}.log']
         words += ['-serial', 'chardev:serial', *more]
         places = {'a': 'a', 'b': 'b', 'default': 'b'}
-        serials = ''.join(f'[host.{h}]\nserial = "{self.vm(at).serial_path}"\n' for h, at in places.items())
+        serials = ''.join(f'[host.{h}]\nserial = "{self.vm(at).serial_path}"\ndisk = "{self.disks[at]}"\n'
+                          for h, at in places.items())
         with open(os.path.join(self.config(host), NAME + '.toml'), 'w') as f:
             f.write(f'name = "{NAME}"\ncommand = {json.dumps(words)}\n[limits]\n{limits}\n{serials}')
 
@@ -325,16 +326,19 @@ def through_ssh(lab):
 
 
 def on_a_disk(lab):
-    disk = os.path.join(lab.dir, 'disk.raw')
-    with open(disk, 'wb') as f:
-        f.truncate(1 << 20)
-    with Hosts(lab, words=disk_arguments(disk)) as hosts:
+    disk, other = (os.path.join(lab.dir, name) for name in ('disk.raw', 'other.raw'))
+    for path in (disk, other):
+        with open(path, 'wb') as f:
+            f.truncate(1 << 20)
+    with Hosts(lab, words=disk_arguments('{disk}'), disks=(disk, other)) as hosts:
         hosts.start()
-        hosts.refused('a', *hosts.to('b'), says=f'{NAME} writes to {disk}')
-        hosts.refused('a', *hosts.to('b'), '--dry-run', says=f'{NAME} writes to {disk}')
+        for options in ((), ('--storage-is-shared',), ('--dry-run',)):
+            hosts.refused('a', *hosts.to('b'), *options, says='disk0 is not the same storage on both sides')
         hosts.require_state('a', 'running')
         require(not os.path.exists(hosts.folder('b')), 'a refused move left a folder on b')
-        hosts.move('a', 'b', '--storage-is-shared')
+    with Hosts(lab, words=disk_arguments('{disk}'), disks=(disk, disk)) as hosts:
+        hosts.start()
+        hosts.move('a', 'b')
         return f'{hosts.require_whole("b")} pages'
 
 

@@ -50,7 +50,7 @@ TURNS = [
     ({}, MOVE[:-1] + ['10.77.0.2:99999'], ['--data-address', 'no valid port']),
     ({}, MOVE[:-1] + ['0.0.0.0'], ['--data-address', "destination's own address"]),
     ({}, MOVE[:-1] + ['10.77.0.2:5000-5010'], ['range of ports', 'needs --to']),
-    ({}, MOVE + ['--storage-is-shared'], ['--storage-is-shared', 'leave it out']),
+    ({}, MOVE + ['--unsafe=yes'], ['--unsafe takes no value']),
     # bounds
     ({}, MOVE + ['--max-downtime', '300'], ['--max-downtime', 'for example --max-downtime 300ms']),
     ({}, MOVE + ['--max-bandwidth', '100Mb/s'], ['--max-bandwidth', 'Mbit/s']),

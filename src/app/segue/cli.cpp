@@ -38,6 +38,8 @@ struct MigrateWords {
     bool dry_run = false;
     bool no_forecast = false;
     bool storage_is_shared = false;
+    bool unsafe = false;
+    std::optional<std::string> map_path;
     bool json = false;
     bool verbose = false;
     bool help = false;
@@ -60,6 +62,8 @@ void declare(CLI::App& app, MigrateWords& words) {
     app.add_flag("--dry-run", words.dry_run);
     app.add_flag("--no-forecast", words.no_forecast);
     app.add_flag("--storage-is-shared", words.storage_is_shared);
+    app.add_flag("--unsafe", words.unsafe);
+    app.add_option("--map-path", words.map_path);
     app.add_flag("--json", words.json);
     app.add_flag("-v,--verbose", words.verbose);
 }
@@ -245,8 +249,13 @@ Result<void> take_destination(const MigrateWords& words, Migrate& migrate) {
         return {};
     }
     if (!words.dst_qmp) {
-        return wrong("--to alone does not say which QEMU takes the guest: give --dst-qmp PATH of one that waits there, "
-                     "or --dst-command WORDS to start one");
+        // As the source's QEMU was started, so is the destination's.
+        if (migrate.src_qmp.front() != '/') {
+            return wrong(fmt::format("VM qmp:{} is relative, and the destination is built after it: give the whole "
+                                     "path, for example qmp:/run/a.qmp", plain_text(migrate.src_qmp)));
+        }
+        migrate.foreign = true;
+        return {};
     }
     SEGUE_TRY(dst, parse_socket_path("--dst-qmp", *words.dst_qmp));
     if (dst.front() != '/') {
@@ -254,6 +263,38 @@ Result<void> take_destination(const MigrateWords& words, Migrate& migrate) {
                                  "path, for example /run/b.qmp", plain_text(dst)));
     }
     migrate.dst_qmp = dst;
+    return {};
+}
+
+/// "FROM=TO[,FROM=TO...]"
+Result<std::vector<vm::PathChange>> parse_path_map(std::string_view text) {
+    std::vector<vm::PathChange> changes;
+    while (!text.empty()) {
+        const auto end = std::min(text.find(','), text.size());
+        const std::string_view one = text.substr(0, end);
+        text.remove_prefix(std::min(end + 1, text.size()));
+        const auto equals = std::min(one.find('='), one.size());
+        vm::PathChange change{std::string(one.substr(0, equals)),
+                              std::string(one.substr(std::min(equals + 1, one.size())))};
+        for (std::string* path : {&change.from, &change.to}) {
+            while (path->size() > 1 && path->ends_with('/')) path->pop_back();
+            if (path->size() > 1 && path->front() == '/') continue;
+            return wrong(fmt::format("--map-path \"{}\" is not understood: give two absolute folders, for example "
+                                     "--map-path /srv/a=/srv/b", plain_text(one)));
+        }
+        changes.push_back(std::move(change));
+    }
+    return changes;
+}
+
+Result<void> take_path_map(const MigrateWords& words, Migrate& migrate) {
+    if (!words.map_path) return {};
+    if (!migrate.foreign) {
+        return wrong("--map-path is for a destination that is built from the source's command line: leave it out, or "
+                     "give qmp:PATH and --to alone");
+    }
+    SEGUE_TRY(changes, parse_path_map(*words.map_path));
+    migrate.path_map = changes;
     return {};
 }
 
@@ -336,16 +377,14 @@ Result<Invocation> to_invocation(const MigrateWords& words) {
     SEGUE_TRY(src, parse_src(words));
     migrate.src_qmp = src;
     if (src.empty()) migrate.vm_name = words.vm[0];
-    if (words.storage_is_shared && !src.empty()) {
-        return wrong("--storage-is-shared is for a VM that is moved by its name: the images of qmp:PATH are not looked "
-                     "at, leave it out");
-    }
-    migrate.shared_storage = words.storage_is_shared;
+    migrate.request.storage_is_shared = words.storage_is_shared;
+    migrate.request.unsafe = words.unsafe;
     if (auto taken = take_destination(words, migrate); !taken) return std::unexpected(taken.error());
     if (words.src_guard_qmp) {
         SEGUE_TRY(guard, parse_socket_path("--src-guard-qmp", *words.src_guard_qmp));
         migrate.src_guard_qmp = guard;
     }
+    if (auto taken = take_path_map(words, migrate); !taken) return std::unexpected(taken.error());
     if (auto distinct = check_distinct(migrate); !distinct) return std::unexpected(distinct.error());
     if (auto taken = take_data_address(words, migrate); !taken) return std::unexpected(taken.error());
     if (auto fits = check_non_live(words); !fits) return std::unexpected(fits.error());

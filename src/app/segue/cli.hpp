@@ -22,6 +22,7 @@
 #include "receive/message.hpp"
 #include "settings/settings.hpp"
 #include "units/bound_ranges.hpp"
+#include "vm/path_change.hpp"
 
 namespace segue {
 
@@ -43,7 +44,6 @@ struct Migrate {
     Request request;
     std::string vm_name;  ///< Of a VM that is known by name; then what follows is filled in by take_named_vm.
     std::optional<receive::VmText> definition;
-    bool shared_storage = false;  ///< As its description or --storage-is-shared says.
     vm::Limits given;  ///< What the options say; settings_files.hpp finds the rest.
     std::optional<settings::Level> vm_limits;  ///< Of its description, by take_named_vm.
     /// What holds, and where each is from: by apply_settings. Bounds and data address are in `request` too.
@@ -54,6 +54,9 @@ struct Migrate {
     std::optional<DstHost> to;
     std::string dst_qmp;                   ///< Empty where `dst_command` starts the destination.
     std::vector<std::string> dst_command;  ///< Only with `to`.
+    /// The destination is built from the command line of the QEMU behind `src_qmp`, by take_foreign_vm.
+    bool foreign = false;
+    std::vector<vm::PathChange> path_map;  ///< Only with `foreign`.
     std::uint16_t port_first = 0;          ///< Of the data address, only with `to`; 0: no range.
     std::uint16_t port_last = 0;
     bool plan = false;                     ///< `segue plan`: a dry run that ends with the table.

@@ -138,6 +138,17 @@ TEST(CommandLine, includes_the_ends_of_its_ranges) {
     EXPECT_EQ(migrate_of(base + "--max-bandwidth 1TB/s").request.bounds.max_bandwidth, cli_range::rate_max);
 }
 
+TEST(CommandLine, builds_the_destination_after_the_source_where_nothing_else_is_said) {
+    const Migrate migrate = migrate_of(
+        "migrate qmp:/run/a.qmp --to cmd:x --data-address h --map-path /srv/a/=/srv/b,/c=/d --unsafe "
+        "--storage-is-shared");
+    EXPECT_TRUE(migrate.foreign);
+    EXPECT_TRUE(migrate.request.unsafe);
+    EXPECT_TRUE(migrate.request.storage_is_shared);
+    EXPECT_EQ(migrate.path_map, (std::vector<vm::PathChange>{{"/srv/a", "/srv/b"}, {"/c", "/d"}}));
+    EXPECT_FALSE(migrate_of("migrate qmp:/run/a.qmp --to cmd:x --data-address h --dst-qmp /b").foreign);
+}
+
 TEST(CommandLine, helps_and_says_its_version) {
     for (const char* words : {"--help", "-h", "help"}) {
         const auto parsed = parse(split(words));
@@ -168,7 +179,8 @@ TEST(CommandLine, help_fits_a_screen_and_names_every_option) {
                              "--data-address", "--max-downtime",
                              "--max-suspend-time", "--timeout", "--min-cpu", "--max-stall", "--max-bandwidth",
                              "--switchover-bandwidth", "--aggression", "--brake", "--policy",
-                             "--dry-run", "--storage-is-shared", "--no-forecast", "--json", "--verbose"}) {
+                             "--map-path", "--dry-run", "--storage-is-shared", "--unsafe", "--no-forecast", "--json",
+                             "--verbose"}) {
         EXPECT_NE(migrate_help_text.find(name), std::string_view::npos) << name;
     }
 }
@@ -311,7 +323,6 @@ INSTANTIATE_TEST_SUITE_P(Sides, WrongInput, testing::Values(
     Wrong{"migrate web_7!" + far, {"VM \"web_7!\" is no name", "at most 64", "qmp:PATH"}},
     Wrong{"migrate web-7 --to ssh://h" + far, {"web-7 is a VM's name", "leave --dst-qmp out"}},
     Wrong{"migrate web-7 --to ssh://h --dst-command qemu", {"from its description", "leave --dst-command out"}},
-    Wrong{base + "--storage-is-shared", {"--storage-is-shared is for a VM that is moved by its name"}},
     Wrong{"migrate web-7 --to cmd:x", {"--data-address is missing"}},
     Wrong{"migrate libvirt:qemu:///system#web-7" + far, {"libvirt", "not supported yet", "qmp:PATH"}},
     Wrong{"migrate qemu+ssh://h/system" + far, {"libvirt", "not supported yet"}},
@@ -330,7 +341,11 @@ INSTANTIATE_TEST_SUITE_P(Sides, WrongInput, testing::Values(
     Wrong{base + "--src-guard-qmp /run/b.qmp", {"--src-guard-qmp", "used already"}}));
 
 INSTANTIATE_TEST_SUITE_P(OtherHosts, WrongInput, testing::Values(
-    Wrong{there, {"--to alone", "--dst-qmp PATH", "--dst-command WORDS"}},
+    Wrong{"migrate qmp:a.qmp --to cmd:x --data-address h", {"VM qmp:a.qmp is relative", "the whole path"}},
+    Wrong{there + " --map-path /a", {"--map-path \"/a\" is not understood", "/srv/a=/srv/b"}},
+    Wrong{there + " --map-path a=/b", {"--map-path", "two absolute folders"}},
+    Wrong{there + " --map-path /a=/", {"--map-path", "two absolute folders"}},
+    Wrong{base + "--map-path /a=/b", {"--map-path is for a destination that is built", "leave it out"}},
     Wrong{there + "--dst-qmp /b --dst-command qemu", {"--dst-qmp and --dst-command exclude each other"}},
     Wrong{there + "--dst-qmp b.qmp", {"--dst-qmp \"b.qmp\" is relative", "/run/b.qmp"}},
     Wrong{there + "--dst-qmp tcp:b:1", {"--dst-qmp", "is no path"}},

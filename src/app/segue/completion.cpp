@@ -76,10 +76,10 @@ Words values_of(const std::string& command, const std::string& option, const Com
 }
 
 bool takes_value(const std::string& option) {
-    static constexpr std::string_view flags[] = {"--dry-run", "--no-forecast", "--storage-is-shared", "--json",
-                                                 "--verbose", "--help",        "--follow",            "--now",
-                                                 "--forget-move", "--stdio",   "--version", "--auto-converge",
-                                                 "--non-live"};
+    static constexpr std::string_view flags[] = {
+        "--dry-run", "--no-forecast", "--storage-is-shared", "--unsafe", "--json",    "--verbose",       "--help",
+        "--follow",  "--now",         "--forget-move",       "--stdio",  "--version", "--auto-converge",
+        "--non-live"};
     return option.starts_with("--") && option.find('=') == std::string::npos &&
            std::ranges::find(flags, option) == std::end(flags);
 }

@@ -63,6 +63,7 @@ struct Engine::Impl {
     std::optional<Loop::TimerId> timer;
     std::optional<Result<void>> src_ready;
     std::optional<std::expected<void, Finding>> dst_ready;
+    bool dst_waits = false;    ///< Its command is still to be made.
     bool ended_early = false;  ///< Refused or cancelled before the migration began.
     bool journal_trouble = false;  ///< Told once.
     bool unmarked = false;         ///< The definition could not be marked as moved.
@@ -89,10 +90,30 @@ struct Engine::Impl {
             loop, where.src_monitor,
             [this](Result<void> r) {
                 src_ready = std::move(r);
+                if (*src_ready && dst_waits) return build_command();
+                if (dst_waits) dst_ready.emplace();  // What is wrong with the source is told alone.
                 opened();
             },
             [this](const GuestNotice& notice) { on_notice(notice); });
-        open_destination();
+        dst_waits = where.remote && where.remote->build_command;
+        if (!dst_waits) open_destination();
+    }
+
+    /// Of a VM that somebody else started: the destination is made after what the source is now.
+    void build_command() {
+        src->submit(SrcInspect{}, std::chrono::seconds{10}, [this](Result<GuestAnswer> answer) {
+            if (ended_early) return;
+            const auto* facts = answer ? std::get_if<GuestFacts>(&*answer) : nullptr;
+            auto command = facts != nullptr ? where.remote->build_command(*facts)
+                           : answer         ? fail(ErrorKind::corrupt, "the source gave no facts")
+                                            : Result<std::vector<std::string>>(std::unexpected(answer.error()));
+            if (!command) {
+                return refuse({{to_string(command.error()),
+                                "or start the destination's QEMU yourself, and give --dst-qmp", "foreign"}});
+            }
+            where.remote->dst_command = std::move(*command);
+            open_destination();
+        });
     }
 
     void open_destination() {
@@ -117,6 +138,7 @@ struct Engine::Impl {
         plan.prepare.vm = remote.vm;
         plan.prepare.command = remote.dst_command;
         plan.token = {token};
+        if (remote.build_command) plan.needs = receive::sockets_feature;
         plan.port_first = remote.port_first;
         plan.port_last = remote.port_last;
         dst = make_remote_dst(loop, remote.host, std::move(plan), std::move(told));
@@ -141,9 +163,6 @@ struct Engine::Impl {
             if (answer) {
                 if (const auto* facts = std::get_if<GuestFacts>(&*answer)) {
                     request.experience = callbacks.recall(*facts);
-                    if (auto finding = where.check ? where.check(*facts) : std::nullopt) {
-                        return refuse({std::move(*finding)});
-                    }
                     if (auto obstacle = identify(*facts)) return refuse({std::move(*obstacle)});
                 }
             }

@@ -30,6 +30,8 @@ public:
         std::uint16_t port_first = 0;          ///< 0: no range.
         std::uint16_t port_last = 0;
         std::string segue_version;  ///< Of this program, for the greeting.
+        /// Makes `dst_command` of what the source is, sockets and all. Empty: it is as it stands.
+        std::function<Result<std::vector<std::string>>(const GuestFacts& src)> build_command = {};
     };
     /// This move in the journal of this host. The thread must outlive the engine.
     struct Job {
@@ -52,8 +54,6 @@ public:
         std::optional<Remote> remote = {};
         std::string move_id = {};       ///< 32 hex digits, of the journal and of the protocol.
         std::optional<Job> job = {};    ///< None: a dry run, which writes no step.
-        /// What else is in the way of moving this guest. May be empty.
-        std::function<std::optional<Finding>(const GuestFacts& src)> check = {};
         /// Who steers. Empty: the patient policy.
         std::unique_ptr<Policy> policy = {};
     };

@@ -47,6 +47,8 @@ From where to where
   --dst-qmp PATH          QMP socket of the QEMU that waits with -incoming defer
                           on that host; without --to, on this one
   --dst-command WORDS     or how segue receive starts it there; also as JSON
+                          (with -qmp unix:PATH,...); neither: as it was here
+  --map-path FROM=TO,...  then: folders that have another name there
   --data-address HOST[:PORT]
                           where the memory goes; [IPv6]:PORT; with --to also
                           HOST:FIRST-LAST; with ssh:// it may be left out
@@ -73,7 +75,8 @@ How
                           here is ended: where something would start that again
   --non-live              stop the guest, then copy: within --timeout alone
   --dry-run               check both sides, forecast, change nothing
-  --storage-is-shared     with NAME: its image paths are the same storage there
+  --storage-is-shared     its disks are the same there, where nothing shows it
+  --unsafe                move though a disk may be stale, or memory short
   --no-forecast           start at once, without 4 s of page sampling
   --json                  one JSON object per line on standard output
   -v, --verbose           also say what is decided, and why
@@ -131,6 +134,7 @@ Example
     if (option == "--data-address") return "give HOST[:PORT], for example --data-address 10.77.0.2:4444";
     if (option == "--to") return "give ssh://USER@HOST, or cmd:COMMAND that reaches segue receive --stdio";
     if (option == "--on-success") return "give a command for /bin/sh, in quotes: --on-success 'sv down web1'";
+    if (option == "--map-path") return "give FROM=TO, for example --map-path /srv/a=/srv/b";
     if (option == "--dst-command") return "give how to start the destination's QEMU on the other host, in quotes";
     return "give the path of a QMP socket, for example /run/b.qmp";
 }

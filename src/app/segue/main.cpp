@@ -17,6 +17,7 @@
 #include "app/segue/doctor.hpp"
 #include "app/segue/decision_record.hpp"
 #include "app/segue/explain.hpp"
+#include "app/segue/foreign_vm.hpp"
 #include "app/segue/engine.hpp"
 #include "app/segue/guard_client.hpp"
 #include "app/segue/host_name.hpp"
@@ -137,9 +138,6 @@ Result<std::unique_ptr<Policy>> policy_of(const Migrate& wanted, Output& output)
 
 /// What this host says against moving the guest, besides what both QEMUs say.
 std::optional<Finding> in_the_way(const Migrate& wanted, const GuestFacts& src, Output& output) {
-    if (!wanted.vm_name.empty()) {
-        if (auto finding = images_not_shared(wanted, src)) return finding;
-    }
     if (!wanted.request.on_success.empty()) return std::nullopt;
     auto found = find_supervisor(src.pid);
     if (!found.note.empty()) output.note(found.note);
@@ -153,6 +151,11 @@ Engine::Where where_of(const Migrate& wanted, const std::string& move_id, Source
         where.remote =
             Engine::Remote{*wanted.to,        wanted.dst_command, wanted.definition,
                            wanted.port_first, wanted.port_last,   SEGUE_VERSION};
+        if (wanted.foreign) {
+            where.remote->build_command = [&wanted](const GuestFacts& src) {
+                return command_of_foreign(src, wanted.src_qmp, wanted.path_map);
+            };
+        }
     }
     where.move_id = move_id;
     where.check = [&wanted, &output](const GuestFacts& src) { return in_the_way(wanted, src, output); };

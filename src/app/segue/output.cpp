@@ -80,7 +80,10 @@ void Output::show(const Report& report) {
         out_.write(report_json(report, context_) + '\n', passing ? Weight::passing : Weight::kept);
         return;
     }
-    if (const auto* forecast = std::get_if<ForecastReport>(&report)) {
+    if (const auto* preflight = std::get_if<PreflightReport>(&report)) {
+        const std::string text = render_preflight(*preflight, context_.dry_run || style_.verbose);
+        if (!text.empty()) line(text);
+    } else if (const auto* forecast = std::get_if<ForecastReport>(&report)) {
         line(render_forecast(*forecast, context_.bounds));
     } else if (const auto* progress = std::get_if<ProgressReport>(&report)) {
         show_progress(*progress);

@@ -29,6 +29,8 @@ namespace segue {
 [[nodiscard]] std::string render_stage(std::string_view stage);
 [[nodiscard]] std::string render_decision(const DecisionReport& report);
 /// Three lines, marked as uncalibrated.
+/// \param disks  Also what is as it should be. Empty: there is nothing to say.
+[[nodiscard]] std::string render_preflight(const PreflightReport& report, bool disks);
 [[nodiscard]] std::string render_forecast(const ForecastReport& report, const Bounds& bounds);
 /// One line for a moved guest that kept its bounds; else also where the guest is and what to do next.
 [[nodiscard]] std::string render_result(const Summary& summary, std::string_view vm, const Bounds& bounds, bool colour);

@@ -106,6 +106,27 @@ Result<std::string> monitor_in(const std::vector<std::string>& command) {
                                     "with an absolute PATH");
 }
 
+std::vector<std::string> sockets_in(const std::vector<std::string>& command) {
+    std::vector<std::string> sockets;
+    for (const std::string& word : command) {
+        std::vector<std::string> pieces(1);
+        for (const char c : word) {
+            if (c == ',') pieces.emplace_back();
+            else pieces.back() += c;
+        }
+        const bool serves = std::ranges::any_of(pieces, [](const std::string& piece) {
+            return piece == "server" || piece == "server=on" || piece == "server=yes" || piece == "server=true";
+        });
+        if (!serves) continue;
+        for (const std::string& piece : pieces) {
+            for (const std::string_view scheme : {"unix:", "path="}) {
+                if (piece.starts_with(scheme)) sockets.push_back(piece.substr(scheme.size()));
+            }
+        }
+    }
+    return sockets;
+}
+
 Result<ReceiveProcess> ReceiveProcess::prepare(std::vector<std::string> command, std::string log_path,
                                                ProcessPlace place) {
     ReceiveProcess process;

@@ -20,6 +20,9 @@ namespace segue {
 /// where the command would not stay the process that was started (-daemonize).
 [[nodiscard]] Result<std::string> monitor_in(const std::vector<std::string>& command);
 
+/// The unix sockets on which a command that starts QEMU would listen, as it names them.
+[[nodiscard]] std::vector<std::string> sockets_in(const std::vector<std::string>& command);
+
 /// What a QEMU finds where it starts.
 struct ProcessPlace {
     std::vector<std::string> environment;  ///< NAME=VALUE, besides PATH and LC_ALL, which these may replace.

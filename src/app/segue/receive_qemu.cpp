@@ -239,9 +239,11 @@ void ReceiveQemu::start(const std::vector<std::string>& command, const std::stri
     auto monitor = monitor_in(command);
     if (!monitor) return impl.answer_later(monitor.error());
     impl.monitor = *monitor;
-    if (listener_on(impl.monitor) != 0) {
-        return impl.answer_later({ErrorKind::conflict, "a process listens on the command's monitor already: does this "
-                                                       "QEMU run?", impl.monitor});
+    // QEMU would take each of them away from whoever has it.
+    for (const std::string& socket : sockets_in(command)) {
+        if (listener_on(socket) == 0) continue;
+        return impl.answer_later({ErrorKind::conflict, "a process listens on a socket of the command already: does "
+                                                       "this QEMU run?", socket});
     }
     auto process = ReceiveProcess::prepare(command, log_path, std::move(place));
     if (!process) return impl.answer_later(process.error());

@@ -70,7 +70,7 @@ struct ReceiveShell::Impl {
           err(e),
           on_exit(std::move(x)),
           session(receive::Hello{receive::version_min, receive::version_max, where.version, this_host_name(),
-                                 {std::string(receive::vm_feature)}, {}}),
+                                 {std::string(receive::vm_feature), std::string(receive::sockets_feature)}, {}}),
           journal(std::move(j)),
           qemu(l, where.guard_program,
                {[this](const GuestNotice& notice) { feed(notice); }, [this] { feed(receive::GuardianGone{}); }}),

@@ -38,6 +38,7 @@ struct RemoteDst::Impl : std::enable_shared_from_this<RemoteDst::Impl> {
           host(std::move(h)),
           hello(plan.hello),
           by_definition(plan.prepare.vm.has_value()),
+          needs(plan.needs),
           client(std::move(plan)),
           on_ready(std::move(ready)),
           on_notice(std::move(notice)),
@@ -47,6 +48,7 @@ struct RemoteDst::Impl : std::enable_shared_from_this<RemoteDst::Impl> {
     DstHost host;
     receive::Hello hello;
     bool by_definition;  ///< The destination must build its QEMU itself.
+    std::string_view needs;  ///< A feature that it must have.
     receive::Client client;
     receive::LineReader reader;
     std::unique_ptr<Transport> transport;
@@ -171,6 +173,12 @@ void RemoteDst::Impl::on_bytes(std::string_view bytes) {
             refuse(fmt::format("has segue {}, which cannot start a VM from its description", greeting->segue),
                    "install this segue there, or move the guest as qmp:PATH with --dst-qmp or --dst-command");
             feed(receive::ConnectionLost{"the destination's segue cannot start a VM from its description"});
+            return close();
+        }
+        if (greeting && !needs.empty() && std::ranges::find(greeting->features, needs) == greeting->features.end()) {
+            refuse(fmt::format("has segue {}, which does not look whose sockets it would take", greeting->segue),
+                   "install this segue there, or start its QEMU yourself and give --dst-qmp");
+            feed(receive::ConnectionLost{"the destination's segue is too old for this"});
             return close();
         }
         feed(receive::PeerSaid{message});

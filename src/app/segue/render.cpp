@@ -221,6 +221,23 @@ std::string render_decision(const DecisionReport& report) {
     return fmt::format("after {}: {}{}", to_text(report.elapsed), plain_text(report.what), because);
 }
 
+std::string render_preflight(const PreflightReport& report, bool disks) {
+    std::string text;
+    for (const DiskVerdict& disk : report.disks) {
+        if (!disks) break;
+        const std::string_view word = disk.shared == Shared::yes  ? "shared"
+                                      : disk.shared == Shared::no ? "not shared"
+                                                                  : "not known to be shared";
+        text += fmt::format("{}disk {} {}: {}: {}", text.empty() ? "" : "\n", plain_text(disk.src.place),
+                            plain_text(disk.src.file), word, plain_text(disk.because));
+    }
+    for (const Finding& note : report.notes) {
+        text += fmt::format("{}note: {} ({})", text.empty() ? "" : "\n", plain_text(note.what),
+                            plain_text(note.remedy));
+    }
+    return text;
+}
+
 std::string render_forecast(const ForecastReport& report, const Bounds& bounds) {
     std::string assumed;
     if (report.bandwidth_known) {

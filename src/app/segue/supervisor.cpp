@@ -77,7 +77,8 @@ Finding found(const std::string& what, const std::string& disarm) {
     std::string remedy = "give --on-success COMMAND, which runs on this host once the guest runs on the destination "
                          "and before this QEMU is ended: let it see to it that nothing starts this QEMU again";
     if (!disarm.empty()) remedy += fmt::format(", for example --on-success '{}'", plain_text(disarm));
-    return {"source: " + what + ", and a second copy of the guest would run after the move", remedy};
+    return {"source: " + what + ", and a second copy of the guest would run after the move", remedy,
+            "supervisor"};
 }
 
 /// Whether the QEMU is what the service's main process is, or waits for.

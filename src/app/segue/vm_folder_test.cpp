@@ -249,18 +249,12 @@ TEST_F(NamedVmTest, HasItsMonitorsItsDefinitionAndItsLimits) {
     EXPECT_EQ(migrate.vm_limits->content.limits.timeout, std::chrono::minutes{1});
 }
 
-TEST_F(NamedVmTest, WritesToFilesOnlyIfTheyAreSaidToBeShared) {
+TEST_F(NamedVmTest, SaysOfItsStorageWhatItsDescriptionSays) {
     ASSERT_TRUE(take_named_vm(places, migrate));
-    GuestFacts src;
-    EXPECT_FALSE(images_not_shared(migrate, src));
-    src.images = {{"nbd0", ""}, {"disk0", "/srv/web1.raw"}};
-    const auto finding = images_not_shared(migrate, src);
-    ASSERT_TRUE(finding);
-    EXPECT_NE(finding->what.find("web1 writes to /srv/web1.raw"), std::string::npos) << finding->what;
-    EXPECT_NE(finding->remedy.find("--storage-is-shared"), std::string::npos);
+    EXPECT_FALSE(migrate.request.storage_is_shared);
     put("vm.toml", "name = 'web1'\ncommand = ['q']\nshared_storage = true\n");
     ASSERT_TRUE(take_named_vm(places, migrate));
-    EXPECT_FALSE(images_not_shared(migrate, src));
+    EXPECT_TRUE(migrate.request.storage_is_shared);
 }
 
 TEST_F(NamedVmTest, MovesOnlyFromWhereItRuns) {

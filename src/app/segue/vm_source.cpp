@@ -2,10 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <utility>
 
-#include "app/segue/plain_text.hpp"
 #include "app/segue/vm_folder.hpp"
 #include "vm/command_line.hpp"
 
@@ -32,16 +30,6 @@ Result<void> check_here(const VmRecord& vm) {
 
 }  // namespace
 
-std::optional<Finding> images_not_shared(const Migrate& migrate, const GuestFacts& src) {
-    if (migrate.shared_storage) return std::nullopt;
-    const auto written = std::ranges::find_if(src.images, [](const Image& image) { return !image.file.empty(); });
-    if (written == src.images.end()) return std::nullopt;
-    return Finding{fmt::format("{} writes to {}, and its description does not say that this is the same file on the "
-                               "other host", migrate.vm_name, plain_text(written->file)),
-                   "if it is, give --storage-is-shared, and write shared_storage = true into its description; if not, "
-                   "put the image on storage that both hosts have"};
-}
-
 Result<void> take_named_vm(const VmPlaces& places, Migrate& migrate) {
     const std::string& name = migrate.vm_name;
     SEGUE_TRY(vm, load_vm(places.state_folder, name));
@@ -51,7 +39,7 @@ Result<void> take_named_vm(const VmPlaces& places, Migrate& migrate) {
     migrate.src_qmp = monitors.control;
     if (!migrate.src_guard_qmp) migrate.src_guard_qmp = monitors.guard;
     migrate.definition = receive::VmText{std::move(definition.text), vm.uuid};
-    migrate.shared_storage = migrate.shared_storage || definition.description.shared_storage;
+    if (definition.description.shared_storage) migrate.request.storage_is_shared = true;
     migrate.vm_limits = settings::Level{definition.file, {std::move(definition.description.limits), {}}};
     return {};
 }

@@ -10,7 +10,9 @@
 #include <string>
 #include <utility>
 
+#include "hypervisor/qemu/host.hpp"
 #include "hypervisor/qemu/machine_facts.hpp"
+#include "hypervisor/qemu/storage.hpp"
 #include "hypervisor/qemu/wire.hpp"
 
 namespace segue::qemu {
@@ -50,9 +52,11 @@ struct Reading : std::enable_shared_from_this<Reading> {
     void start();
     void ask(std::string key, std::string_view command, json::object arguments);
     void ask_about_cpu();
+    void ask_about_memory();
     void answered(const std::string& key, Result<json::value> reply);
     [[nodiscard]] const json::value& of(std::string_view key) const;
     [[nodiscard]] GuestFacts facts();
+    void add_storage(GuestFacts& facts);
     [[nodiscard]] std::string cpu_features() const;
 };
 
@@ -69,6 +73,7 @@ void Reading::start() {
     for (const char* folder : {"peripheral", "peripheral-anon", "unattached"}) {
         ask(folder, "qom-list", qom(std::string("/machine/") + folder));
     }
+    ask("objects", "qom-list", qom("/objects"));
     // Without `flat` every node brings its whole backing chain.
     json::object flat;
     flat["flat"] = true;
@@ -95,6 +100,14 @@ void Reading::ask_about_cpu() {
     for (const std::string_view property : cpu_properties) ask(std::string(property), "qom-get", qom(path, property));
 }
 
+void Reading::ask_about_memory() {
+    for (const std::string& backend : memory_backends(of("objects"))) {
+        for (const char* property : {"size", "mem-path", "hugetlb"}) {
+            ask(backend + property, "qom-get", qom(backend, property));
+        }
+    }
+}
+
 void Reading::answered(const std::string& key, Result<json::value> reply) {
     --open;
     if (!on_facts) return;
@@ -103,7 +116,12 @@ void Reading::answered(const std::string& key, Result<json::value> reply) {
     }
     if (reply) answers.emplace(key, std::move(*reply));
     if (open > 0) return;
-    if (!cpu_asked) ask_about_cpu();
+    if (!cpu_asked) {
+        ++open;
+        ask_about_cpu();
+        ask_about_memory();
+        --open;
+    }
     if (open == 0) std::exchange(on_facts, nullptr)(facts());
 }
 
@@ -162,7 +180,27 @@ GuestFacts Reading::facts() {
     facts.brief_samples = facts.native_switchover_bandwidth;  // calc-time-unit came with the same version, 8.2.
     facts.pid = process ? static_cast<int>(process->pid()) : 0;
     facts.resident = {process ? process->resident_bytes() : 0};
+    add_storage(facts);
     return facts;
+}
+
+/// What lies outside of QEMU, as its process sees it.
+void Reading::add_storage(GuestFacts& facts) {
+    const auto& process = attachment.process();
+    facts.disks_known = true;
+    facts.disks = disks(of("query-block"), of("query-named-block-nodes"),
+                        process ? process->working_directory() : std::string{});
+    facts.host = read_host(facts.pid);
+    if (!process) return;
+    const OpenFiles files(process->pid());
+    for (Disk& disk : facts.disks) {
+        if (disk.local) disk.storage = files.at(disk.file);
+    }
+    for (const std::string& backend : memory_backends(of("objects"))) {
+        if (!is_true(&of(backend + "hugetlb")) && !files.on_huge_pages(text_of(&of(backend + "mem-path")))) continue;
+        // Reserved as a whole when it was mapped, whether touched yet or not.
+        facts.host.memory_taken += {integer_of(&of(backend + "size")).value_or(0)};
+    }
 }
 
 }  // namespace

@@ -122,6 +122,42 @@ TEST_P(Facts, find_every_writable_image_once) {
     EXPECT_EQ(facts.images[3].node, "c-file");
 }
 
+TEST_P(Facts, say_what_is_open_below_each_disk_on_both_sides) {
+    const RealQemu folder_only("/bin/false", {});
+    const std::string& folder = folder_only.folder();
+    for (const char* name : {"/a.img", "/b.img", "/ro.img"}) make_file(folder + name);
+    const auto words = [&](const char* second) {
+        return std::vector<std::string>{
+            "-drive", "file=" + folder + "/a.img,format=raw,if=none,id=disk0,cache=none", "-device",
+            "ide-hd,drive=disk0", "-blockdev",
+            "driver=raw,node-name=b,cache.direct=off,file.driver=file,file.filename=" + folder + second, "-device",
+            "virtio-blk-pci,drive=b,id=disk", "-drive",
+            "file=" + folder + "/ro.img,format=raw,if=none,readonly=on,id=ro", "-device", "virtio-blk-pci,drive=ro",
+            "-drive", "file=null-co://,format=raw,if=none,id=nowhere", "-device", "virtio-blk-pci,drive=nowhere"};
+    };
+    const GuestFacts here = of_source(*source(words("/b.img")));
+    const GuestFacts there = of_destination(*destination(words("/b.img")));
+    ASSERT_TRUE(here.disks_known);
+    ASSERT_EQ(here.disks.size(), 4U);
+    const auto place = [&](std::size_t i) { return here.disks[i].place; };
+    EXPECT_EQ(place(0), "disk0");
+    EXPECT_EQ(place(1), "/machine/peripheral/disk/virtio-backend");
+    EXPECT_EQ(place(2), "ro");
+    EXPECT_EQ(place(3), "nowhere");
+    EXPECT_TRUE(here.disks[0].direct && !here.disks[1].direct);
+    EXPECT_TRUE(here.disks[0].writable && here.disks[1].writable && !here.disks[2].writable);
+    for (std::size_t i = 0; i < 3; ++i) {
+        EXPECT_TRUE(here.disks[i].storage.seen) << place(i);
+        EXPECT_EQ(here.disks[i].storage.size, Bytes{512 * 1024});
+        // What waits for a move has its disks open all the same.
+        EXPECT_EQ(here.disks[i].storage, there.disks[i].storage) << place(i);
+    }
+    EXPECT_EQ(here.disks[3].file, "null-co://");
+    EXPECT_EQ(here.host.boot, there.host.boot);
+    const GuestFacts other = of_destination(*destination(words("/a.img")));
+    EXPECT_NE(here.disks[1].storage.inode, other.disks[1].storage.inode);
+}
+
 TEST_P(Facts, resolve_an_image_given_relative_to_qemu) {
     // The working directory of a RealQemu is its folder, and only there `log` exists.
     const auto qemu = source({"-blockdev", "driver=file,filename=log,node-name=relative,locking=off"});

@@ -37,8 +37,8 @@ std::string child_type(const std::string& type) {
 
 bool is_file_driver(const std::string& driver) { return driver == "file" || driver == "host_device"; }
 
-/// The path in what QEMU calls a file name: a path, "file:path", or "json:{...}" whose innermost `file`
-/// is one. Empty for everything else (nbd://..., rbd:..., /dev/fdset/3).
+}  // namespace
+
 std::string path_of(std::string name, const std::string& working_directory) {
     if (name.starts_with("json:")) {
         boost::system::error_code error;
@@ -61,8 +61,6 @@ std::string path_of(std::string name, const std::string& working_directory) {
     if (colon != std::string::npos && colon < name.find('/')) return {};
     return working_directory.empty() ? std::string{} : working_directory + "/" + name;
 }
-
-}  // namespace
 
 std::string feature_words(const json::value& qom_get) {
     std::vector<std::tuple<std::int64_t, std::int64_t, std::string, std::int64_t>> words;

@@ -25,9 +25,22 @@ namespace segue::qemu {
 /// In the order of their CPU indexes, each once: with -accel tcg,thread=single one thread runs all of them.
 [[nodiscard]] std::vector<int> vcpu_threads(const boost::json::value& query_cpus_fast);
 
+/// The path in what QEMU calls a file name: a path, "file:path", or "json:{...}" whose innermost `file`
+/// is one. Empty for everything else (nbd://..., rbd:..., /dev/fdset/3).
+[[nodiscard]] std::string path_of(std::string name, const std::string& working_directory);
+
 /// Writable images, each file once. Relative paths are taken from `working_directory`.
 [[nodiscard]] std::vector<Image> writable_images(const boost::json::value& query_block,
                                                  const boost::json::value& query_named_block_nodes,
                                                  const std::string& working_directory);
+
+/// All that lies below the guest's disks, in the order of query-block: what each shows first, then its backing files,
+/// then nodes that no disk shows by itself. `Disk::storage` is left empty.
+[[nodiscard]] std::vector<Disk> disks(const boost::json::value& query_block,
+                                      const boost::json::value& query_named_block_nodes,
+                                      const std::string& working_directory);
+
+/// "/objects/ram0" of each memory backend that may be made of huge pages, from a qom-list of /objects.
+[[nodiscard]] std::vector<std::string> memory_backends(const boost::json::value& qom_list);
 
 }  // namespace segue::qemu

@@ -1,0 +1,26 @@
+#pragma once
+/// \file  What the host says of itself and of what it has left for one process. Read from /proc and /sys; any thread.
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hypervisor/guest.hpp"
+
+namespace segue::qemu {
+
+/// \param pid  Of the guest's process; 0: unknown, then its group's limits are not looked at.
+[[nodiscard]] HostFacts read_host(pid_t pid);
+
+/// The number of kB that a line "Name:   123 kB" of /proc's texts says, in bytes; -1 where none does. Pure.
+[[nodiscard]] std::int64_t kilobytes_in(std::string_view text, std::string_view name);
+
+/// The folders of a process's memory group and of those above it, the nearest first, from the text of its
+/// /proc/PID/cgroup. `root_v2` and `root_v1` are where the hierarchies are mounted. Pure.
+[[nodiscard]] std::vector<std::string> memory_groups(std::string_view cgroup, const std::string& root_v2,
+                                                     const std::string& root_v1);
+
+}  // namespace segue::qemu

@@ -1,0 +1,295 @@
+"""What both sides are is compared before anything is changed: disks by what their QEMUs opened, memory, machines."""
+import contextlib
+import json
+import os
+import shlex
+import struct
+import subprocess
+import sys
+
+from harness import PATIENT, Move, program, require
+from lab_arguments import disk_arguments
+from segue_lab import ADDRESS, HOSTS, LabError, wait_until
+from watching import ROOT
+
+DISK_BYTES = 1 << 20
+
+
+def cases(long_form):
+    versions = ('10', '7.2') if long_form else ('10',)
+    for version in versions:
+        yield f'the same file on both sides is proven so, and its guest moves, QEMU {version}', proven(version)
+    yield 'another file by the destination, of the same size, is refused whatever is said', not_shared
+    yield 'a file that was replaced behind its QEMU is not taken for the old one', replaced
+    yield 'a disk whose path is the same but whose snapshot is not', overlay
+    yield 'on another host: not shared, unknown, its cache, its memory, its clock', another_host
+    yield 'everything that is in the way is told at once, and to programs', everything
+    for version in versions:
+        yield f'a VM of somebody else moves as it was started, there and back, QEMU {version}', foreign(version)
+    yield 'a VM of somebody else is refused by the name of what cannot be the same there', foreign_refused
+
+
+# ---- helpers -----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def disk_file(lab, name='disk.raw'):
+    path = os.path.join(lab.dir, name)
+    with open(path, 'wb') as f:
+        f.truncate(DISK_BYTES)
+    try:
+        yield path
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def make_overlay(path, base):
+    """An empty qcow2 on a raw file, as qemu-img would make it: header, refcounts, one L1 table, a cluster each."""
+    cluster, name = 1 << 16, base.encode()
+    header = struct.pack('>4sIQIIQIIQQIIQ', b'QFI\xfb', 2, 1024, len(name), 16, DISK_BYTES, 0, 1, 3 * cluster,
+                         cluster, 1, 0, 0)
+    header += struct.pack('>II8sII', 0xe2792aca, 3, b'raw', 0, 0)
+    image = bytearray(4 * cluster)
+    image[:len(header)] = header
+    image[1024:1024 + len(name)] = name
+    struct.pack_into('>Q', image, cluster, 2 * cluster)
+    struct.pack_into('>4H', image, 2 * cluster, 1, 1, 1, 1)
+    with open(path, 'wb') as f:
+        f.write(image)
+
+
+def lines_of(done):
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def run(lab, *words, seconds=40):
+    argv = lab.enter('a') + [program('segue'), 'migrate', *words, '--no-forecast', '--json', *PATIENT]
+    return subprocess.run(argv, env=lab.env('a'), text=True, stdin=subprocess.DEVNULL, capture_output=True,
+                          timeout=seconds)
+
+
+def local(src, dst, *options):
+    return [f'qmp:{src.qmp_path}', '--dst-qmp', dst.qmp_path, '--data-address', ADDRESS['b'], *options]
+
+
+def receive(lab, host, change=None):
+    words = ['env', f'SEGUE_STATE={lab.state_dir(host)}', *lab.enter(host), program('segue'), 'receive', '--stdio']
+    if change is not None:
+        words = [sys.executable, os.path.join(ROOT, 'tests', 'system', 'rewriting.py'), json.dumps(change), *words]
+    return 'cmd:' + shlex.join(words)
+
+
+def codes(done):
+    require(done.returncode == 2, f'exit {done.returncode}: {done.stderr.strip()[-400:]}')
+    return [finding['code'] for finding in lines_of(done)[-1]['findings']]
+
+
+def verdicts(done):
+    found = [line for line in lines_of(done) if line['type'] == 'preflight']
+    require(len(found) == 1, f'{len(found)} lines of type preflight: {done.stdout[-400:]}{done.stderr[-300:]}')
+    return [(disk['place'], disk['shared']) for disk in found[0]['disks']], found[0]
+
+
+def untouched(src, dst):
+    require(src.qmp('query-status')['status'] == 'running', 'the source does not run')
+    require(dst.qmp('query-status')['status'] == 'inmigrate', 'the destination does not wait any more')
+    require(dst.qmp('query-migrate') == {}, 'the destination listens')
+
+
+@contextlib.contextmanager
+def pair(lab, src_disk, dst_disk, src_extra=(), dst_extra=(), **common):
+    with contextlib.ExitStack() as stack:
+        guest = dict(guest='hot=8 rate=50', **common)
+        src = lab.start_vm('a', 'p', disk=src_disk, extra=src_extra, **guest)
+        stack.callback(src.stop)
+        dst = lab.start_vm('b', 'p', disk=dst_disk, extra=dst_extra, incoming=True, **guest)
+        stack.callback(dst.stop)
+        yield src, dst
+
+
+# ---- disks -------------------------------------------------------------------------------------------
+
+
+def proven(version):
+    def case(lab):
+        with disk_file(lab) as disk:
+            with Move(lab, version, 'hot=8 rate=50', disk=disk, options=['--max-downtime', '500ms']) as move:
+                done = run(lab, *local(move.src, move.dst, '--dry-run'))
+                require(done.returncode == 0, f'exit {done.returncode}: {done.stderr.strip()[-400:]}')
+                seen, line = verdicts(done)
+                require(seen == [('disk0', 'yes')], f'{line}')
+                require(line['disks'][0]['src_file'] == disk and line['disks'][0]['cache'] is None, f'{line}')
+                move.run()
+                move.require_moved()
+                return line['disks'][0]['because']
+    return case
+
+
+def not_shared(lab):
+    with disk_file(lab) as one, disk_file(lab, 'other.raw') as other, pair(lab, one, other) as (src, dst):
+        for options in ((), ('--storage-is-shared', '--unsafe'), ('--dry-run',)):
+            done = run(lab, *local(src, dst, *options))
+            require(codes(done) == ['disk-not-shared'], f'{options}: {done.stdout}')
+            require(verdicts(done)[0] == [('disk0', 'no')], done.stdout)
+            untouched(src, dst)
+        sentence = lines_of(done)[-1]['findings'][0]['what']
+        require(one in sentence and other in sentence, sentence)
+        require(src.verify().ok, 'the guest is not whole')
+        return sentence
+
+
+def replaced(lab):
+    with disk_file(lab) as disk, pair(lab, disk, disk) as (src, dst):
+        require(verdicts(run(lab, *local(src, dst, '--dry-run')))[0] == [('disk0', 'yes')], 'not shared to begin with')
+        with disk_file(lab, 'new.raw') as new:
+            os.rename(new, disk)
+            done = run(lab, *local(src, dst))
+            require(codes(done) == ['disk-unknown'], done.stdout)
+            untouched(src, dst)
+            return lines_of(done)[-1]['findings'][0]['what']
+
+
+def overlay(lab):
+    """As after a snapshot: the source writes to an overlay, and the destination was started with what lies below."""
+    with disk_file(lab, 'base.raw') as base, disk_file(lab, 'top.qcow2') as top:
+        make_overlay(top, base)
+        device = ['-device', 'ide-hd,drive=disk0']
+        on_top = ['-drive', f'file={top},format=qcow2,if=none,id=disk0', *device]
+        with pair(lab, None, None, on_top, on_top) as (src, dst):
+            seen, line = verdicts(run(lab, *local(src, dst, '--dry-run')))
+            require(seen == [('disk0', 'yes'), ('disk0, backing file 1', 'yes')], f'{line}')
+        with pair(lab, None, base, on_top) as (src, dst):
+            done = run(lab, *local(src, dst))
+            require(codes(done) == ['disk-not-shared'] * 2, done.stdout)
+            untouched(src, dst)
+            return '; '.join(f['what'] for f in lines_of(done)[-1]['findings'])
+
+
+# ---- another host ------------------------------------------------------------------------------------
+
+
+def another_host(lab):
+    elsewhere = {'host_facts.boot': '00000000-0000-4000-8000-000000000000'}
+    with disk_file(lab) as disk, pair(lab, disk, disk) as (src, dst):
+        def ask(change, *options):
+            done = run(lab, f'qmp:{src.qmp_path}', '--to', receive(lab, 'b', change), '--dst-qmp', dst.qmp_path,
+                       '--data-address', ADDRESS['b'], '--max-downtime', '500ms', *options)
+            if done.returncode == 2:
+                untouched(src, dst)
+            return done
+        # Its own filesystem on each.
+        require(codes(ask({'set': elsewhere}, '--storage-is-shared')) == ['disk-not-shared'],
+                'a file of one host was taken for shared')
+        # Something that neither proves nor disproves.
+        unclear = {**elsewhere, 'disks.0.storage.filesystem': 'fuse.some'}
+        require(codes(ask({'set': unclear})) == ['disk-unknown', 'disk-cache'], 'unknown, and through the page cache')
+        require(codes(ask({'set': unclear}, '--storage-is-shared')) == ['disk-cache'], 'the operator says it is shared')
+        direct = {**unclear, 'disks.0.direct': True}
+        require(codes(ask({'set': direct}, '--storage-is-shared')) == ['disk-cache'], "the source's cache counts too")
+        short = {'host_facts.memory_available_bytes': 1 << 20}
+        require('memory-free' in codes(ask({'set': short}, '--unsafe')), 'memory that is not there')
+        late = ask({'set': {'host_facts.wall_ms': 1_000_000}}, '--dry-run')
+        require([note['code'] for note in verdicts(late)[1]['notes']] == ['clocks'], late.stdout)
+        # A segue that knows nothing of all this.
+        older = {'drop': ['disks', 'host_facts'], 'features': ['vm-1']}
+        require(codes(ask(older)) == ['disk-unknown', 'disk-cache'], 'an older segue')
+        done = ask(older, '--storage-is-shared', '--unsafe')
+        require(done.returncode == 0, f'exit {done.returncode}: {done.stdout[-600:]}')
+        require([note['code'] for note in verdicts(done)[1]['notes']] == ['disk-cache'], done.stdout)
+        wait_until(lambda: dst.qmp('query-status')['status'] == 'running', 3, 'the guest there')
+        verdict = dst.verify()
+        require(verdict.ok, verdict.line)
+        return f'{verdict.fields["pages"]} pages moved to an older segue, once the operator had said what it cannot'
+
+
+def everything(lab):
+    with disk_file(lab) as one, disk_file(lab, 'other.raw') as other:
+        wrong = ['-cpu', 'qemu64,-sse3', '-device', 'virtio-rng-pci,id=more']
+        with pair(lab, one, other, dst_extra=wrong) as (src, dst):
+            done = run(lab, *local(src, dst))
+            found = codes(done)
+            require(found == ['disk-not-shared', 'cpu-features', 'devices'], f'{found}')
+            untouched(src, dst)
+            text = subprocess.run(lab.enter('a') + [program('segue'), 'migrate', *local(src, dst)], env=lab.env('a'),
+                                  text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=40)
+            require('3 things are in the way:' in text.stdout, text.stdout)
+            return ', '.join(found)
+
+
+# ---- VMs of somebody else ----------------------------------------------------------------------------
+
+
+def move_foreign(lab, guest, here, there, *options, version='10'):
+    lab.expect_vm(there, 'alien', qemu=version)
+    argv = lab.enter(here) + [program('segue'), 'migrate', f'qmp:{guest.qmp_path}', '--to', receive(lab, there),
+                              '--map-path', f'{lab.host_dir(here)}={lab.host_dir(there)}', '--data-address',
+                              ADDRESS[there], '--max-downtime', '500ms', '--no-forecast', '--json', *PATIENT, *options]
+    return subprocess.run(argv, env=lab.env(here), text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+
+
+def command_of(pid):
+    with open(f'/proc/{pid}/cmdline', 'rb') as f:
+        return f.read().decode().split('\0')
+
+
+def foreign(version):
+    def case(lab):
+        with disk_file(lab) as disk, contextlib.ExitStack() as stack:
+            stack.callback(end_all, lab)
+            more = ['-device', 'virtio-rng-pci,id=gone', '-device', 'virtio-rng-pci,id=dice', '-uuid',
+                    '6f9619ff-8b86-4011-b42d-00c04fc964ff']
+            guest = lab.start_vm('a', 'alien', qemu=version, guest='hot=8 rate=50', disk=disk, extra=more)
+            places = ['a', 'b', 'a']
+            for here, there in zip(places, places[1:]):
+                done = move_foreign(lab, guest, here, there, version=version)
+                require(done.returncode == 0, f'{here} to {there}: exit {done.returncode}: {done.stdout[-500:]}'
+                                              f'{done.stderr.strip()[-600:]}')
+                require(not guest.running(), 'the source QEMU, whose copy is stale, is still there')
+                new = lab.adopt_vm(there, 'alien')
+                guest.stop()
+                require(new.qmp('query-status')['status'] == 'running', f'it does not run on {there}')
+                guest = new
+            words = command_of(guest.pid)
+            require(words.count('-incoming') == 1 and words.count('-qmp') == 2, f'{words}')
+            machine = next(word for option, word in zip(words, words[1:]) if option == '-machine')
+            require(machine.startswith('pc-i440fx-'), f'-machine {machine} is an alias')
+            verdict = guest.verify()
+            require(verdict.ok, verdict.line)
+            return f'-machine {machine}; {verdict.fields["pages"]} pages after two moves'
+    return case
+
+
+def foreign_refused(lab):
+    with contextlib.ExitStack() as stack:
+        stack.callback(end_all, lab)
+        guest = lab.start_vm('a', 'alien', guest='hot=8 rate=50')
+        said = []
+
+        def refused(says, done):
+            require(codes(done)[-1:] != ['devices'], done.stdout)
+            sentence = lines_of(done)[-1]['findings'][0]['what']
+            require(says in sentence, f'not "{says}": {sentence}')
+            require(guest.qmp('query-status')['status'] == 'running', 'the guest does not run')
+            said.append(sentence)
+
+        guest.qmp('device_add', driver='virtio-rng-pci', id='hot')
+        refused('the device hot (virtio-rng-pci) was plugged in', move_foreign(lab, guest, 'a', 'b'))
+        guest.stop()
+        end_all(lab)
+        guest = lab.start_vm('a', 'alien', guest='hot=8 rate=50')
+        # Both hosts are this one, and their sockets have the same names unless they are mapped.
+        done = run(lab, f'qmp:{guest.qmp_path}', '--to', receive(lab, 'b'), '--data-address', ADDRESS['b'])
+        refused(guest.qmp_path, done)
+        require('listens on a socket of the command already' in said[-1], said[-1])
+        done = run(lab, f'qmp:{guest.qmp_path}', '--to', receive(lab, 'b', {'features': ['vm-1']}), '--data-address',
+                   ADDRESS['b'])
+        refused('does not look whose sockets it would take', done)
+        require(guest.verify().ok, 'the guest is not whole')
+        return ' | '.join(said)
+
+
+def end_all(lab):
+    for host in HOSTS:
+        with contextlib.suppress(LabError):
+            lab.vm(host, 'alien').stop()
