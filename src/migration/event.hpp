@@ -51,8 +51,8 @@ struct RunOnSuccess {
     int src_pid = 0;  ///< Of the QEMU that is ended next; 0: not known.
 };
 
-using Command = std::variant<SrcCommand, DstCommand, StreamCommand, GuardCommand, BrakeCommand, FlushImages, JournalStep,
-                             RunOnSuccess>;
+using Command = std::variant<SrcCommand, DstCommand, StreamCommand, GuardCommand, BrakeCommand, FlushImages,
+                             JournalStep, RunOnSuccess>;
 using AnswerValue = std::variant<GuestAnswer, StreamSample, GuardAnswer, BrakeAnswer, Flushed, Journaled>;
 
 /// The `T` in an answer, or null when it holds something else or an error.
