@@ -102,16 +102,16 @@ TEST_F(RecoveryTable, DoesNotContinueAGuestThatWasPausedBeforeAnyMigration) {
     EXPECT_EQ(world.put_back, "script");
 }
 
-TEST_F(RecoveryTable, ContinuesAGuestThatAMoveThatIsNotLiveHasStopped) {
-    for (const auto status : {MigrationStatus::none, MigrationStatus::cancelled, MigrationStatus::failed}) {
-        world = {};
-        source_at(RunState::paused, status);
-        recover({guarding, preparing, stop_may_be_sent, migrate_may_be_sent});
-        expect_on_source();
-        EXPECT_EQ(world.source_runs, 1);
-        EXPECT_TRUE(world.announced);
-    }
+class NotLive : public RecoveryTable, public testing::WithParamInterface<MigrationStatus> {};
+TEST_P(NotLive, ContinuesAGuestThatItsMoveHasStopped) {
+    source_at(RunState::paused, GetParam());
+    recover({guarding, preparing, stop_may_be_sent, migrate_may_be_sent});
+    expect_on_source();
+    EXPECT_EQ(world.source_runs, 1);
+    EXPECT_TRUE(world.announced);
 }
+INSTANTIATE_TEST_SUITE_P(Ended, NotLive, testing::Values(MigrationStatus::none, MigrationStatus::cancelled,
+                                                         MigrationStatus::failed));
 
 TEST_F(RecoveryTable, CancelsTheMigrationOfAGuestThatItsMoveHasStopped) {
     source_at(RunState::paused, MigrationStatus::active);

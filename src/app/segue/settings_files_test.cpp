@@ -122,7 +122,7 @@ TEST_F(SettingsFilesTest, AMoveThatIsNotLiveIsRefusedWhereTheSiteLocksTheDowntim
     ASSERT_TRUE(apply_settings(places, migrate));
     migrate.request.non_live = true;
     refused("/site.toml:2");
-    refused("locks max_downtime = 100 ms: leave --non-live out");
+    refused("locks max_downtime = 0.1 s: leave --non-live out");
 }
 
 TEST_F(SettingsFilesTest, AFolderInThePlaceOfAFileIsRefused) {
