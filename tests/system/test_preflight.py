@@ -114,7 +114,7 @@ def pair(lab, src_disk, dst_disk, src_extra=(), dst_extra=(), **common):
 def proven(version):
     def case(lab):
         with disk_file(lab) as disk:
-            with Move(lab, version, 'hot=8 rate=50', disk=disk, options=['--max-downtime', '500ms']) as move:
+            with Move(lab, version, 'hot=8 rate=50', disk=disk, options=['--max-downtime', '2s']) as move:
                 done = run(lab, *local(move.src, move.dst, '--dry-run'))
                 require(done.returncode == 0, f'exit {done.returncode}: {done.stderr.strip()[-400:]}')
                 seen, line = verdicts(done)
@@ -174,7 +174,7 @@ def another_host(lab):
     with disk_file(lab) as disk, pair(lab, disk, disk) as (src, dst):
         def ask(change, *options):
             done = run(lab, f'qmp:{src.qmp_path}', '--to', receive(lab, 'b', change), '--dst-qmp', dst.qmp_path,
-                       '--data-address', ADDRESS['b'], '--max-downtime', '500ms', *options)
+                       '--data-address', ADDRESS['b'], '--max-downtime', '2s', *options)
             if done.returncode == 2:
                 untouched(src, dst)
             return done
@@ -224,7 +224,7 @@ def move_foreign(lab, guest, here, there, *options, version='10'):
     lab.expect_vm(there, 'alien', qemu=version)
     argv = lab.enter(here) + [program('segue'), 'migrate', f'qmp:{guest.qmp_path}', '--to', receive(lab, there),
                               '--map-path', f'{lab.host_dir(here)}={lab.host_dir(there)}', '--data-address',
-                              ADDRESS[there], '--max-downtime', '500ms', '--no-forecast', '--json', *PATIENT, *options]
+                              ADDRESS[there], '--max-downtime', '2s', '--no-forecast', '--json', *PATIENT, *options]
     return subprocess.run(argv, env=lab.env(here), text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
 
 
@@ -237,7 +237,7 @@ def foreign(version):
     def case(lab):
         with disk_file(lab) as disk, contextlib.ExitStack() as stack:
             stack.callback(end_all, lab)
-            more = ['-device', 'virtio-rng-pci,id=gone', '-device', 'virtio-rng-pci,id=dice', '-uuid',
+            more = ['-device', 'virtio-rng-pci,id=more', '-device', 'virtio-rng-pci,id=dice', '-uuid',
                     '6f9619ff-8b86-4011-b42d-00c04fc964ff']
             guest = lab.start_vm('a', 'alien', qemu=version, guest='hot=8 rate=50', disk=disk, extra=more)
             places = ['a', 'b', 'a']
