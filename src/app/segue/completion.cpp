@@ -25,7 +25,8 @@ Words options_of(const std::string& command, const std::string& verb) {
     if (command == "migrate") return migrate_options();
     if (command == "plan") {  // It is a dry run and a forecast.
         Words options = migrate_options();
-        std::erase_if(options, [](const auto& one) { return one == "--dry-run" || one == "--no-forecast"; });
+        static constexpr std::string_view of_moves[] = {"--dry-run", "--no-forecast", "--non-live", "--on-success"};
+        std::erase_if(options, [](const auto& one) { return std::ranges::find(of_moves, one) != std::end(of_moves); });
         return options;
     }
     if (command == "vm") {

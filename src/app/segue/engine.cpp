@@ -163,6 +163,9 @@ struct Engine::Impl {
             if (answer) {
                 if (const auto* facts = std::get_if<GuestFacts>(&*answer)) {
                     request.experience = callbacks.recall(*facts);
+                    if (auto finding = where.check ? where.check(*facts) : std::nullopt) {
+                        return refuse({std::move(*finding)});
+                    }
                     if (auto obstacle = identify(*facts)) return refuse({std::move(*obstacle)});
                 }
             }

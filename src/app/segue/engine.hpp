@@ -54,6 +54,8 @@ public:
         std::optional<Remote> remote = {};
         std::string move_id = {};       ///< 32 hex digits, of the journal and of the protocol.
         std::optional<Job> job = {};    ///< None: a dry run, which writes no step.
+        /// What else is in the way of moving this guest. May be empty.
+        std::function<std::optional<Finding>(const GuestFacts& src)> check = {};
         /// Who steers. Empty: the patient policy.
         std::unique_ptr<Policy> policy = {};
     };

@@ -66,13 +66,11 @@ Bounds: where one would break, the guest stays on, or returns to, the source
                           what the link carries in the standstill, if you know
 
 How
-  --aggression LEVEL      0: disturb the guest least; 1: finish soonest;
-                          default 0.5 (segue plan shows each level)
+  --aggression LEVEL      0: disturb the guest least; 1: end soonest; usual 0.5
   --brake KIND            cgroup (default), none, or auto-converge (QEMU's own)
   --auto-converge         the same as --brake auto-converge
   --policy NAME           converge (default), patient, or exec:COMMAND
-  --on-success COMMAND    run here once the guest runs there, before its QEMU
-                          here is ended: where something would start that again
+  --on-success COMMAND    run here once it runs there, before its QEMU here ends
   --non-live              stop the guest, then copy: within --timeout alone
   --dry-run               check both sides, forecast, change nothing
   --storage-is-shared     its disks are the same there, where nothing shows it
@@ -102,7 +100,7 @@ guest runs on; nothing is changed.
 
 Give what the move will be given:
   where   --to --data-address --dst-qmp --dst-command --src-qmp
-          --src-guard-qmp --storage-is-shared
+          --src-guard-qmp --map-path --storage-is-shared --unsafe
   bounds  --max-downtime (or --max-suspend-time) --timeout --min-cpu
           --max-stall --max-bandwidth --switchover-bandwidth
   how     --aggression --brake --auto-converge --policy --json -v, --verbose

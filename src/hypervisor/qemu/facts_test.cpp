@@ -139,23 +139,24 @@ TEST_P(Facts, say_what_is_open_below_each_disk_on_both_sides) {
     const GuestFacts there = of_destination(*destination(words("/b.img")));
     ASSERT_TRUE(here.disks_known);
     ASSERT_EQ(here.disks.size(), 4U);
-    const auto place = [&](std::size_t i) { return here.disks[i].place; };
-    EXPECT_EQ(place(0), "disk0");
-    EXPECT_EQ(place(1), "/machine/peripheral/disk/virtio-backend");
-    EXPECT_EQ(place(2), "ro");
-    EXPECT_EQ(place(3), "nowhere");
-    EXPECT_TRUE(here.disks[0].direct && !here.disks[1].direct);
-    EXPECT_TRUE(here.disks[0].writable && here.disks[1].writable && !here.disks[2].writable);
-    for (std::size_t i = 0; i < 3; ++i) {
-        EXPECT_TRUE(here.disks[i].storage.seen) << place(i);
-        EXPECT_EQ(here.disks[i].storage.size, Bytes{512 * 1024});
+    const auto at = [](const GuestFacts& facts, const std::string& place) {
+        const auto found = std::ranges::find(facts.disks, place, &Disk::place);
+        EXPECT_NE(found, facts.disks.end()) << place;
+        return found == facts.disks.end() ? Disk{} : *found;
+    };
+    const std::string node = "/machine/peripheral/disk/virtio-backend";
+    EXPECT_TRUE(at(here, "disk0").direct && !at(here, node).direct);
+    EXPECT_TRUE(at(here, "disk0").writable && at(here, node).writable && !at(here, "ro").writable);
+    for (const std::string& place : {std::string("disk0"), node, std::string("ro")}) {
+        EXPECT_TRUE(at(here, place).storage.seen) << place;
+        EXPECT_EQ(at(here, place).storage.size, Bytes{512 * 1024});
         // What waits for a move has its disks open all the same.
-        EXPECT_EQ(here.disks[i].storage, there.disks[i].storage) << place(i);
+        EXPECT_EQ(at(here, place).storage, at(there, place).storage) << place;
     }
-    EXPECT_EQ(here.disks[3].file, "null-co://");
+    EXPECT_EQ(at(here, "nowhere").file, "null-co://");
     EXPECT_EQ(here.host.boot, there.host.boot);
     const GuestFacts other = of_destination(*destination(words("/a.img")));
-    EXPECT_NE(here.disks[1].storage.inode, other.disks[1].storage.inode);
+    EXPECT_NE(at(here, node).storage.inode, at(other, node).storage.inode);
 }
 
 TEST_P(Facts, resolve_an_image_given_relative_to_qemu) {
