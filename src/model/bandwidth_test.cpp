@@ -129,5 +129,40 @@ TEST(BandwidthEstimate, band_has_the_median_inside_and_is_never_narrower_than_a_
     EXPECT_GE(band.p90, 1.02 * band.p50);
 }
 
+double always(double) { return 1e12; }
+
+TEST(BandwidthAhead, of_a_path_that_swings_is_its_mean_and_not_its_last_moment) {
+    // 100 MB/s give or take 15 %, up and down in 20 s.
+    ModelledStream stream([](double at_s) { return 1e8 * (1 + 0.15 * std::sin(at_s * 2 * M_PI / 20)); }, 3);
+    double worst_far = 0;
+    double worst_near = 0;
+    stream.run(120, always, [&](double at_s) {
+        if (at_s < 60) return;
+        worst_far = std::max(worst_far, std::abs(stream.estimate.mean_over(128) / 1e8 - 1));
+        worst_near = std::max(worst_near, std::abs(stream.estimate.mean_over(0.5) / 1e8 - 1));
+    });
+    EXPECT_LT(worst_far, 0.04);
+    EXPECT_GT(worst_near, 0.12);
+}
+
+TEST(BandwidthAhead, forgets_what_was_before_the_path_broke) {
+    ModelledStream stream([](double at_s) { return at_s < 30 ? 1e8 : 2e7; }, 4);
+    double at_31 = 0;
+    stream.run(31, always, [&](double) { at_31 = stream.estimate.mean_over(60); });
+    EXPECT_NEAR(at_31 / 2e7, 1, 0.1);
+}
+
+TEST(BandwidthAhead, goes_smoothly_from_one_horizon_to_the_next) {
+    ModelledStream stream([](double at_s) { return 1e8 * (1 + at_s / 200); }, 5);
+    stream.run(100, always, [](double) {});
+    double before = stream.estimate.mean_over(0.25);
+    for (double horizon_s = 0.25; horizon_s < 1000; horizon_s *= 1.1) {
+        const double now = stream.estimate.mean_over(horizon_s);
+        EXPECT_LE(now, before * 1.001) << horizon_s;  // The path has been getting faster.
+        EXPECT_GT(now, before * 0.95) << horizon_s;
+        before = now;
+    }
+}
+
 }  // namespace
 }  // namespace segue

@@ -97,6 +97,9 @@ class Hosts:
         # The result of a move is on standard output.
         sentence = ' '.join(done.stderr.strip().splitlines()[-1:] + done.stdout.strip().splitlines()[-1:])
         require(says in sentence, f'{words} on {host} says: {sentence}')
+        # The other host ends what it had made for the question once it knows that the answer is no.
+        with contextlib.suppress(Exception):
+            wait_until(lambda: self.files() == before, 3, 'as it was')
         require(self.files() == before, f'{words} on {host} touched {before ^ self.files()}')
         return sentence
 

@@ -1,0 +1,56 @@
+// What becomes of a small backlog between go and the moment from which go counts.
+#include "policy/converge/mechanics.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+
+namespace segue::converge {
+namespace {
+
+/// Writes `flow` bytes a second of work among `hot` bytes, at random.
+Ground ground_with(double flow, double hot) {
+    std::array<double, Curve::points> table{};
+    for (std::size_t i = 0; i < table.size(); ++i) table[i] = -hot * std::expm1(-Curve::work_at(i) * flow / hot);
+    Ground out;
+    out.curve = Curve{table};
+    out.bandwidth = out.switch_bandwidth = 1e8;
+    out.memory = 1e9;
+    out.settings = {{1.0, 0, 1.0, 3e7}};
+    return out;
+}
+
+GoRound first_round(const Ground& ground, double backlog) {
+    return go_round(ground, ground.unbraked_setting(), backlog, ground.curve.work_for(backlog), true);
+}
+
+TEST(GoRound, ends_before_go_counts_where_the_guest_is_idle) {
+    const auto ground = ground_with(1e5, 1e8);
+    const auto round = first_round(ground, 2e6);
+    EXPECT_LT(round.time_s, go_effect_s);
+    EXPECT_LE(round.rest + round.fresh, before_go_s * ground.bandwidth);
+}
+
+TEST(GoRound, leaves_the_natural_level_of_a_guest_that_converges) {
+    // Half of what is sent is dirtied meanwhile: 8 MB fall to nothing in a few passes, long before go counts.
+    const auto falling = first_round(ground_with(5e7, 1e9), 8e6);
+    EXPECT_LT(falling.rest + falling.fresh, 5e5);
+    // A hot set that is dirty again as soon as it is sent.
+    const auto standing = first_round(ground_with(1e10, 4e6), 8e6);
+    EXPECT_GT(standing.rest + standing.fresh, 2e6);
+    EXPECT_LE(standing.rest + standing.fresh, 8e6);
+    EXPECT_EQ(standing.time_s, go_effect_s);
+}
+
+TEST(GoRound, knows_no_step_where_a_backlog_just_outlasts_the_wait_for_go) {
+    const auto ground = ground_with(3e7, 5e7);
+    const double edge = ground.bandwidth * go_effect_s;
+    const auto below = first_round(ground, 0.999 * edge);
+    const auto above = first_round(ground, 1.001 * edge);
+    EXPECT_NEAR(below.time_s, above.time_s, 0.01);
+    EXPECT_NEAR(below.rest + below.fresh, above.rest + above.fresh, 0.05 * edge);
+}
+
+}  // namespace
+}  // namespace segue::converge
