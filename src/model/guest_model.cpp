@@ -34,6 +34,8 @@ constexpr double remembered_first_pass_sigma = 0.1;
 constexpr double remembered_curve_sd = 0.25;
 /// Half of a quarter of the time to come: a path that drifts is followed, one that varies is averaged.
 constexpr double horizon_part = 4;
+/// Nearer than that the middle of the newest windows is better: single ones that were held up do not move it.
+constexpr double far_ahead_s = 4;
 constexpr double remembered_bandwidth_factor = 1.5;
 constexpr Duration round_overhead_prior = std::chrono::milliseconds{20};
 constexpr double round_overhead_max_s = 0.5;
@@ -283,7 +285,9 @@ Band GuestModel::bandwidth_ahead() const {
     const auto newest = bandwidth_.band();
     if (newest.p50 <= 0) return newest;
     const double left = passes_seen_ == 0 ? as_double(first_pass_) : as_double(last_->backlog);
-    const double mean = bandwidth_.mean_over(left / newest.p50 / horizon_part);
+    const double ahead_s = left / newest.p50;
+    if (ahead_s < far_ahead_s) return newest;
+    const double mean = bandwidth_.mean_over(ahead_s / horizon_part);
     return {std::min(newest.p10, mean), mean, std::max(newest.p90, mean)};
 }
 
