@@ -9,6 +9,7 @@ from labtest import TRAFFIC, LabCase, report
 from segue_lab import ADDRESS, PacketMeter, now_ns, parse_rate, total_bytes, worst_window
 
 PORT = 5999
+ATTEMPTS = 6
 
 
 class Link(LabCase):
@@ -34,13 +35,14 @@ class Link(LabCase):
             self.lab.link_rate(rate)
             for source, target in (('a', 'b'), ('b', 'a')):
                 asked = parse_rate(rate)
-                for _ in range(3):  # A busy machine can keep the sender from sending; nothing lets it send more.
+                for _ in range(ATTEMPTS):  # A busy machine keeps the sender from sending; nothing lets it send more.
                     with PacketMeter(self.lab, source, PORT) as meter:
                         payload = self.tcp(source, target, count)
                     bins = meter.bins()
                     frames = payload * 1514 / 1448  # 1448 with TCP timestamps
                     if frames / asked > 0.95:
                         break
+                    time.sleep(1)
                 overhead = total_bytes(bins) / count
                 report(
                     f'{rate} {source} to {target}: {frames / asked:.3f} of the rate; meter: {overhead:.4f} frame bytes '
@@ -80,24 +82,42 @@ class Link(LabCase):
             ('lab/link return-lost', None, [link, 'return-lost'], 'a'),
         ):
             with self.subTest(name):
-                stamps, called, returned = self.arrivals(act, command)
-                last = {h: (max(stamps[h]) - called) / 1e6 for h in 'ab'}
-                report(
-                    f'{name}: command {(returned - called) / 1e6:.1f} ms, last datagram on the deaf side '
-                    f'{max(last[h] for h in deaf):.1f} ms after the call'
-                )
-                for h in 'ab':
-                    self.assertLess(min(stamps[h]), called)
-                    self.assertLess(last[h], 30) if h in deaf else self.assertGreater(last[h], 120)
-                stamps, called, returned = self.arrivals(self.lab.link_restore, None)
-                first = {h: (min(s for s in stamps[h] if s > called) - called) / 1e6 for h in 'ab'}
-                report(
-                    f'restore: {(returned - called) / 1e6:.1f} ms; '
-                    f'heard again {max(first.values()):.1f} ms after the call'
-                )
-                self.assertLess(max(first.values()), 60)
+                self.calmly(lambda n=name, a=act, c=command, d=deaf: self.one_fault(n, a, c, d))
+
+    def calmly(self, check):
+        """A machine that others use stands still for tenths of a second now and then: what must hold, holds in one of
+        some attempts."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return check()
+            except (AssertionError, ValueError):  # ValueError: nothing was heard at all.
+                self.lab.link_restore()
+                if attempt == ATTEMPTS:
+                    raise
+                time.sleep(1)
+
+    def one_fault(self, name, act, command, deaf):
+        stamps, called, returned = self.arrivals(act, command)
+        last = {h: (max(stamps[h]) - called) / 1e6 for h in 'ab'}
+        report(
+            f'{name}: command {(returned - called) / 1e6:.1f} ms, last datagram on the deaf side '
+            f'{max(last[h] for h in deaf):.1f} ms after the call'
+        )
+        for h in 'ab':
+            self.assertLess(min(stamps[h]), called)
+            self.assertLess(last[h], 30) if h in deaf else self.assertGreater(last[h], 120)
+        stamps, called, returned = self.arrivals(self.lab.link_restore, None)
+        first = {h: (min(s for s in stamps[h] if s > called) - called) / 1e6 for h in 'ab'}
+        report(
+            f'restore: {(returned - called) / 1e6:.1f} ms; '
+            f'heard again {max(first.values()):.1f} ms after the call'
+        )
+        self.assertLess(max(first.values()), 60)
 
     def test_collapse(self):
+        self.calmly(self.one_collapse)
+
+    def one_collapse(self):
         started = now_ns()
         acted = self.lab.link_collapse()
         report(f'collapse: {(acted - started) / 1e6:.1f} ms')

@@ -120,7 +120,7 @@ TURNS = [
     ({}, ['explain'], ['no job is given', 'segue history']),
     ({}, ['explain', 'web1'], ['is no job', 'segue explain 42']),
     ({}, ['explain', '2'], ['no record of decisions of job 2', "only the source's host", 'segue history']),
-    ({}, ['replay', '2', '--policy', 'best'], ['give converge or patient']),
+    ({}, ['replay', '2', '--policy', 'best'], ['give converge, patient or auto-converge']),
 ]
 
 
