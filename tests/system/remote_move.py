@@ -38,13 +38,13 @@ class RemoteMove(Move):
     """`fault_point` is where segue or segue receive of the fault build stops itself; None: the shipped build."""
 
     def __init__(self, lab, qemu='10', guest='hot=48 rate=50', bound_ms=500, timeout='30s', fault_point=None,
-                 delay_ms=0, **more):
+                 delay_ms=0, options=(), **more):
         self.relay_path = os.path.join(lab.dir, 'relay')
         receive = [program('segue-faults' if fault_point else 'segue'), 'receive', '--stdio']
         to = [RELAY, '--delay', str(delay_ms), self.relay_path, 'env', f'SEGUE_STATE={lab.state_dir("b")}',
               *lab.enter('b'), *receive]
         options = ['--to', 'cmd:' + shlex.join(to), '--max-downtime', f'{bound_ms}ms', '--max-bandwidth', '100MiB/s',
-                   '--timeout', timeout]
+                   '--timeout', timeout, *options]
         self.bound_ms, self.receive_pid = bound_ms, None
         super().__init__(lab, qemu, guest, options=options, fault_point=fault_point, **more)
 

@@ -98,7 +98,12 @@ def refused(lab, late_ms):
     void = []
     for _ in range(ATTEMPTS):
         with images() as (image, (src, dst)), open(image, 'rb') as third, RemoteMove(
-                lab, '10', test_bounds.GUEST, 500, delay_ms=late_ms, src_extra=src, dst_extra=dst) as move:
+                lab, '10', test_bounds.GUEST, 500, delay_ms=late_ms, src_extra=src, dst_extra=dst,
+                options=('--storage-is-shared',)) as move:
+            # Nothing at that path shows any more what its QEMU has open: not known, and the operator says that it is.
+            os.rename(image, image + '.open')
+            with open(image, 'wb') as f:
+                f.truncate(1 << 20)
             fcntl.fcntl(third, F_OFD_SETLK, struct.pack('hhqqi4x', fcntl.F_RDLCK, os.SEEK_SET, NO_OTHER_WRITER, 1, 0))
             move.run()
             took = move.stop_to_resume_ms()
