@@ -124,8 +124,6 @@ void Migration::grant(Share share) {
 
 /// While nothing gets through a brake costs work and buys nothing, and nothing else may end it before the timeout.
 void Migration::heed_silence(const StreamSample& sample) {
-    // The policy has set it anew since.
-    if (share_ < all_of_it) share_before_silence_.reset();
     const bool waits = sample.unacked.count + sample.not_sent.count > 0;
     if (!waits || sample.acked > flowed_) {
         flowed_ = sample.acked;

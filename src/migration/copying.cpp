@@ -189,7 +189,10 @@ void Migration::obey(const Decision& decision) {
     if (const auto* end = std::get_if<GiveUp>(&decision.action)) {
         return undo(end->bound == "timeout" ? Outcome::timeout : Outcome::downtime_exceeded, decision.because);
     }
-    if (decision.share) grant(*decision.share);
+    if (decision.share) {
+        share_before_silence_.reset();  // Decided anew, full speed included.
+        grant(*decision.share);
+    }
     if (std::holds_alternative<AllowSwitchover>(decision.action) && budget_.count > 0) {
         return allow_switchover(decision.because);
     }
