@@ -25,7 +25,7 @@ Words options_of(const std::string& command, const std::string& verb) {
     if (command == "migrate") return migrate_options();
     if (command == "plan") {  // It is a dry run and a forecast.
         Words options = migrate_options();
-        static constexpr std::string_view of_moves[] = {"--dry-run", "--no-forecast", "--non-live", "--on-success"};
+        static constexpr std::string_view of_moves[] = {"--dry-run", "--no-forecast", "--non-live"};
         std::erase_if(options, [](const auto& one) { return std::ranges::find(of_moves, one) != std::end(of_moves); });
         return options;
     }

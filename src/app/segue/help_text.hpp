@@ -103,7 +103,8 @@ Give what the move will be given:
           --src-guard-qmp --map-path --storage-is-shared --unsafe
   bounds  --max-downtime (or --max-suspend-time) --timeout --min-cpu
           --max-stall --max-bandwidth --switchover-bandwidth
-  how     --aggression --brake --auto-converge --policy --json -v, --verbose
+  how     --aggression --brake --auto-converge --policy --on-success --json
+          -v, --verbose
 segue help migrate says what each means. With --max-bandwidth, or with
 --switchover-bandwidth, it need not guess what the link carries.
 
