@@ -136,27 +136,24 @@ def segue_stalls(lab):
         return f'stood {took:.2f} s of 3'
 
 
-def guardian_killed(lab):
+def undone(lab, strike, status, since):
+    """Whatever ends the copying: the guest runs again on its source."""
     with make(lab) as move:
         copying(move)
         at = time.time()
-        for pid in move.guardians():
-            os.kill(pid, 9)
+        strike(move)
         took = require_resumed(move, 1.0, at)
-        move.finish(20).require_exit(1)
+        move.finish(20).require_exit(status)
         move.require_source_runs()
-        return f'running again {took * 1e3:.0f} ms after its death'
+        return f'running again {took * 1e3:.0f} ms after {since}'
+
+
+def guardian_killed(lab):
+    return undone(lab, lambda move: [os.kill(pid, 9) for pid in move.guardians()], 1, 'its death')
 
 
 def cancelled(lab):
-    with make(lab) as move:
-        copying(move)
-        at = time.time()
-        move.process.send_signal(15)
-        took = require_resumed(move, 1.0, at)
-        move.finish(20).require_exit(5)
-        move.require_source_runs()
-        return f'running again {took * 1e3:.0f} ms after it'
+    return undone(lab, lambda move: move.process.send_signal(15), 5, 'it')
 
 
 def paused_before(lab):

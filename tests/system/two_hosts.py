@@ -21,8 +21,8 @@ NAMES = {'host1': 'a', 'host2': 'b'}
 PATH = '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin'
 SETUP = r'''set -e
 for folder in etc usr/local root; do
-  mkdir -p "$1/upper/$folder" "$1/work/$folder"
-  mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$1/upper/$folder,workdir=$1/work/$folder" "/$folder"
+  mkdir -p "$1/upper/$folder" "$1/scratch/$folder"
+  mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$1/upper/$folder,workdir=$1/scratch/$folder" "/$folder"
 done
 mkdir -p "$1/state" "$1/srv"
 mount --bind "$1/srv" /srv
@@ -35,8 +35,8 @@ ln -sfn "$6" /root/segue
 mkdir -p /root/.ssh
 hostname "$2"
 overlay=$1/upper/lib-segue
-mkdir -p "$overlay" "$1/upper/lib" "$1/work/lib"
-mount -t overlay overlay -o "lowerdir=/var/lib,upperdir=$1/upper/lib,workdir=$1/work/lib" /var/lib
+mkdir -p "$overlay" "$1/upper/lib" "$1/scratch/lib"
+mount -t overlay overlay -o "lowerdir=/var/lib,upperdir=$1/upper/lib,workdir=$1/scratch/lib" /var/lib
 mkdir -p /var/lib/segue
 mount --bind "$1/state" /var/lib/segue
 echo ready

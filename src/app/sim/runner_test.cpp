@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
 #include <string>
 
 namespace segue::sim {
@@ -81,19 +82,27 @@ TEST(Seeds, other_seed_other_world) {
     EXPECT_NE(run_scenario(scenario_from(1)).transcript, run_scenario(scenario_from(2)).transcript);
 }
 
-TEST(Directed, moves_when_nothing_is_wrong) {
+/// Moves it with one monitor and with two, with and without QEMU's own word for the blackout's bandwidth.
+void moves_in_each_way(const Scenario& wanted, const std::function<void(const RunResult&)>& then) {
     for (const bool own_monitor : {true, false}) {
         for (const bool native : {true, false}) {
-            Scenario s = plain_scenario(1);
+            Scenario s = wanted;
             s.plan.guard.own_monitor = own_monitor;
             s.plan.qemu.native_switchover_bandwidth = native;
             const auto result = run_scenario(s);
             EXPECT_TRUE(result.violations.empty()) << all_of(result);
             EXPECT_EQ(outcome_word(result), "moved") << all_of(result);
             ASSERT_TRUE(result.stood);
-            EXPECT_LT(*result.stood, s.request.bounds.max_downtime);
+            then(result);
         }
     }
+}
+
+TEST(Directed, moves_when_nothing_is_wrong) {
+    const Scenario s = plain_scenario(1);
+    moves_in_each_way(s, [&](const RunResult& result) {
+        EXPECT_LT(*result.stood, s.request.bounds.max_downtime);
+    });
 }
 
 /// 128 MiB at 100 MiB/s: about a second of standing.
@@ -104,19 +113,10 @@ Scenario not_live(Scenario s) {
 }
 
 TEST(NotLive, moves_and_stands_all_the_while_it_copies) {
-    for (const bool own_monitor : {true, false}) {
-        for (const bool native : {true, false}) {
-            Scenario s = not_live(plain_scenario(1));
-            s.plan.guard.own_monitor = own_monitor;
-            s.plan.qemu.native_switchover_bandwidth = native;
-            const auto result = run_scenario(s);
-            EXPECT_TRUE(result.violations.empty()) << all_of(result);
-            EXPECT_EQ(outcome_word(result), "moved") << all_of(result);
-            ASSERT_TRUE(result.stood);
-            EXPECT_GT(*result.stood, milliseconds{500});
-            EXPECT_GE(result.summary->downtime, *result.stood);
-        }
-    }
+    moves_in_each_way(not_live(plain_scenario(1)), [](const RunResult& result) {
+        EXPECT_GT(*result.stood, milliseconds{500});
+        EXPECT_GE(result.summary->downtime, *result.stood);
+    });
 }
 
 TEST(NotLive, also_moves_a_guest_that_would_never_converge) {
