@@ -13,7 +13,7 @@ import sys
 
 import segue_lab
 from harness import Failure, Move, program
-from segue_lab import LabError
+from segue_lab import ADDRESS, LabError
 from study_cells import Results
 from watching import ROOT
 
@@ -24,9 +24,12 @@ GUESTS = {
     'bursts': ('hot=48 rate=80 on=400 off=1200', 50), 'never converges': ('hot=64 work=4000', 60),
     'never converges, large': ('hot=96 work=8000', 50)}
 # When it was said -> the figure -> P90 of the error at most. Of the total's, a part of what was; of the downtime's, in
-# units of 15 ms or a tenth of what was, whichever is more. Of the 80 % bands so many per cent should hold.
-GOALS = {'before': {'total': 0.10, 'downtime': 1}, 'after pass 1': {'total': 0.04, 'downtime': 1}}
-COVERED = (74, 86)
+# units of 15 ms or a tenth of what was, whichever is more.
+GOALS = {'before': {'total': 0.15, 'downtime': 1}, 'after pass 1': {'total': 0.06, 'downtime': 1}}
+# Of the 90 % bands so many per cent hold. What is said is P10 and P90; to P5 and P95 it is as far as a normal
+# distribution's on each side, as in `segue-sim study`.
+COVERED = 82
+WIDER = 1.6449 / 1.2816
 BOUNDS = ('--max-downtime', '300ms', '--timeout', '60s')
 TRIES = 2
 
@@ -35,14 +38,14 @@ def say(text):
     print(text, flush=True)
 
 
-def asked(move, link):
-    """The row of `segue plan` for the level that the move will have; None where it says that nothing would do."""
-    argv = [program('segue'), 'plan', f'qmp:{move.src.qmp_path}', '--dst-qmp', move.dst.qmp_path, '--data-address',
-            move.address, '--src-guard-qmp', move.src.guard_qmp_path, '--json', *BOUNDS, '--max-bandwidth', link]
-    done = move.lab.run('a', argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+def asked(lab, src, dst, options):
+    """The rows of `segue plan` for what is to be moved."""
+    argv = [program('segue'), 'plan', f'qmp:{src.qmp_path}', '--dst-qmp', dst.qmp_path, '--data-address',
+            ADDRESS['b'], '--src-guard-qmp', src.guard_qmp_path, '--json', *options]
+    done = lab.run('a', argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     for line in map(json.loads, done.stdout.splitlines()):
         if line['type'] == 'plan':
-            return next(row for row in line['rows'] if abs(row['aggression'] - 0.5) < 1e-6)
+            return line['rows']
     raise LabError(f'segue plan ended with {done.returncode}: {done.stderr.strip()[-200:]}')
 
 
@@ -66,10 +69,9 @@ def numbers(band):
 def one(lab, name, seed):
     words, rate = GUESTS[name]
     lab.link_rate(f'{rate * 11 // 10}MiB/s')
-    link = f'{rate}MiB/s'
-    options = [*BOUNDS, '--max-bandwidth', link]
-    with Move(lab, '10', f'{words} seed={seed}', options=options, steering=(), calm=1.0) as move:
-        row = asked(move, link)
+    options = [*BOUNDS, '--max-bandwidth', f'{rate}MiB/s']
+    with Move(lab, '10', f'{words} seed={seed}', options=options, steering=(), calm=1.0, forecast=True) as move:
+        row = next(r for r in asked(lab, move.src, move.dst, options) if abs(r['aggression'] - 0.5) < 1e-6)
         move.run(90)
         said, later = move.result, after_pass_1(lab)
         return {'type': 'forecast', 'guest': name, 'seed': seed, 'outcome': said['outcome'],
@@ -118,7 +120,8 @@ def pairs(lines, when, key):
         band, was = line[when].get(key), line[key]
         if line['outcome'] == 'moved' and band and was:
             unit = was if key == 'total' else max(0.015, 0.1 * was)
-            yield abs(band['p50'] - was) / unit, band['p10'] <= was <= band['p90']
+            low, high = (band['p50'] + WIDER * (band[end] - band['p50']) for end in ('p10', 'p90'))
+            yield abs(band['p50'] - was) / unit, low <= was <= high
 
 
 def p90(values):
@@ -139,11 +142,11 @@ def report(lines):
                 good = False
                 continue
             errors, covered = [error for error, _ in found], 100 * statistics.mean(inside for _, inside in found)
-            holds = p90(errors) <= goal and COVERED[0] <= covered <= COVERED[1]
+            holds = p90(errors) <= goal and covered >= COVERED
             good = good and holds
             say(f'{when:<13} {key:<9} {len(found):3} moves: error P50 {statistics.median(errors):.3f}, '
-                f'P90 {p90(errors):.3f} (goal {goal:g}); the 80 % band holds {covered:.0f} % '
-                f"(goal {COVERED[0]} to {COVERED[1]}): {'reached' if holds else 'MISSED'}")
+                f'P90 {p90(errors):.3f} (goal {goal:g}); the 90 % band holds {covered:.0f} % '
+                f"(goal {COVERED}): {'reached' if holds else 'MISSED'}")
     return good
 
 

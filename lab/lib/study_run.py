@@ -267,6 +267,7 @@ class Segue(StudyMove):
 
     def __init__(self, lab, guest, aggression=0.5, options=None, **words):
         super().__init__(lab, guest, **words)
+        self.result = None  # The line of that name, once it was moved.
         self.options = SEGUE_BRAKE + ['--aggression', f'{aggression:g}'] if options is None else options
 
     def move(self):
@@ -282,6 +283,7 @@ class Segue(StudyMove):
         result = next((line for line in reversed(lines) if line.get('type') == 'result'), None)
         if result is None:
             raise LabError(f'segue ended with {done.returncode} and no result: {done.stderr.strip()[-400:]}')
+        self.result = result
         return {'finished': done.returncode == 0, 'exit': done.returncode, 'error': result.get('error') or '',
                 'said_downtime_ms': (result.get('downtime_seconds') or 0) * 1e3, 'passes': result.get('passes'),
                 'decisions': [f"{x['elapsed_seconds']:.2f} {x['what']}: {x['because']}" for x in lines

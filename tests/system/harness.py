@@ -47,9 +47,11 @@ class Move:
 
     def __init__(self, lab, qemu='10', guest='hot=48 rate=50', cpus=1, options=(), own_monitor=True,
                  fault_point=None, disk=None, qemu_env=None, segue_env=None, calm=0.4, meter=False, remember=False,
-                 src_extra=(), dst_extra=(), network=False, memory=None, steering=PATIENT):
+                 src_extra=(), dst_extra=(), network=False, memory=None, steering=PATIENT, forecast=False):
         self.lab, self.guest, self.qemu, self.calm = lab, guest, qemu, calm
         self.options, self.own_monitor, self.fault_point = [*options, *steering], own_monitor, fault_point
+        if not forecast and '--non-live' not in self.options:  # Which forecasts nothing.
+            self.options.append('--no-forecast')
         self.segue_env, self.address = dict(segue_env or {}), ADDRESS['b']
         self.lines, self.stderr, self.process, self.killed_ns, self.killed_stamp = [], '', None, None, None
         self.stack = contextlib.ExitStack()
@@ -97,8 +99,6 @@ class Move:
         argv = self.lab.enter('a') + [
             program(name), 'migrate', f'qmp:{self.src.qmp_path}', '--dst-qmp', self.dst.qmp_path, '--data-address',
             self.address, '--json', *self.options]
-        if '--non-live' not in self.options:  # Which forecasts nothing.
-            argv.append('--no-forecast')
         if self.own_monitor:
             argv += ['--src-guard-qmp', self.src.guard_qmp_path]
         env = {**self.lab.env('a'), **self.segue_env}

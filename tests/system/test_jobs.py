@@ -220,7 +220,7 @@ def on_terminal(move):
     ours, theirs = pty.openpty()
     argv = move.lab.enter('a') + [
         program('segue'), 'migrate', f'qmp:{move.src.qmp_path}', '--dst-qmp', move.dst.qmp_path, '--data-address',
-        ADDRESS['b'], '--no-forecast', '--src-guard-qmp', move.src.guard_qmp_path, *move.options]
+        ADDRESS['b'], '--src-guard-qmp', move.src.guard_qmp_path, *move.options]
 
     def own_terminal():
         os.setsid()
