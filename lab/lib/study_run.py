@@ -18,7 +18,7 @@ from watching import ROOT, Watcher, mono_ns_of
 
 VCPU_CORE, OTHER_CORE = 0, 1
 BEAT_MS = 5.0
-BASELINE_S = 3.0
+BASELINE_S = 5.0
 DATA_PORT = 4444
 MOVE_MAX_S = 240.0
 PAGES_PER_MIB = 256
@@ -197,8 +197,12 @@ class StudyMove:
 
     def _figures(self, beats, began, over, after_s, stop, resume, bins):
         setup = self.at_src.find('MIGRATION', status='setup')
-        baseline = work_between(beats, began - BASELINE_S * 1e9, began) / BASELINE_S
         to = over + after_s * 1e9
+        # The machine's speed drifts: what the guest would have done lies between what it did before and afterwards.
+        before = work_between(beats, began - BASELINE_S * 1e9, began) / BASELINE_S
+        settled = after_s / 2
+        afterwards = work_between(beats, to - settled * 1e9, to) / settled
+        baseline = (before + afterwards) / 2
         done = work_between(beats, began, to)
         stopped = mono_ns_of(stop.stamp) if stop else over
         gap = longest_gap(beats, stopped - 20_000_000, stopped + 2_000_000_000)[0] / 1e6 if stop else 0.0
@@ -215,6 +219,7 @@ class StudyMove:
             'gap_ms': gap,
             'calm_ms': calm_gap(beats, began, BASELINE_S) / 1e6,
             'baseline_mib_s': baseline / PAGES_PER_MIB,
+            'before_mib_s': before / PAGES_PER_MIB,
             'lost_s': (to - began) / 1e9 - done / baseline,
             'lowest_share': lowest,
             'stall_ms': longest_gap(before_stop)[0] / 1e6,
