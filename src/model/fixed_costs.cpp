@@ -12,6 +12,13 @@ Duration charge(Duration worst, Duration prior) {
     return worst + worst / 4 + std::chrono::milliseconds{5};
 }
 
+/// The newest is a little less than the worst of five.
+Duration expected(Duration charged, Duration prior) {
+    if (charged == prior) return prior / 3;
+    const Duration worst = (charged - std::chrono::milliseconds{5}) * 4 / 5;
+    return std::max<Duration>(worst * 9 / 10, std::chrono::microseconds{500});
+}
+
 }  // namespace
 
 FixedCosts charge_for(const std::vector<FixedCosts>& history) {
@@ -24,6 +31,11 @@ FixedCosts charge_for(const std::vector<FixedCosts>& history) {
     }
     return {charge(worst.stop, prior_fixed_costs.stop), charge(worst.load, prior_fixed_costs.load),
             charge(worst.handover, prior_fixed_costs.handover)};
+}
+
+FixedCosts expected_costs(const FixedCosts& charged) {
+    return {expected(charged.stop, prior_fixed_costs.stop), expected(charged.load, prior_fixed_costs.load),
+            expected(charged.handover, prior_fixed_costs.handover)};
 }
 
 Duration rollback_reserve(Duration timer_lateness_worst, Duration round_trip_worst, bool own_monitor,

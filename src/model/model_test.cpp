@@ -62,6 +62,14 @@ TEST(FixedCosts, charge_the_worst_of_the_last_five_with_a_margin) {
     EXPECT_EQ(charge_for(history).stop, milliseconds{55});  // 40 + 10 + 5; the sixth is too old to count.
 }
 
+TEST(FixedCosts, are_expected_to_be_about_what_they_were_and_far_below_a_prior_where_nothing_was_seen) {
+    const FixedCosts seen{milliseconds{3}, milliseconds{12}, milliseconds{6}};
+    const auto expected = expected_costs(charge_for({seen, seen}));
+    EXPECT_NEAR(to_seconds(expected.total()), to_seconds(seen.total()), 0.15 * to_seconds(seen.total()));
+    EXPECT_EQ(expected_costs(prior_fixed_costs).total(), prior_fixed_costs.total() / 3);
+    EXPECT_GT(expected_costs({}).total().count(), 0);
+}
+
 TEST(RollbackReserve, grows_with_a_slow_host_and_with_a_borrowed_monitor) {
     const auto quiet = rollback_reserve({}, {}, true, {});
     EXPECT_GT(rollback_reserve(milliseconds{4}, {}, true, {}), quiet);

@@ -114,14 +114,6 @@ double nonzero_ratio(double first_pass, double memory) {
     return std::clamp((first_pass / memory - zero) / (content - zero), 0.01, 1.0);
 }
 
-/// charge_for() undone: what was seen before its margins.
-FixedCosts uncharged(const FixedCosts& costs) {
-    const auto seen = [](Duration charged) {
-        return std::max<Duration>((charged - std::chrono::milliseconds{5}) * 4 / 5, std::chrono::milliseconds{1});
-    };
-    return {seen(costs.stop), seen(costs.load), seen(costs.handover)};
-}
-
 study::Bounds bounds_of(const View& view) {
     study::Bounds bounds;
     bounds.max_downtime_s = to_seconds(view.max_downtime);
@@ -173,7 +165,7 @@ Result<study::Case> case_of(const RecordedMove& move) {
     one.wire = wire_of(move, rate);
     one.guest.nonzero_ratio = nonzero_ratio(first_pass_of(move, rate), one.guest.memory_bytes);
     one.bounds = bounds_of(last->view);
-    one.costs = uncharged(known.costs);
+    one.costs = expected_costs(known.costs);
     one.sync_s = std::max(0.0005, to_seconds(known.round_overhead));
     return one;
 }

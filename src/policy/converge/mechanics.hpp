@@ -43,7 +43,8 @@ struct Ground {
     double bandwidth = 1;
     double switch_bandwidth = 1;
     double overhead_s = 0;
-    double fixed_s = 0;  ///< Of the standstill, beside bytes and stall.
+    double fixed_s = 0;  ///< Charged for the standstill, beside bytes and stall.
+    double usual_s = 0;  ///< What of it is usually taken.
     double memory = 0;
     double level_sigma = 0;
     double round_sigma = 0;

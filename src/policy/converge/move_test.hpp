@@ -221,7 +221,7 @@ inline void Move::ask(Policy& policy) {
 inline void Move::stop() {
     const auto& costs = case_.truth.outlook.costs;
     const double stand = stall(share_) * uniform();
-    const double fixed = to_seconds(costs.total()) * (1 - 0.2 * uniform());
+    const double fixed = to_seconds(expected_costs(costs).total()) * (1.1 - 0.2 * uniform());
     out_.downtime_s = stand + fixed + left() / case_.bandwidth;
     out_.total_s += out_.downtime_s;
     out_.lost_s += out_.downtime_s * case_.guest.busy;

@@ -65,7 +65,7 @@ const std::array<Draw, draws>& all_draws() {
             draw.first_round = normal(seeded);
             draw.speed = normal(seeded);
             for (auto& round : draw.luck.round) round = normal(seeded);
-            draw.luck.costs = 0.4 + 0.6 * uniform(seeded);
+            draw.luck.costs = 0.7 + 0.6 * uniform(seeded);
             draw.luck.stall = uniform(seeded);
         }
         return out;

@@ -91,7 +91,7 @@ private:
 
     void stop(const Setting& setting, double pending) {
         out_.downtime_s =
-            truth_.fixed_s * luck_.costs + setting.stall_s * luck_.stall + pending / truth_.switch_bandwidth;
+            truth_.usual_s * luck_.costs + setting.stall_s * luck_.stall + pending / truth_.switch_bandwidth;
         out_.total_s += out_.downtime_s;
         out_.wanted_s += truth_.busy * out_.downtime_s;
         out_.lost_work_s += truth_.busy * out_.downtime_s;

@@ -14,7 +14,7 @@ struct Luck {
     double level = 0;                    ///< Logarithm: all rounds.
     std::array<double, rounds> round{};  ///< Standard normals; correlated by the ground's phi.
     double speed = 1;                    ///< The link against what is believed of it.
-    double costs = 1;                    ///< The fixed costs against what is charged for them.
+    double costs = 1;                    ///< The fixed costs against what they usually are.
     double stall = 0.5;                  ///< The stall at the stop against the worst.
 };
 
