@@ -139,13 +139,24 @@ void Sheet::lost_work() {
 void Sheet::verdicts() {
     std::size_t early = 0;
     std::size_t falsely = 0;
+    std::size_t told = 0;
+    std::size_t told_early = 0;
     for (const auto& one : outcomes_) {
         const auto& ours = one.ours;
         const bool refused = ours.refused || ours.result.end == End::gave_up;
-        if (one.kind == Kind::infeasible && refused && (ours.refused || ours.result.syncs <= 3)) ++early;
+        const bool soon = refused && (ours.refused || ours.result.syncs <= 3);
         if (one.kind == Kind::feasible && refused) ++falsely;
+        if (one.kind != Kind::infeasible) continue;
+        early += soon ? 1U : 0U;
+        // Where even the true curve gives hope until later, the link or the guest changed for the worse.
+        if (one.optimum.end != End::gave_up || one.optimum.syncs > 3) continue;
+        ++told;
+        told_early += soon ? 1U : 0U;
     }
     part("infeasible refused by the second pass", early, count(Kind::infeasible), 0.98, true);
+    const double share = told == 0 ? 0 : static_cast<double>(told_early) / static_cast<double>(told);
+    figure("... of those whose true curve says so by then", share,
+           fmt::format("{} ({} of {})", percent(share), told_early, told));
     part("feasible refused", falsely, count(Kind::feasible), 0.01, false);
 }
 
@@ -218,6 +229,17 @@ void Sheet::coverage() {
         figure("90 % bands cover, " + when, share90, fmt::format("{} (n {})", percent(share90), n), "86 to 94 %",
                holds);
     }
+    std::size_t held = 0;
+    std::size_t n = 0;
+    for (const auto& one : outcomes_) {
+        if (!moved(one.ours) || !one.ours.before) continue;
+        const auto band = wide(one.ours.before->downtime_s);
+        const double was = one.ours.result.downtime_s;
+        ++n;
+        held += was >= band.p10 && was <= band.p90 ? 1U : 0U;
+    }
+    const double share = n == 0 ? 0 : static_cast<double>(held) / static_cast<double>(n);
+    figure("90 % bands cover the downtime, before the start", share, fmt::format("{} (n {})", percent(share), n));
 }
 
 void Sheet::rival() {
