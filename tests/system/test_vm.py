@@ -339,6 +339,9 @@ def on_a_disk(lab):
             hosts.refused('a', *hosts.to('b'), *options, says='disk0 is not the same storage on both sides')
         hosts.require_state('a', 'running')
         require(not os.path.exists(hosts.folder('b')), 'a refused move left a folder on b')
+        known = [json.loads(line) for line in hosts.ok('b', 'history', '--json').splitlines()]
+        require([x['outcome'] for x in known] == ['refused'] * 3, f'the journal of b says {known}')
+        require(all('disk0 is not the same' in x['error'] for x in known), f'the journal of b gives no reason: {known}')
     with Hosts(lab, words=disk_arguments('{disk}'), disks=(disk, disk)) as hosts:
         hosts.start()
         hosts.move('a', 'b')

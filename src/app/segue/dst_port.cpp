@@ -23,6 +23,7 @@ public:
     void submit(const DstCommand& command, Duration timeout, OnAnswer on_answer) override {
         guest_.submit(command, timeout, std::move(on_answer));
     }
+    void leave(const std::string&, const std::string&) override {}
     [[nodiscard]] int duplicate_pidfd() const override { return guest_.duplicate_pidfd(); }
     [[nodiscard]] std::string host_name() const override { return {}; }
     [[nodiscard]] Duration round_trip() const override { return Duration{0}; }
@@ -40,6 +41,7 @@ public:
     void submit(const DstCommand& command, Duration timeout, OnAnswer on_answer) override {
         guest_.submit(command, timeout, std::move(on_answer));
     }
+    void leave(const std::string& outcome, const std::string& reason) override { guest_.leave(outcome, reason); }
     [[nodiscard]] int duplicate_pidfd() const override { return guest_.duplicate_pidfd(); }
     [[nodiscard]] std::string host_name() const override {
         return guest_.peer() ? guest_.peer()->host : std::string();

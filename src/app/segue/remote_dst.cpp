@@ -55,7 +55,7 @@ struct RemoteDst::Impl : std::enable_shared_from_this<RemoteDst::Impl> {
     std::function<void(Ready)> on_ready;  ///< Empty once called.
     OnNotice on_notice;
     OnNote on_note;
-    bool gone = false;  ///< The RemoteDst is destroyed: nobody is called any more.
+    bool gone = false;  ///< Bye was said, where it could be: nobody is called any more.
     std::optional<Loop::TimerId> timer;
     int logs_told = 0;
     std::deque<std::function<void()>> news;  ///< Callbacks, in order; bounded by commands and lines read.
@@ -101,6 +101,7 @@ struct RemoteDst::Impl : std::enable_shared_from_this<RemoteDst::Impl> {
     void refuse_end(const TransportEnd& end);
     void note(const std::string& text);
     void close();
+    void leave(const receive::SayBye& bye);
 };
 
 // ---- Plumbing --------------------------------------------------------------------------------------
@@ -158,6 +159,7 @@ void RemoteDst::Impl::tell_all() {
 }
 
 void RemoteDst::Impl::on_bytes(std::string_view bytes) {
+    if (gone) return;
     const auto self = shared_from_this();
     const auto fed = reader.feed(bytes);
     for (const auto& message : fed.messages) {
@@ -203,6 +205,14 @@ void RemoteDst::Impl::close() {
     lost = true;
     if (transport && !client.greeted()) transport->terminate();
     transport.reset();
+}
+
+void RemoteDst::Impl::leave(const receive::SayBye& bye) {
+    if (gone) return;
+    if (!lost) perform(client.step(bye, loop.now()));
+    gone = true;
+    if (timer) loop.cancel(*std::exchange(timer, std::nullopt));
+    for (const auto& waiter : std::exchange(stream_waiters, {})) loop.cancel(waiter.timer);
 }
 
 // ---- Effects ---------------------------------------------------------------------------------------
@@ -346,13 +356,11 @@ RemoteDst::RemoteDst(Loop& loop, const DstHost& host, receive::ClientPlan plan, 
 }
 
 RemoteDst::~RemoteDst() {
-    Impl& impl = *impl_;
-    if (!impl.lost) impl.perform(impl.client.step(receive::SayBye{}, impl.loop.now()));
-    impl.gone = true;
-    impl.close();
-    if (impl.timer) impl.loop.cancel(*impl.timer);
-    for (const auto& waiter : impl.stream_waiters) impl.loop.cancel(waiter.timer);
+    impl_->leave({});
+    impl_->close();
 }
+
+void RemoteDst::leave(const std::string& outcome, const std::string& reason) { impl_->leave({outcome, reason}); }
 
 void RemoteDst::submit(const DstCommand& command, Duration timeout, OnAnswer on_answer) {
     impl_->submit(command, timeout, std::move(on_answer));

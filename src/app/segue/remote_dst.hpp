@@ -29,12 +29,14 @@ public:
     /// Starts the command and greets; `on_ready` exactly once, after the greeting and three round trips.
     RemoteDst(Loop& loop, const DstHost& host, receive::ClientPlan plan, std::function<void(Ready)> on_ready,
               OnNotice on_notice, OnNote on_note);
-    /// Says bye and leaves the command to end by itself; one that never greeted is told to end.
+    /// Says bye, if that was not done, and leaves the command to end by itself; one that never greeted is told to end.
     ~RemoteDst();
     RemoteDst(const RemoteDst&) = delete;
     RemoteDst& operator=(const RemoteDst&) = delete;
 
     void submit(const DstCommand& command, Duration timeout, OnAnswer on_answer);
+    /// Says bye, with how the move ended in the words of docs/json-output.md, and why. Nobody is called from here on.
+    void leave(const std::string& outcome, const std::string& reason);
     /// Its process is on another host.
     [[nodiscard]] int duplicate_pidfd() const { return -1; }
     /// The longest of three questions after the greeting, answers included; 0 before `on_ready`.

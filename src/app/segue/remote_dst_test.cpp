@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "app/segue/transport.hpp"
 #include "receive/codec.hpp"
@@ -349,6 +350,22 @@ TEST_F(RemoteDstTest, says_bye_when_it_is_destroyed) {
     dst.reset();
     EXPECT_TRUE(run_until([&] { return std::filesystem::exists(file); }));
     std::filesystem::remove(file);
+}
+
+TEST_F(RemoteDstTest, says_how_it_ended_when_it_leaves_and_calls_nobody_afterwards) {
+    const std::filesystem::path file = testing::TempDir() + "segue-bye-" + std::to_string(::getpid());
+    const std::string late = say(receive::LogLine{"late"}) + say(receive::Died{false});
+    start_and_greet(peer(when("bye", late + "echo \"$line\" > '" + file.string() + "'; exit 0")));
+    dst->leave("refused", "disk0 is not shared");
+    std::string line;
+    EXPECT_TRUE(run_until([&] { return static_cast<bool>(std::getline(std::ifstream(file), line)); }));
+    std::filesystem::remove(file);
+    EXPECT_EQ(line, R"({"type":"bye","outcome":"refused","reason":"disk0 is not shared"})");
+    run(milliseconds{50});
+    EXPECT_TRUE(notes.empty());
+    EXPECT_TRUE(notices.empty());
+    dst.reset();
+    run(milliseconds{20});
 }
 
 TEST_F(RemoteDstTest, may_be_destroyed_by_any_callback_and_calls_nobody_afterwards) {
