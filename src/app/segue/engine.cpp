@@ -189,7 +189,9 @@ struct Engine::Impl {
     /// Not from inside of what ended it: who is told may destroy this.
     void end(Summary summary) {
         loop.post([this, summary = std::move(summary)] {
-            if (dst) dst->leave(std::string(to_string(summary.outcome)), summary.error);
+            const auto on_left = [this](bool ended) { callbacks.on_left(ended); };
+            if (dst) dst->leave(std::string(to_string(summary.outcome)), summary.error, on_left);
+            else loop.post([on_left] { on_left(true); });
             callbacks.on_finish(summary);
         });
     }

@@ -57,6 +57,7 @@ struct RemoteDst::Impl : std::enable_shared_from_this<RemoteDst::Impl> {
     OnNote on_note;
     bool gone = false;  ///< Bye was said, where it could be: nobody is called any more.
     std::optional<Loop::TimerId> timer;
+    std::function<void(bool)> told_left;  ///< Empty once called.
     int logs_told = 0;
     std::deque<std::function<void()>> news;  ///< Callbacks, in order; bounded by commands and lines read.
     bool telling = false;
@@ -102,6 +103,8 @@ struct RemoteDst::Impl : std::enable_shared_from_this<RemoteDst::Impl> {
     void note(const std::string& text);
     void close();
     void leave(const receive::SayBye& bye);
+    void leave(const receive::SayBye& bye, std::function<void(bool)> on_left);
+    void left(bool ended);
 };
 
 // ---- Plumbing --------------------------------------------------------------------------------------
@@ -195,6 +198,7 @@ void RemoteDst::Impl::on_bytes(std::string_view bytes) {
 
 void RemoteDst::Impl::on_end(const TransportEnd& end) {
     const auto self = shared_from_this();
+    if (gone) return left(true);
     refuse_end(end);
     feed(receive::ConnectionLost{fmt::format("{} {}{}", host.command.front(), end.why,
                                              end.last_note.empty() ? "" : ": " + end.last_note)});
@@ -213,6 +217,24 @@ void RemoteDst::Impl::leave(const receive::SayBye& bye) {
     gone = true;
     if (timer) loop.cancel(*std::exchange(timer, std::nullopt));
     for (const auto& waiter : std::exchange(stream_waiters, {})) loop.cancel(waiter.timer);
+}
+
+void RemoteDst::Impl::leave(const receive::SayBye& bye, std::function<void(bool)> on_left) {
+    if (told_left) return;
+    leave(bye);
+    told_left = std::move(on_left);
+    if (!lost && transport && client.greeted()) {
+        timer = loop.at(loop.now() + leave_max, [self = shared_from_this()] { self->left(false); });
+    } else {
+        // Nobody has heard it, and nobody will be heard.
+        loop.post([self = shared_from_this()] { self->left(true); });
+    }
+}
+
+void RemoteDst::Impl::left(bool ended) {
+    if (timer) loop.cancel(*std::exchange(timer, std::nullopt));
+    close();
+    if (const auto told = std::exchange(told_left, nullptr)) told(ended);
 }
 
 // ---- Effects ---------------------------------------------------------------------------------------
@@ -357,10 +379,13 @@ RemoteDst::RemoteDst(Loop& loop, const DstHost& host, receive::ClientPlan plan, 
 
 RemoteDst::~RemoteDst() {
     impl_->leave({});
-    impl_->close();
+    impl_->told_left = nullptr;
+    impl_->left(false);
 }
 
-void RemoteDst::leave(const std::string& outcome, const std::string& reason) { impl_->leave({outcome, reason}); }
+void RemoteDst::leave(const std::string& outcome, const std::string& reason, std::function<void(bool)> on_left) {
+    impl_->leave({outcome, reason}, std::move(on_left));
+}
 
 void RemoteDst::submit(const DstCommand& command, Duration timeout, OnAnswer on_answer) {
     impl_->submit(command, timeout, std::move(on_answer));
