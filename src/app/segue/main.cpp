@@ -207,10 +207,18 @@ void remember(ExperienceFile& memory, const std::string& guest, const Summary& e
     if (!warning.empty()) output.note(warning);
 }
 
+/// What the policy expects of this move: only of its own steering, and of a link whose bandwidth is known.
+std::optional<PlanRow> expected_of(const Migrate& wanted, const ForecastReport& forecast) {
+    const bool steers = wanted.policy == "converge" && wanted.request.brake != BrakeKind::auto_converge;
+    if (!steers || !forecast.bandwidth_known) return std::nullopt;
+    return plan_row(question_of(wanted, forecast), wanted.request.aggression);
+}
+
 /// `segue plan` shows its table in place of the forecast's words.
 void show(const Migrate& wanted, const Report& report, Output& output) {
     const auto* forecast = std::get_if<ForecastReport>(&report);
-    if (forecast == nullptr || !wanted.plan) return output.show(report);
+    if (forecast == nullptr) return output.show(report);
+    if (!wanted.plan) return output.show(*forecast, expected_of(wanted, *forecast));
     output.show(make_plan(question_of(wanted, *forecast)));
 }
 
