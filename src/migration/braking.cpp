@@ -131,7 +131,7 @@ void Migration::heed_silence(const StreamSample& sample) {
         if (const auto again = std::exchange(share_before_silence_, std::nullopt)) grant(*again);
         return;
     }
-    if (share_ == all_of_it || stopped_by_us_ || now_ - flowed_at_ < silence_max) return;
+    if (share_ == all_of_it || now_ - flowed_at_ < silence_max) return;
     const Share before = share_;
     decided("nothing gets through", "the guest runs free until something does");
     grant(all_of_it);

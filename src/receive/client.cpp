@@ -152,8 +152,8 @@ void Client::kill(const Call& call) {
 /// Its QEMU is dead, and no guest can have run in it: the source's copy is the only one.
 bool Client::surely_dead() const { return aborted_ || (dead_ && (!word_sent_ || word_refused_)); }
 
-void Client::on(const SayBye&) {
-    if (!lost_ && peer_) effects_.emplace_back(ToPeer{Bye{}});
+void Client::on(const SayBye& event) {
+    if (!lost_ && peer_) effects_.emplace_back(ToPeer{Bye{event.outcome, event.reason}});
 }
 
 // ---- The end of the connection ---------------------------------------------------------------------

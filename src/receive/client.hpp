@@ -55,7 +55,7 @@ using ClientEffects = std::vector<ClientEffect>;
 struct Call { CallId id{}; DstCommand command; Duration timeout{0}; };
 struct PeerSaid { Message message; };
 struct ConnectionLost { std::string why; };  ///< End of the stream, a fault of LineReader's, ssh's exit.
-struct SayBye {};
+struct SayBye { std::string outcome = {}; std::string reason = {}; };  ///< As in Bye.
 struct ClientTick {};
 using ClientEvent = std::variant<Call, PeerSaid, ConnectionLost, SayBye, ClientTick>;
 

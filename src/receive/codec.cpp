@@ -64,6 +64,9 @@ public:
     void text(std::string_view name, std::string& value, std::size_t bytes, Text kind) {
         if (const auto* found = find(name)) take(name, *found, value, bytes, kind);
     }
+    void newer_text(std::string_view name, std::string& value, std::size_t bytes, Text kind) {
+        if (!fault_ && object_->if_contains(name) != nullptr) text(name, value, bytes, kind);
+    }
     void hex(std::string_view name, std::string& value) {
         text(name, value, 32, Text::plain);
         if (!fault_ && !is_hex128(value)) wrong(name);
@@ -162,6 +165,9 @@ public:
     }
     void text(std::string_view name, std::string& value, std::size_t bytes, Text kind) {
         (*object_)[name] = clean(name, value, bytes, kind);
+    }
+    void newer_text(std::string_view name, std::string& value, std::size_t bytes, Text kind) {
+        if (!value.empty()) text(name, value, bytes, kind);
     }
     void hex(std::string_view name, std::string& value) {
         if (!is_hex128(value)) return wrong(name);

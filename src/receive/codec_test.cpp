@@ -32,6 +32,9 @@ public:
         for (std::uint64_t i = 0; i < length; ++i) value += pieces[below(std::size(pieces))];
         if (kind == Text::lines && !value.empty()) value += "\n";
     }
+    void newer_text(std::string_view name, std::string& value, std::size_t bytes, Text kind) {
+        text(name, value, bytes, kind);
+    }
     void hex(std::string_view, std::string& value) {
         value.clear();
         for (int i = 0; i < 32; ++i) value += "0123456789abcdef"[below(16)];
@@ -149,7 +152,7 @@ TEST(ReceiveCodec, TheWordsOnTheWireAreTheseForEver) {
         {Finish{id}, R"({"type":"finish","request":7})"},
         {Abort{id, "r"}, R"({"type":"abort","request":7,"reason":"r"})"},
         {Status{id}, R"({"type":"status","request":7})"},
-        {Bye{}, R"({"type":"bye"})"},
+        {Bye{}, R"({"type":"bye"})"}, {Bye{"refused", "why"}, R"({"type":"bye","outcome":"refused","reason":"why"})"},
         {Did{id}, R"({"type":"done","request":7})"},
         {Listening{id, "h", 5}, R"({"type":"listening","request":7,"host":"h","port":5})"},
         {Connected{}, R"({"type":"connected"})"},

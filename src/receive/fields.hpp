@@ -5,7 +5,7 @@
 ///   number(name, value, low, high)   flag(name, value)   word(name, value, words)
 ///   text(name, value, bytes max, Text)   hex(name, value)   names(name, list, bytes max, Text)
 ///   object(name, value)   objects(name, list)   optional_hex(name, value)   optional_object(name, value)
-///   newer_flag, newer_object, newer_objects(name, list, known): absent from an older segue
+///   newer_flag, newer_text, newer_object, newer_objects(name, list, known): absent from an older segue
 
 #include <array>
 #include <cstdint>
@@ -173,7 +173,10 @@ template <class A> void describe(A& a, Abort& m) {
     a.text("reason", m.reason, text_bytes_max, Text::shown);
 }
 template <class A> void describe(A& a, Status& m) { request(a, m.request); }
-template <class A> void describe(A&, Bye&) {}
+template <class A> void describe(A& a, Bye& m) {
+    a.newer_text("outcome", m.outcome, name_bytes_max, Text::plain);
+    a.newer_text("reason", m.reason, text_bytes_max, Text::shown);
+}
 template <class A> void describe(A& a, Prepared& m) { request(a, m.request); a.object("facts", m.facts); }
 template <class A> void describe(A& a, Did& m) { request(a, m.request); }
 template <class A> void describe(A& a, Listening& m) {

@@ -107,7 +107,9 @@ struct Word { RequestId request{}; std::uint64_t n = 0; };
 struct Finish { RequestId request{}; };  ///< Continue what was accepted in an earlier session.
 struct Abort { RequestId request{}; std::string reason; };
 struct Status { RequestId request{}; };
-struct Bye {};  ///< Nothing more will come.
+/// Nothing more will come. How the move ended, in the words of docs/json-output.md, and why, for the destination's
+/// journal; both empty where the source does not say (an older one, or one that recovers).
+struct Bye { std::string outcome = {}; std::string reason = {}; };
 
 // ---- destination to source -------------------------------------------------------------------------
 

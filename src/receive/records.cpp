@@ -17,6 +17,12 @@ bool undone(const MoveRecord& record) {
     return has(record, StepKind::dst_tombstone) || has(record, StepKind::dst_refused);
 }
 
+/// Of a guest that did not run here.
+std::string guest_on_after(const std::string& outcome) {
+    if (outcome == "guest-crashed") return "nowhere";
+    return outcome == "unknown" ? "unknown" : "source";
+}
+
 /// What `step` says, over what was said before.
 void read_step(const MoveStep& step, LeftQemu& into) {
     json::error_code error;
@@ -134,19 +140,18 @@ Result<void> Records::write_listening(Journal& journal, const MoveStep& step) {
 }
 
 Result<void> Records::close(Journal& journal, const std::function<bool(const MoveRecord&)>& alive, int exit_status,
-                            const JournalStamp& at) {
+                            const HowEnded& how, const JournalStamp& at) {
     if (!job_) return {};
     SEGUE_TRY(record, journal.load(*job_));
     if (record.ended) return {};
     const bool ran = has(record, StepKind::dst_running);
-    const bool asked_only = !has(record, StepKind::dst_listening);
-    const bool untouched = asked_only && !alive(record);
+    const bool untouched = !has(record, StepKind::dst_listening) && !alive(record);
     if (!ran && !undone(record) && !untouched) return {};
     MoveEnding ending;
-    // A dry run ends here like a move that was refused: a QEMU was asked, and nothing of the guest ever came.
-    ending.outcome = ran ? "moved" : asked_only ? "planned" : "failed";
+    ending.outcome = ran ? "moved" : how.outcome.empty() ? "failed" : how.outcome;
     ending.exit_status = exit_status;
-    ending.guest_on = ran ? "destination" : "source";
+    ending.guest_on = ran ? "destination" : guest_on_after(ending.outcome);
+    if (!ran) ending.error = how.why;
     ending.total = at.wall - record.started;
     return journal.close(*job_, self_, ending, at);
 }

@@ -46,8 +46,9 @@ public:
     /// Where it is missing, `accepted` will be refused: that is the net.
     [[nodiscard]] Result<void> write_listening(Journal& journal, const MoveStep& step);
     /// The move is over here, unless something is left for `segue recover`. \param alive  Whether its QEMU lives.
+    /// \param how  Counts where the guest did not run here.
     [[nodiscard]] Result<void> close(Journal& journal, const std::function<bool(const MoveRecord&)>& alive,
-                                     int exit_status, const JournalStamp& at);
+                                     int exit_status, const HowEnded& how, const JournalStamp& at);
 
 private:
     [[nodiscard]] Result<void> begin(Journal& journal, const MoveStep& first);

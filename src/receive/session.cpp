@@ -111,6 +111,7 @@ void Session::check_silence() {
 /// A QEMU that waits and was not touched is not ours to kill.
 void Session::leave_or_end(const std::string& why) {
     leaving_ = true;
+    note_end(why);
     if (ours_ || started_) end(why);
     else log(why + "; nothing was changed here");
 }
@@ -152,17 +153,21 @@ void Session::on(const FromPeer& event) {
 
 void Session::close_control(const std::string& why) {
     log(why + "; its connection is closed");
+    note_end(why);
     effects_.emplace_back(CloseControl{});
     peer_gone_ = true;
 }
 
 void Session::on(const PeerGone& event) {
     if (peer_gone_) return;
-    log("the connection to the source ended: " + event.why);
+    const std::string why = "the connection to the source ended: " + event.why;
+    log(why);
+    note_end(why);
     peer_gone_ = true;
 }
 
-void Session::on(const Bye&) {
+void Session::on(const Bye& m) {
+    farewell_ = m;
     if (waits_for_word()) leave_or_end("the source left before it said the word");
     leaving_ = true;
 }
@@ -214,6 +219,17 @@ void Session::on(const Written& event) {
 
 // ---- Leaving ---------------------------------------------------------------------------------------
 
+void Session::note_end(const std::string& why) {
+    if (!farewell_ && why_ended_.empty()) why_ended_ = why;
+}
+
+/// By the source's own word where it gave one: it alone knows whether it was refused, was cancelled or only asked.
+HowEnded Session::how_ended() const {
+    if (farewell_ && !farewell_->outcome.empty()) return {farewell_->outcome, farewell_->reason};
+    const bool only_asked = farewell_ && why_ended_.empty() && !recalled_.begun && !listened_;
+    return only_asked ? HowEnded{"planned", {}} : HowEnded{"failed", why_ended_};
+}
+
 void Session::maybe_exit() {
     if (!peer_gone_ && !leaving_) return;
     int status = 0;
@@ -244,7 +260,7 @@ void Session::maybe_exit() {
         case Stage::accepting:
         case Stage::over: return;
     }
-    effects_.emplace_back(Exit{status, fmt::format("left in stage {}", to_string(stage_)), stage_});
+    effects_.emplace_back(Exit{status, fmt::format("left in stage {}", to_string(stage_)), stage_, how_ended()});
     stage_ = Stage::over;
 }
 

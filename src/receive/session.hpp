@@ -67,6 +67,8 @@ private:
     void maybe_exit();
     void close_control(const std::string& why);
     void leave_or_end(const std::string& why);
+    void note_end(const std::string& why);
+    [[nodiscard]] HowEnded how_ended() const;
     [[nodiscard]] bool waits_for_word() const;
 
     // ---- requests (session_requests.cpp)
@@ -130,6 +132,8 @@ private:
     std::optional<Instant> heard_at_;  ///< Any message; from the first step on.
     std::size_t logged_ = 0;
     bool leaving_ = false;  ///< Nothing more will be asked: exit as soon as nothing is left to do.
+    std::optional<Bye> farewell_;
+    std::string why_ended_;  ///< What ended it before the source said so itself.
 
     // Its QEMU.
     Recalled recalled_;
@@ -145,6 +149,7 @@ private:
     std::optional<RequestId> order_;
     bool putting_back_ = false;
     std::optional<Listen> listen_;
+    bool listened_ = false;  ///< At any time: it was no dry run.
     std::vector<RequestId> status_;
 
     // Leases.

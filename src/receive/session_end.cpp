@@ -46,6 +46,7 @@ void Session::on(const Abort& m) {
 /// From here on no word is taken, whatever becomes of the kill and the record.
 void Session::end(std::string why) {
     log("ending the destination: " + why);
+    note_end(why);
     stage_ = Stage::ending;
     effects_.emplace_back(CloseListener{});
     if (word_ && !taking_back_) refuse_word(std::move(why));

@@ -232,6 +232,76 @@ TEST_F(ReceiveSession, AGuestThatSomebodyElseContinuesIsEnded) {
     EXPECT_FALSE(world.qemu.alive);
 }
 
+// ---- What the journal is to say of its end
+
+TEST_F(ReceiveSession, EndsAsTheSourceSaysThatItEnded) {
+    prepare(false);
+    world.say(Bye{"refused", "disk0 is not the same storage on both sides"});
+    pass(seconds{1});
+    EXPECT_EQ(world.ended.outcome, "refused");
+    EXPECT_EQ(world.ended.why, "disk0 is not the same storage on both sides");
+    EXPECT_TRUE(world.qemu.alive);
+}
+
+TEST_F(ReceiveSession, EndsAsTheSourceSaysAlsoWhereItHadToUndo) {
+    connect();
+    world.say(Abort{RequestId{5}, "rolled back"});
+    pass(100 * ms);
+    world.say(Bye{"cancelled", "the user cancelled"});
+    pass(seconds{1});
+    EXPECT_EQ(world.ended.outcome, "cancelled");
+    EXPECT_EQ(world.ended.why, "the user cancelled");
+}
+
+TEST_F(ReceiveSession, EndsAsPlannedWithASourceThatOnlyAskedAndSaysNothing) {
+    prepare();
+    world.say(Bye{});
+    pass(seconds{1});
+    EXPECT_FALSE(world.qemu.alive);
+    EXPECT_EQ(world.ended.outcome, "planned");
+    EXPECT_EQ(world.ended.why, "");
+}
+
+TEST_F(ReceiveSession, EndsAsFailedWithASourceThatListenedAndSaysNothing) {
+    listen(false);
+    world.say(PutBack{RequestId{5}});
+    pass(10 * ms);
+    world.say(Bye{});
+    pass(seconds{1});
+    EXPECT_EQ(world.ended.outcome, "failed");
+}
+
+TEST_F(ReceiveSession, EndsAsFailedWithTheReasonWhereTheConnectionIsLostInsteadOfABye) {
+    prepare(false);
+    world.disconnect();
+    pass(seconds{5});
+    EXPECT_EQ(world.ended.outcome, "failed");
+    EXPECT_TRUE(world.ended.why.starts_with("the connection to the source ended")) << world.ended.why;
+}
+
+TEST_F(ReceiveSession, EndsAsFailedWithWhatEndedItFirst) {
+    connect();
+    pass_alive(seconds{1});
+    pass(seconds{3});
+    world.say(Bye{});
+    pass(seconds{1});
+    EXPECT_EQ(world.ended.outcome, "failed");
+    EXPECT_EQ(world.ended.why, "the source gave no sign of life for 2 s");
+}
+
+TEST_F(ReceiveSession, EndsAsFailedAfterARecoverThatFoundAnOrphan) {
+    connect();
+    world.kill_session();
+    world.qemu.alive = false;
+    greet();
+    world.say(Abort{RequestId{5}, "rolled back"});
+    pass(100 * ms);
+    world.say(Bye{});
+    pass(seconds{1});
+    EXPECT_EQ(world.ended.outcome, "failed");
+    EXPECT_EQ(world.ended.why, "aborted by the source: rolled back");
+}
+
 TEST_F(ReceiveSession, ASilentPeerIsLeftAfterAMinute) {
     greet();
     pass(seconds{59});

@@ -45,7 +45,14 @@ struct Note { bool armed = false; Instant alive_at; };
 struct Log { std::string line; };
 /// The control connection is of no use any more; the session goes on until `Exit`.
 struct CloseControl {};
-struct Exit { int status = 0; std::string why; Stage stage = Stage::over; };  ///< `stage`: the one it left in.
+/// For the record of a move whose guest did not run here: the word of docs/json-output.md, and why.
+struct HowEnded { std::string outcome = {}; std::string why = {}; };
+struct Exit {
+    int status = 0;
+    std::string why;
+    Stage stage = Stage::over;  ///< The one it left in.
+    HowEnded ended = {};
+};
 
 using SessionEffect = std::variant<Send, Recall, StartQemu, AttachQemu, Qemu, OpenListener, CloseListener, Write,
                                    ClaimGuest, Note, Log, CloseControl, Exit>;

@@ -246,6 +246,7 @@ void Session::on(const Listen& m) {
         return fail_request(m.request, ErrorKind::conflict, "listening comes once, after its settings were made");
     }
     listen_ = m;
+    listened_ = true;
     ask_qemu(DstReadRunState{}, change_max, &Session::on_listen_state);
 }
 

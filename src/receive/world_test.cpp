@@ -136,6 +136,7 @@ void World::perform(const SessionEffect& effect) {
         void operator()(const CloseControl&) { w.disconnect(); }
         void operator()(const Exit& e) {
             w.exit_status = e.status;
+            w.ended = e.ended;
             if (w.qemu.alive && !w.journal.known.accepted && e.status == 1) w.violated("left a QEMU behind");
             w.kill_session();
         }

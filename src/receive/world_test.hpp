@@ -82,6 +82,7 @@ public:
     bool stream_came = false;
     bool source_runs = false;  ///< Set by the driver, which must know that it may.
     std::optional<int> exit_status;
+    HowEnded ended;
     int session_number = 0;
     std::unique_ptr<Session> session;
 

@@ -211,7 +211,7 @@ def both_hosts(lab):
         move.finish(10)
         move.require_exit(5)
         move.require_source_runs()
-        wait_until(lambda: 'no move' in ok(segue(lab, 'status', host='b')), 5, 'the end on the destination')
+        require('no move' in ok(segue(lab, 'status', host='b')), 'the other host was not waited for')
         return line
 
 

@@ -97,9 +97,6 @@ class Hosts:
         # The result of a move is on standard output.
         sentence = ' '.join(done.stderr.strip().splitlines()[-1:] + done.stdout.strip().splitlines()[-1:])
         require(says in sentence, f'{words} on {host} says: {sentence}')
-        # The other host ends what it had made for the question once it knows that the answer is no.
-        with contextlib.suppress(Exception):
-            wait_until(lambda: self.files() == before, 3, 'as it was')
         require(self.files() == before, f'{words} on {host} touched {before ^ self.files()}')
         return sentence
 
@@ -239,7 +236,7 @@ def cancelled(lab):
             hosts.refused('b', 'vm', 'start', NAME, says='just now') if known_before else None
             process.send_signal(signal.SIGTERM)
             require(process.wait(20) == 5, f'exit {process.returncode}: {process.stderr.read()[-300:]}')
-            wait_until(lambda: {f for f in hosts.files() if f[0] == 'b'} == before, 5, 'the folder on b as it was')
+            require({f for f in hosts.files() if f[0] == 'b'} == before, 'the folder on b is not as it was')
             require(os.path.exists(hosts.folder('b')) == known_before, 'a folder is left on b')
             if known_before:
                 hosts.require_state('b', 'moved', 'a')
@@ -339,6 +336,9 @@ def on_a_disk(lab):
             hosts.refused('a', *hosts.to('b'), *options, says='disk0 is not the same storage on both sides')
         hosts.require_state('a', 'running')
         require(not os.path.exists(hosts.folder('b')), 'a refused move left a folder on b')
+        known = [json.loads(line) for line in hosts.ok('b', 'history', '--json').splitlines()]
+        require([x['outcome'] for x in known] == ['refused'] * 3, f'the journal of b says {known}')
+        require(all('disk0 is not the same' in x['error'] for x in known), f'the journal of b gives no reason: {known}')
     with Hosts(lab, words=disk_arguments('{disk}'), disks=(disk, disk)) as hosts:
         hosts.start()
         hosts.move('a', 'b')

@@ -9,7 +9,6 @@
 /// is destroyed before; the destructor lets go of the guest and waits until that is done.
 
 #include <functional>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -17,6 +16,7 @@
 #include "brake/brake.hpp"
 #include "brake/cgroup/cgroup_brake.hpp"
 #include "io/loop.hpp"
+#include "io/worker_thread.hpp"
 
 namespace segue {
 
@@ -37,8 +37,9 @@ public:
     [[nodiscard]] const std::vector<HeldGroup>& held() const;
 
 private:
-    struct Impl;
-    std::shared_ptr<Impl> impl_;
+    CgroupBrake brake_;  ///< The worker's alone; it outlives the thread.
+    std::vector<HeldGroup> held_;
+    WorkerThread worker_;
 };
 
 }  // namespace segue

@@ -11,7 +11,8 @@ namespace {
 class LocalDst final : public DstPort {
 public:
     LocalDst(Loop& loop, std::string monitor, DstPortCallbacks callbacks)
-        : guest_(
+        : loop_(loop),
+          guest_(
               loop, std::move(monitor),
               [on_ready = std::move(callbacks.on_ready)](Result<void> ready) {
                   if (ready) return on_ready({});
@@ -23,11 +24,16 @@ public:
     void submit(const DstCommand& command, Duration timeout, OnAnswer on_answer) override {
         guest_.submit(command, timeout, std::move(on_answer));
     }
+    /// There is nothing on this host that is not this process's own.
+    void leave(const std::string&, const std::string&, std::function<void(bool)> on_left) override {
+        loop_.post([on_left = std::move(on_left)] { on_left(true); });
+    }
     [[nodiscard]] int duplicate_pidfd() const override { return guest_.duplicate_pidfd(); }
     [[nodiscard]] std::string host_name() const override { return {}; }
     [[nodiscard]] Duration round_trip() const override { return Duration{0}; }
 
 private:
+    Loop& loop_;
     qemu::DstGuest guest_;
 };
 
@@ -39,6 +45,9 @@ public:
 
     void submit(const DstCommand& command, Duration timeout, OnAnswer on_answer) override {
         guest_.submit(command, timeout, std::move(on_answer));
+    }
+    void leave(const std::string& outcome, const std::string& reason, std::function<void(bool)> on_left) override {
+        guest_.leave(outcome, reason, std::move(on_left));
     }
     [[nodiscard]] int duplicate_pidfd() const override { return guest_.duplicate_pidfd(); }
     [[nodiscard]] std::string host_name() const override {

@@ -27,6 +27,10 @@ public:
     DstPort& operator=(const DstPort&) = delete;
 
     virtual void submit(const DstCommand& command, Duration timeout, OnAnswer on_answer) = 0;
+    /// The move is over: how, in the words of docs/json-output.md, and why, for the other host's journal. Nobody is
+    /// called from here on but `on_left`, once: whether what that host had for this move was ended within 5 s, as far
+    /// as it can be seen.
+    virtual void leave(const std::string& outcome, const std::string& reason, std::function<void(bool)> on_left) = 0;
     /// For the guardian, the caller's to close; -1 where its process cannot be seen from this host.
     [[nodiscard]] virtual int duplicate_pidfd() const = 0;
     /// As the other host calls itself; empty on this one, and before it is ready.

@@ -183,7 +183,17 @@ struct Engine::Impl {
         }
         // The guest was not seen: nothing was asked of it, and where it runs is the operator's knowledge.
         if (!*src_ready) summary.guest_on = GuestOn::unknown;
-        loop.post([this, summary] { callbacks.on_finish(summary); });
+        end(std::move(summary));
+    }
+
+    /// Not from inside of what ended it: who is told may destroy this.
+    void end(Summary summary) {
+        loop.post([this, summary = std::move(summary)] {
+            const auto on_left = [this](bool ended) { callbacks.on_left(ended); };
+            if (dst) dst->leave(std::string(to_string(summary.outcome)), summary.error, on_left);
+            else loop.post([on_left] { on_left(true); });
+            callbacks.on_finish(summary);
+        });
     }
 
     [[nodiscard]] std::optional<Finding> identify(const GuestFacts& facts) {
@@ -209,7 +219,7 @@ struct Engine::Impl {
         Summary summary;
         summary.outcome = Outcome::cancelled;
         summary.error = "cancelled before anything was changed; the guest runs on the source";
-        loop.post([this, summary] { callbacks.on_finish(summary); });
+        end(std::move(summary));
     }
 
     void begin() {
@@ -274,7 +284,7 @@ struct Engine::Impl {
             } else if (auto* finish = std::get_if<Finish>(&effect)) {
                 // The record stays open: until `segue recover` has marked it, it keeps the definition from starting.
                 finish->summary.unfinished = finish->summary.unfinished || unmarked;
-                loop.post([this, summary = std::move(finish->summary)] { callbacks.on_finish(summary); });
+                end(std::move(finish->summary));
             }
         }
     }

@@ -65,8 +65,11 @@ public:
         std::function<Experience(const GuestFacts& src)> recall;
         /// What the other host says to the operator; may be empty.
         std::function<void(const std::string&)> on_note;
-        /// The last call. The loop may be stopped.
+        /// The move is over.
         std::function<void(const Summary&)> on_finish;
+        /// The last call, after on_finish: whether the other host has ended what it had for this move, as far as it can
+        /// be seen, within 5 s. The loop may be stopped.
+        std::function<void(bool ended)> on_left;
     };
 
     Engine(Loop& loop, Request request, Where where, Callbacks callbacks);

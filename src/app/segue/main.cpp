@@ -90,19 +90,42 @@ job::Identity identity_of(const Migrate& wanted, const SourceJob& opened) {
             bounds.max_downtime, bounds.timeout};
 }
 
-/// Writes how it ended, then stops the loop.
-void end_job(Loop& loop, SourceJob* job, const Summary& end, Output& output) {
-    if (job == nullptr) return loop.stop();
-    // A disk that stands still must not hold the operator's prompt for ever.
-    loop.at(loop.now() + close_journal_max, [&loop, &output] {
-        output.note("the journal's disk does not answer: the record of this move stays open");
-        loop.stop();
-    });
-    job->close(end, [&loop, &output](const Result<void>& closed) {
-        if (!closed) output.note("the journal was not closed: " + to_string(closed.error()));
-        loop.stop();
-    });
-}
+/// What is still to be done once the result is known: this host's record is closed, and the other host ends what it had
+/// for the move, so that nobody who acts on the result meets the rest of it there. Then the loop stops.
+class LastThings {
+public:
+    LastThings(Loop& loop, SourceJob* job, Output& output) : loop_(loop), job_(job), output_(output) {}
+
+    void close_record(const Summary& end) {
+        if (job_ == nullptr) return record_done();
+        // A disk that stands still must not hold the operator's prompt for ever.
+        const auto late = loop_.at(loop_.now() + close_journal_max, [this] {
+            output_.note("the journal's disk does not answer: the record of this move stays open");
+            record_done();
+        });
+        job_->close(end, [this, late](const Result<void>& closed) {
+            loop_.cancel(late);
+            if (!closed) output_.note("the journal was not closed: " + to_string(closed.error()));
+            record_done();
+        });
+    }
+    void other_host_left(bool ended) {
+        if (!ended) output_.note("the other host is still at it after 5 s: segue status there says what is left there");
+        left_ = true;
+        if (closed_) loop_.stop();
+    }
+
+private:
+    void record_done() {
+        closed_ = true;
+        if (left_) loop_.stop();
+    }
+    Loop& loop_;
+    SourceJob* job_;
+    Output& output_;
+    bool closed_ = false;
+    bool left_ = false;
+};
 
 /// Its command is in the journal from the first step on: `segue recover` runs it where this process died before.
 std::function<Result<void>(const RunOnSuccess&, const std::string&)> on_success_of(const Migrate& wanted, JobId job) {
@@ -184,10 +207,18 @@ void remember(ExperienceFile& memory, const std::string& guest, const Summary& e
     if (!warning.empty()) output.note(warning);
 }
 
+/// What the policy expects of this move: only of its own steering, and of a link whose bandwidth is known.
+std::optional<PlanRow> expected_of(const Migrate& wanted, const ForecastReport& forecast) {
+    const bool steers = wanted.policy == "converge" && wanted.request.brake != BrakeKind::auto_converge;
+    if (!steers || !forecast.bandwidth_known) return std::nullopt;
+    return plan_row(question_of(wanted, forecast), wanted.request.aggression);
+}
+
 /// `segue plan` shows its table in place of the forecast's words.
 void show(const Migrate& wanted, const Report& report, Output& output) {
     const auto* forecast = std::get_if<ForecastReport>(&report);
-    if (forecast == nullptr || !wanted.plan) return output.show(report);
+    if (forecast == nullptr) return output.show(report);
+    if (!wanted.plan) return output.show(*forecast, expected_of(wanted, *forecast));
     output.show(make_plan(question_of(wanted, *forecast)));
 }
 
@@ -208,9 +239,7 @@ int migrate(const Migrate& wanted) {
     if (!policy) return refuse(policy.error(), output);
     Loop loop;
     Engine* running = nullptr;
-    const auto cancel = [&] {
-        if (running != nullptr) running->cancel();
-    };
+    const auto cancel = [&] { if (running != nullptr) running->cancel(); };
     // Before the journal has its thread, which would take the signals otherwise, and before the move has a record.
     const Signals signals(
         loop, ::isatty(STDIN_FILENO) == 1,
@@ -242,6 +271,7 @@ int migrate(const Migrate& wanted) {
     };
     Summary summary;
     int status = exit_status(Outcome::unknown);
+    LastThings last(loop, job.get(), output);
     Engine::Where where = where_of(wanted, move_id, job.get(), output);
     where.policy = std::move(*policy);
     Engine engine(loop, wanted.request, std::move(where),
@@ -256,8 +286,9 @@ int migrate(const Migrate& wanted) {
                        output.show(end);
                        summary = end;
                        status = exit_status(end.outcome);
-                       end_job(loop, job.get(), end, output);
-                   }});
+                       last.close_record(end);
+                   },
+                   [&](bool ended) { last.other_host_left(ended); }});
     running = &engine;
     engine.start();
     loop.run();

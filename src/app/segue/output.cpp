@@ -94,6 +94,11 @@ void Output::show(const Report& report) {
     }
 }
 
+void Output::show(const ForecastReport& forecast, const std::optional<PlanRow>& expected) {
+    if (style_.json || !expected) return show(Report(forecast));
+    line(render_expected(*expected, forecast));
+}
+
 void Output::show(const Plan& plan) {
     wipe();
     no_level_does_ = !plan.feasible;

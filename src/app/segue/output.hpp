@@ -28,9 +28,11 @@ namespace segue {
 /// What the stage is for, or its own word where there is no sentence for it.
 [[nodiscard]] std::string render_stage(std::string_view stage);
 [[nodiscard]] std::string render_decision(const DecisionReport& report);
-/// Three lines, marked as uncalibrated.
 /// \param disks  Also what is as it should be. Empty: there is nothing to say.
 [[nodiscard]] std::string render_preflight(const PreflightReport& report, bool disks);
+/// "the guest dirties 52 MiB in 1 s, 118 MiB in 3 s".
+[[nodiscard]] std::string render_samples(const ForecastReport& report);
+/// The plain model's, marked as uncalibrated: for a move of which nothing better can be said (else render_expected).
 [[nodiscard]] std::string render_forecast(const ForecastReport& report, const Bounds& bounds);
 /// One line for a moved guest that kept its bounds; else also where the guest is and what to do next.
 [[nodiscard]] std::string render_result(const Summary& summary, std::string_view vm, const Bounds& bounds, bool colour);
@@ -62,6 +64,8 @@ public:
     /// Something that the operator should know and that changes nothing. In every mode, on standard error.
     void note(std::string_view text);
     void show(const Report& report);
+    /// \param expected  The policy's own forecast of this move, if it has one: people are shown that instead.
+    void show(const ForecastReport& forecast, const std::optional<PlanRow>& expected);
     void show(const Plan& plan);
     /// The last word.
     void show(const Summary& summary);

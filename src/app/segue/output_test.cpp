@@ -13,6 +13,7 @@
 #include <filesystem>
 
 #include "app/segue/plain_text.hpp"
+#include "app/segue/render_plan.hpp"
 
 namespace segue {
 namespace {
@@ -190,9 +191,9 @@ TEST(Forecast, is_marked_as_uncalibrated) {
               head + "; assumed: 98 MiB/s, at most 0 B pending at the stop\n"
                      "  nothing may be pending at the stop: a limit of 0.5 s leaves no time for data");
     f.bandwidth_known = false;
-    EXPECT_EQ(render_forecast(f, bounds()), head +
-                                                "\n  no time or downtime: the bandwidth is not known (give "
-                                                "--max-bandwidth or --switchover-bandwidth)");
+    EXPECT_EQ(render_forecast(f, bounds()),
+              "no forecast: the bandwidth is not known (give --max-bandwidth or --switchover-bandwidth)\n"
+              "  the guest dirties 52 MiB in 1 s, 118 MiB in 3 s");
 }
 
 TEST(Begin, says_what_was_understood) {
@@ -282,6 +283,24 @@ TEST(Terminal, redraws_one_line_at_most_four_times_a_second) {
     screen.output.show(moved());
     EXPECT_EQ(screen.err.take(), "\r\x1b[K");
     EXPECT_EQ(screen.out.take(), render_result(moved(), vm, bounds(), false) + "\n");
+}
+
+TEST(Forecast, of_the_plain_model_is_shown_where_the_policy_has_none) {
+    Screen screen({});
+    screen.output.show(forecast(), std::nullopt);
+    EXPECT_EQ(screen.err.take(), render_forecast(forecast(), bounds()) + "\n");
+    PlanRow row;
+    row.finishes_ratio = 1;
+    screen.output.show(forecast(), row);
+    EXPECT_EQ(screen.err.take(), render_expected(row, forecast()) + "\n");
+    EXPECT_EQ(screen.out.take(), "");
+}
+
+TEST(Forecast, is_the_same_line_of_json_whatever_people_are_shown) {
+    Screen screen({.json = true});
+    screen.output.show(forecast(), PlanRow{});
+    EXPECT_EQ(screen.out.take(), report_json(forecast(), {vm, bounds(), false}) + "\n");
+    EXPECT_EQ(screen.err.take(), "");
 }
 
 TEST(Verbose, adds_decisions_and_keeps_the_stages) {

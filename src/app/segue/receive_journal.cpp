@@ -174,10 +174,10 @@ void ReceiveJournal::write_listening() {
         [](const Result<void>&) {});
 }
 
-void ReceiveJournal::close(int exit_status, OnWritten on_written) {
+void ReceiveJournal::close(int exit_status, receive::HowEnded how, OnWritten on_written) {
     impl_->thread->ask<void>(
-        [state = impl_->on_thread, at = stamp_now(), exit_status](Journal& journal) {
-            return state->records.close(journal, qemu_alive, exit_status, at);
+        [state = impl_->on_thread, at = stamp_now(), exit_status, how = std::move(how)](Journal& journal) {
+            return state->records.close(journal, qemu_alive, exit_status, how, at);
         },
         std::move(on_written));
 }

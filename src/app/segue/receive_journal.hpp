@@ -42,8 +42,8 @@ public:
     /// Not waited for, but on the disk with the next `accepted`.
     void write_listening();
     /// The move is over here: nothing can be appended any more. Nothing is done where the journal says that
-    /// something is left for `segue recover`.
-    void close(int exit_status, OnWritten on_written);
+    /// something is left for `segue recover`. \param how  Counts where the guest did not run here.
+    void close(int exit_status, receive::HowEnded how, OnWritten on_written);
 
 private:
     struct Impl;

@@ -231,7 +231,7 @@ struct ReceiveShell::Impl {
     }
     void perform(const receive::Exit& effect) {
         say(effect.why);
-        leave(effect.status);
+        leave(effect.status, effect.ended);
         settle_arrival(effect.stage);
     }
 
@@ -264,7 +264,7 @@ struct ReceiveShell::Impl {
         ::dup2(nothing.get(), where.out);
     }
 
-    void leave(int status) {
+    void leave(int status, receive::HowEnded how = {}) {
         leaving = true;
         if (listener) listener->close();
         // A QEMU that should be dead and is not stays the guardian's.
@@ -280,7 +280,7 @@ struct ReceiveShell::Impl {
         exit_timer = loop.at(loop.now() + close_journal_max, [end] {
             end(fail(ErrorKind::timed_out, "its disk did not answer within 5 s"));
         });
-        journal->close(status, end);
+        journal->close(status, std::move(how), end);
     }
 };
 

@@ -55,8 +55,9 @@ struct RemoteDst::Impl : std::enable_shared_from_this<RemoteDst::Impl> {
     std::function<void(Ready)> on_ready;  ///< Empty once called.
     OnNotice on_notice;
     OnNote on_note;
-    bool gone = false;  ///< The RemoteDst is destroyed: nobody is called any more.
+    bool gone = false;  ///< Bye was said, where it could be: nobody is called any more.
     std::optional<Loop::TimerId> timer;
+    std::function<void(bool)> told_left;  ///< Empty once called.
     int logs_told = 0;
     std::deque<std::function<void()>> news;  ///< Callbacks, in order; bounded by commands and lines read.
     bool telling = false;
@@ -101,6 +102,9 @@ struct RemoteDst::Impl : std::enable_shared_from_this<RemoteDst::Impl> {
     void refuse_end(const TransportEnd& end);
     void note(const std::string& text);
     void close();
+    void leave(const receive::SayBye& bye);
+    void leave(const receive::SayBye& bye, std::function<void(bool)> on_left);
+    void left(bool ended);
 };
 
 // ---- Plumbing --------------------------------------------------------------------------------------
@@ -158,6 +162,7 @@ void RemoteDst::Impl::tell_all() {
 }
 
 void RemoteDst::Impl::on_bytes(std::string_view bytes) {
+    if (gone) return;
     const auto self = shared_from_this();
     const auto fed = reader.feed(bytes);
     for (const auto& message : fed.messages) {
@@ -193,6 +198,7 @@ void RemoteDst::Impl::on_bytes(std::string_view bytes) {
 
 void RemoteDst::Impl::on_end(const TransportEnd& end) {
     const auto self = shared_from_this();
+    if (gone) return left(true);
     refuse_end(end);
     feed(receive::ConnectionLost{fmt::format("{} {}{}", host.command.front(), end.why,
                                              end.last_note.empty() ? "" : ": " + end.last_note)});
@@ -203,6 +209,32 @@ void RemoteDst::Impl::close() {
     lost = true;
     if (transport && !client.greeted()) transport->terminate();
     transport.reset();
+}
+
+void RemoteDst::Impl::leave(const receive::SayBye& bye) {
+    if (gone) return;
+    if (!lost) perform(client.step(bye, loop.now()));
+    gone = true;
+    if (timer) loop.cancel(*std::exchange(timer, std::nullopt));
+    for (const auto& waiter : std::exchange(stream_waiters, {})) loop.cancel(waiter.timer);
+}
+
+void RemoteDst::Impl::leave(const receive::SayBye& bye, std::function<void(bool)> on_left) {
+    if (told_left) return;
+    leave(bye);
+    told_left = std::move(on_left);
+    if (!lost && transport && client.greeted()) {
+        timer = loop.at(loop.now() + leave_max, [self = shared_from_this()] { self->left(false); });
+    } else {
+        // Nobody has heard it, and nobody will be heard.
+        loop.post([self = shared_from_this()] { self->left(true); });
+    }
+}
+
+void RemoteDst::Impl::left(bool ended) {
+    if (timer) loop.cancel(*std::exchange(timer, std::nullopt));
+    close();
+    if (const auto told = std::exchange(told_left, nullptr)) told(ended);
 }
 
 // ---- Effects ---------------------------------------------------------------------------------------
@@ -346,12 +378,13 @@ RemoteDst::RemoteDst(Loop& loop, const DstHost& host, receive::ClientPlan plan, 
 }
 
 RemoteDst::~RemoteDst() {
-    Impl& impl = *impl_;
-    if (!impl.lost) impl.perform(impl.client.step(receive::SayBye{}, impl.loop.now()));
-    impl.gone = true;
-    impl.close();
-    if (impl.timer) impl.loop.cancel(*impl.timer);
-    for (const auto& waiter : impl.stream_waiters) impl.loop.cancel(waiter.timer);
+    impl_->leave({});
+    impl_->told_left = nullptr;
+    impl_->left(false);
+}
+
+void RemoteDst::leave(const std::string& outcome, const std::string& reason, std::function<void(bool)> on_left) {
+    impl_->leave({outcome, reason}, std::move(on_left));
 }
 
 void RemoteDst::submit(const DstCommand& command, Duration timeout, OnAnswer on_answer) {

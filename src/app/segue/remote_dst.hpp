@@ -29,12 +29,18 @@ public:
     /// Starts the command and greets; `on_ready` exactly once, after the greeting and three round trips.
     RemoteDst(Loop& loop, const DstHost& host, receive::ClientPlan plan, std::function<void(Ready)> on_ready,
               OnNotice on_notice, OnNote on_note);
-    /// Says bye and leaves the command to end by itself; one that never greeted is told to end.
+    /// Says bye, if that was not done, and leaves the command to end by itself; one that never greeted is told to end.
     ~RemoteDst();
     RemoteDst(const RemoteDst&) = delete;
     RemoteDst& operator=(const RemoteDst&) = delete;
 
     void submit(const DstCommand& command, Duration timeout, OnAnswer on_answer);
+    /// Says bye, with how the move ended in the words of docs/json-output.md, and why. Nobody is called from here on
+    /// but `on_left`, once: when the other side has ended what it had for this move, or there is no connection left by
+    /// which that could be seen (true), or it did not within `leave_max` (false).
+    void leave(const std::string& outcome, const std::string& reason, std::function<void(bool)> on_left);
+    /// It ends its QEMU, which takes up to 2 s of it, and closes its journal.
+    static constexpr Duration leave_max = std::chrono::seconds{5};
     /// Its process is on another host.
     [[nodiscard]] int duplicate_pidfd() const { return -1; }
     /// The longest of three questions after the greeting, answers included; 0 before `on_ready`.

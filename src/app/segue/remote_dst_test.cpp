@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "app/segue/transport.hpp"
 #include "receive/codec.hpp"
@@ -349,6 +350,62 @@ TEST_F(RemoteDstTest, says_bye_when_it_is_destroyed) {
     dst.reset();
     EXPECT_TRUE(run_until([&] { return std::filesystem::exists(file); }));
     std::filesystem::remove(file);
+}
+
+TEST_F(RemoteDstTest, says_how_it_ended_when_it_leaves_and_calls_nobody_afterwards) {
+    const std::filesystem::path file = testing::TempDir() + "segue-bye-" + std::to_string(::getpid());
+    const std::string late = say(receive::LogLine{"late"}) + say(receive::Died{false});
+    start_and_greet(peer(when("bye", late + "echo \"$line\" > '" + file.string() + "'; exit 0")));
+    std::optional<bool> left;
+    dst->leave("refused", "disk0 is not shared", [&](bool ended) { left = ended; });
+    EXPECT_FALSE(left) << "a callback from inside of leave";
+    std::string line;
+    EXPECT_TRUE(run_until([&] { return static_cast<bool>(std::getline(std::ifstream(file), line)); }));
+    std::filesystem::remove(file);
+    EXPECT_EQ(line, R"({"type":"bye","outcome":"refused","reason":"disk0 is not shared"})");
+    EXPECT_TRUE(run_until([&] { return left.has_value(); }));
+    EXPECT_EQ(left, true);
+    EXPECT_TRUE(notes.empty());
+    EXPECT_TRUE(notices.empty());
+    dst.reset();
+    run(milliseconds{20});
+}
+
+TEST_F(RemoteDstTest, has_left_only_when_the_other_side_has_ended) {
+    start_and_greet(peer(when("bye", "sleep 0.3; exit 1")));
+    const Instant began = loop.now();
+    std::optional<bool> left;
+    dst->leave("refused", "", [&](bool ended) { left = ended; });
+    EXPECT_TRUE(run_until([&] { return left.has_value(); }));
+    EXPECT_EQ(left, true);
+    EXPECT_GE(loop.now() - began, milliseconds{300});
+}
+
+TEST_F(RemoteDstTest, waits_for_the_other_side_no_longer_than_five_seconds) {
+    start_and_greet(peer(when("bye", "sleep 8; exit 0")));
+    const Instant began = loop.now();
+    std::optional<bool> left;
+    dst->leave("refused", "", [&](bool ended) { left = ended; });
+    EXPECT_TRUE(run_until([&] { return left.has_value(); }));
+    EXPECT_EQ(left, false);
+    EXPECT_GE(loop.now() - began, RemoteDst::leave_max);
+    EXPECT_LT(loop.now() - began, RemoteDst::leave_max + seconds{1});
+}
+
+TEST_F(RemoteDstTest, has_left_at_once_where_there_is_no_connection_any_more) {
+    start_and_greet(peer(when("prepare", "exit 255")));
+    ASSERT_FALSE(ask(DstInspect{}));
+    std::optional<bool> left;
+    dst->leave("failed", "the connection was lost", [&](bool ended) { left = ended; });
+    run(milliseconds{100});
+    EXPECT_EQ(left, true);
+}
+
+TEST_F(RemoteDstTest, tells_nobody_that_it_has_left_once_it_is_destroyed) {
+    start_and_greet(peer(when("bye", "exit 0")));
+    dst->leave("refused", "", [](bool) { ADD_FAILURE() << "it was destroyed"; });
+    dst.reset();
+    run(milliseconds{100});
 }
 
 TEST_F(RemoteDstTest, may_be_destroyed_by_any_callback_and_calls_nobody_afterwards) {

@@ -140,19 +140,8 @@ std::string_view headline(Outcome outcome) {
     return "not moved";
 }
 
-std::string curve_words(const ForecastReport& report) {
-    std::string text;
-    for (const DirtySample& sample : report.samples) {
-        text += fmt::format("{}{} in {}", text.empty() ? "the guest dirties " : ", ", to_text(sample.dirtied),
-                            to_text(sample.interval));
-    }
-    return text.empty() ? "nothing is known of how the guest dirties memory" : text;
-}
-
+/// Of the plain model, whose bandwidth is known.
 std::string outlook_words(const ForecastReport& report, const Bounds& bounds) {
-    if (!report.bandwidth_known) {
-        return "no time or downtime: the bandwidth is not known (give --max-bandwidth or --switchover-bandwidth)";
-    }
     const std::string limit = to_text(bounds.max_downtime);
     if (report.budget.count <= 0) {
         return fmt::format("nothing may be pending at the stop: a limit of {} leaves no time for data", limit);
@@ -167,6 +156,15 @@ std::string outlook_words(const ForecastReport& report, const Bounds& bounds) {
 }
 
 }  // namespace
+
+std::string render_samples(const ForecastReport& report) {
+    std::string text;
+    for (const DirtySample& sample : report.samples) {
+        text += fmt::format("{}{} in {}", text.empty() ? "the guest dirties " : ", ", to_text(sample.dirtied),
+                            to_text(sample.interval));
+    }
+    return text.empty() ? "nothing is known of how the guest dirties memory" : text;
+}
 
 std::string render_begin(const Migrate& migrate) {
     const Bounds& bounds = migrate.request.bounds;
@@ -239,13 +237,14 @@ std::string render_preflight(const PreflightReport& report, bool disks) {
 }
 
 std::string render_forecast(const ForecastReport& report, const Bounds& bounds) {
-    std::string assumed;
-    if (report.bandwidth_known) {
-        assumed = fmt::format("; assumed: {}, at most {} pending at the stop", to_text(report.bandwidth),
-                              to_text(std::max(report.budget, Bytes{0})));
+    if (!report.bandwidth_known) {
+        return "no forecast: the bandwidth is not known (give --max-bandwidth or --switchover-bandwidth)\n  " +
+               render_samples(report);
     }
-    return fmt::format("forecast, uncalibrated (a plain model; errors of 20 to 80 % are usual):\n  {}{}\n  {}",
-                       curve_words(report), assumed, outlook_words(report, bounds));
+    return fmt::format("forecast, uncalibrated (a plain model; errors of 20 to 80 % are usual):\n  {}; assumed: {}, "
+                       "at most {} pending at the stop\n  {}",
+                       render_samples(report), to_text(report.bandwidth), to_text(std::max(report.budget, Bytes{0})),
+                       outlook_words(report, bounds));
 }
 
 std::string render_result(const Summary& summary, std::string_view vm, const Bounds& bounds, bool colour) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "app/segue/output.hpp"
 #include "app/segue/plain_text.hpp"
 #include "units/share_text.hpp"
 #include "units/text.hpp"
@@ -12,6 +13,8 @@ namespace segue {
 namespace {
 
 constexpr double mebibyte = 1024 * 1024;
+/// A share that is shown as 100 %.
+constexpr double unbraked = 0.995;
 
 /// Three digits that matter: 0.21, 12.4, 310.
 std::string short_number(double value) {
@@ -60,6 +63,15 @@ std::string row_words(const PlanRow& row) {
     return text;
 }
 
+std::string cost_words(const PlanRow& row) {
+    std::string text = fmt::format("total {} s, downtime {} ms, {} MiB sent; ", band_words(row.total_s, 1),
+                                   whole_band_words(row.downtime_s, 1e-3), whole_band_words(row.sent_bytes, mebibyte));
+    if (row.lowest_share.p10 >= unbraked) return text + "the guest is not braked";
+    return text + fmt::format("lowest CPU {} %, stalls of {} ms, {} s of work lost",
+                              whole_band_words(row.lowest_share, 0.01), whole_band_words(row.stall_s, 1e-3),
+                              band_words(row.lost_work_s, 1));
+}
+
 std::string bounds_words(const Bounds& bounds) {
     std::string text = fmt::format("max-downtime {}, min-cpu {}, max-stall {}", to_text(bounds.max_downtime),
                                    to_text(bounds.min_cpu), to_text(bounds.longest_stall()));
@@ -82,6 +94,22 @@ std::string render_plan(const Plan& plan, std::string_view vm, const Bounds& bou
     std::ranges::transform(plan.relaxations, std::back_inserter(ways), relaxation_words);
     if (ways.empty()) return text + "; no single bound, changed alone, would make it possible";
     return text + "; each of these alone would do: " + joined(ways, ", or ");
+}
+
+std::string render_expected(const PlanRow& row, const ForecastReport& forecast) {
+    const std::string told_from = fmt::format("\n  told from: {}; the link carries {}", render_samples(forecast),
+                                              to_text(forecast.bandwidth));
+    if (row.finishes_ratio <= 0) {
+        return fmt::format("forecast at aggression {:.1f}: cannot be done within {}; segue plan shows what would do",
+                           row.aggression, joined(row.binding, ", ")) + told_from;
+    }
+    std::string text = fmt::format("forecast at aggression {:.1f}, middle (and 10 to 90 of 100):\n  {}", row.aggression,
+                                   cost_words(row));
+    if (!row.feasible) {
+        text += fmt::format("\n  only {:.0f} of 100 such moves would end so; segue plan shows what would do",
+                            row.finishes_ratio * 100);
+    }
+    return text + told_from;
 }
 
 }  // namespace segue

@@ -54,5 +54,46 @@ TEST(RenderPlan, says_what_stands_in_the_way_and_what_would_do) {
     EXPECT_NE(render_plan(plan, "web1", {}).find("no single bound"), std::string::npos);
 }
 
+ForecastReport seen() {
+    ForecastReport out;
+    out.samples = {{std::chrono::seconds{1}, mebibytes(52)}, {std::chrono::seconds{3}, mebibytes(118)}};
+    out.bandwidth = mebibytes_per_second(98);
+    return out;
+}
+constexpr std::string_view told_from =
+    "\n  told from: the guest dirties 52 MiB in 1 s, 118 MiB in 3 s; the link carries 98 MiB/s";
+
+TEST(RenderExpected, is_one_row_in_words) {
+    EXPECT_EQ(render_expected(row_of(0.4), seen()),
+              "forecast at aggression 0.4, middle (and 10 to 90 of 100):\n"
+              "  total 12.1 (10.4-14.0) s, downtime 210 (190-260) ms, 1144 (1049-1335) MiB sent; "
+              "lowest CPU 5 (5-7) %, stalls of 40 (30-46) ms, 2.60 (2.10-3.30) s of work lost" +
+                  std::string(told_from));
+}
+
+TEST(RenderExpected, says_of_a_guest_that_needs_no_brake_that_it_is_not_braked) {
+    PlanRow row = row_of(0.5);
+    row.lowest_share = {1, 1, 1};
+    const std::string text = render_expected(row, seen());
+    EXPECT_NE(text.find("MiB sent; the guest is not braked\n"), std::string::npos) << text;
+    EXPECT_EQ(text.find("lowest CPU"), std::string::npos) << text;
+}
+
+TEST(RenderExpected, says_how_many_moves_would_not_end_so) {
+    PlanRow row = row_of(0.5);
+    row.feasible = false;
+    row.finishes_ratio = 0.6;
+    const std::string text = render_expected(row, seen());
+    EXPECT_NE(text.find("\n  only 60 of 100 such moves would end so; segue plan"), std::string::npos) << text;
+}
+
+TEST(RenderExpected, says_what_stands_in_the_way) {
+    PlanRow row = row_of(0.5);
+    row.feasible = false;
+    row.finishes_ratio = 0;
+    EXPECT_EQ(render_expected(row, seen()), "forecast at aggression 0.5: cannot be done within max-downtime, min-cpu; "
+                                            "segue plan shows what would do" + std::string(told_from));
+}
+
 }  // namespace
 }  // namespace segue

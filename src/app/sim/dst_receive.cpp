@@ -126,11 +126,12 @@ void DstReceive::guardian_died() {
     if (matters) later(rng().between(microseconds{100}, milliseconds{1}), receive::GuardianGone{});
 }
 
-void DstReceive::leave(int status) {
+void DstReceive::leave(int status, const receive::HowEnded& how) {
     leaving_ = true;
     listens_ = false;
     if (status == 0 && guardian_) guardian_->release();
-    writer_.ask(JournalWriter::Cost::durable, [this, status](Journal& journal) { close_record(journal, status); },
+    const auto close = [this, status, how](Journal& journal) { close_record(journal, status, how); };
+    writer_.ask(JournalWriter::Cost::durable, close,
                 [self = shared_from_this()] { self->die(); });
 }
 
@@ -247,7 +248,7 @@ void DstReceive::perform(const receive::CloseControl&) {
 
 void DstReceive::perform(const receive::Exit& effect) {
     host_.callbacks_.log("receive", effect.why);
-    leave(effect.status);
+    leave(effect.status, effect.ended);
 }
 
 // ---- What must never be ----------------------------------------------------------------------------

@@ -60,11 +60,11 @@ private:
     void recall(Journal& journal, int looks);
     [[nodiscard]] Result<receive::Recalled> recalled(Journal& journal);
     [[nodiscard]] bool qemu_alive(const MoveRecord& record) const;
-    void close_record(Journal& journal, int exit_status);
+    void close_record(Journal& journal, int exit_status, const receive::HowEnded& how);
     void write(const receive::Write& effect);
     void wrote(receive::Record record, const Result<void>& done);
     void refuse(const Error& error);
-    void leave(int status);
+    void leave(int status, const receive::HowEnded& how = {});
 
     void attach_guardian(bool armed);
     void connect_monitor();

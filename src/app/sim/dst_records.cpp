@@ -136,9 +136,9 @@ void DstReceive::wrote(receive::Record record, const Result<void>& done) {
     if (record == receive::Record::tombstone) host_.world_.note_tombstone();
 }
 
-void DstReceive::close_record(Journal& journal, int exit_status) {
+void DstReceive::close_record(Journal& journal, int exit_status, const receive::HowEnded& how) {
     const auto alive = [this](const MoveRecord& record) { return qemu_alive(record); };
-    static_cast<void>(records_.close(journal, alive, exit_status, stamp()));
+    static_cast<void>(records_.close(journal, alive, exit_status, how, stamp()));
 }
 
 }  // namespace segue::sim

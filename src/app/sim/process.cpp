@@ -119,6 +119,7 @@ void Process::act(Effects effects) {
 
 void Process::finish(const Summary& summary) {
     if (std::exchange(finish_said_, true)) callbacks_.violation("it finished twice");
+    bye_ = {std::string(to_string(summary.outcome)), summary.error};
     callbacks_.on_finish(summary);
     if (!alive_) return;
     callbacks_.on_step(StepKind::closed);
@@ -136,7 +137,7 @@ void Process::finish(const Summary& summary) {
 
 void Process::leave() {
     if (!std::exchange(alive_, false)) return;
-    if (remote_) remote_->say_bye();
+    if (remote_) remote_->say_bye(bye_);
     // Not from inside of its own callbacks.
     agenda().after(Duration{0}, [this, here = here_] {
         if (*here) remote_.reset();

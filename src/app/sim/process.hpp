@@ -92,6 +92,7 @@ private:
     Callbacks callbacks_;
     std::unique_ptr<JournalWriter> writer_;
     std::unique_ptr<RemoteClient> remote_;
+    receive::SayBye bye_;  ///< Once it has finished.
     std::shared_ptr<bool> here_ = std::make_shared<bool>(true);
     bool alive_ = true;
     bool stalled_ = false;

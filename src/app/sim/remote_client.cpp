@@ -153,8 +153,8 @@ void RemoteClient::answer_stream_waiters(const Result<GuestAnswer>& value) {
     }
 }
 
-void RemoteClient::say_bye() {
-    if (!lost_) perform(client_.step(receive::SayBye{}, agenda_.now()));
+void RemoteClient::say_bye(const receive::SayBye& bye) {
+    if (!lost_) perform(client_.step(bye, agenda_.now()));
 }
 
 // ---- Faults ----------------------------------------------------------------------------------------

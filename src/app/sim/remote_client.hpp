@@ -33,7 +33,7 @@ public:
 
     void start();
     void submit(const DstCommand& command, Duration timeout, OnAnswer on_answer);
-    void say_bye();
+    void say_bye(const receive::SayBye& bye);
     [[nodiscard]] bool lost() const { return lost_; }
 
     /// The process stands still: nothing is read, no timer fires.

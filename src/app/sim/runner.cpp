@@ -20,12 +20,17 @@ using std::chrono::seconds;
 const receive::MoveId move_id{"0123456789abcdef0123456789abcdef"};
 const receive::Token token{"ffffffffffffffff0000000000000000"};
 
+std::unique_ptr<Policy> policy_for(const Scenario& scenario) {
+    if (scenario.policy) return scenario.policy();
+    return scenario.controlled ? make_converge_policy() : make_patient_policy();
+}
+
 }  // namespace
 
 Run::Run(const Scenario& scenario, std::function<void(const std::string&)> on_line)
     : scenario_(scenario), on_line_(std::move(on_line)), world_(scenario.plan, hooks()), rng_(world_.rng("runner")),
       src_disk_(world_.agenda(), scenario.plan.src_disk, world_.rng("src-disk")),
-      migration_(scenario.request, scenario.controlled ? make_converge_policy() : make_patient_policy()) {}
+      migration_(scenario.request, policy_for(scenario)) {}
 
 RunResult Run::run() {
     began_ = now();
@@ -165,6 +170,9 @@ void Run::stepped() {
     log("segue", fmt::format("-> {}", to_string(stage_)));
     if (stage_ == MigrationStage::copying && scenario_.hurts_undo) {
         agenda().after(scenario_.cancel_first, [this] { cancel("the user cancels"); });
+    }
+    if (stage_ == MigrationStage::copying) {
+        for (const auto& each : scenario_.script) agenda().after(each.at, [this, &each] { each.act(world_); });
     }
     stage_begins(moment_of(stage_));
 }

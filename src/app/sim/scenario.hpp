@@ -5,6 +5,8 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -13,6 +15,8 @@
 #include "migration/migration.hpp"
 
 namespace segue::sim {
+
+class World;
 
 enum class Fault {
     none, link_collapse, black_hole, return_path_lost, dst_frozen, dst_dies, src_dies, src_monitor_lost, slow_flush,
@@ -52,6 +56,12 @@ struct Cell {
 [[nodiscard]] bool needs_remote(Fault fault) noexcept;
 [[nodiscard]] bool needs_remote(Moment moment) noexcept;
 
+/// What a directed test does to the running world.
+struct Interference {
+    Duration at{0};  ///< After copying began.
+    std::function<void(World&)> act;
+};
+
 struct Scenario {
     std::uint64_t seed = 0;
     Plan plan;
@@ -77,6 +87,9 @@ struct Scenario {
     /// ... and so soon that the guardian still works. Only where that has a monitor of its own.
     std::optional<Duration> recover_at_once{};
     std::optional<Duration> recover_killed{};  ///< The first recover is killed so long after its start.
+    /// For directed tests: who decides instead of either policy, and what happens meanwhile.
+    std::function<std::unique_ptr<Policy>()> policy{};
+    std::vector<Interference> script{};
 };
 
 /// After this long the user gives up, whatever happens; then the world is healed; then it must be over.

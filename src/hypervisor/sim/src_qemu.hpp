@@ -34,6 +34,8 @@ public:
     [[nodiscard]] const Memory& memory() const { return memory_; }
     /// The next drain and flush takes this long.
     void slow_flush(Duration length) { context_.plan.qemu.drain_and_flush = length; }
+    /// The migration thread is given no CPU: nothing more is written to the stream.
+    void starve(bool starved) { starved_ = starved; }
 
 private:
     void set_status(MigrationStatus status);
@@ -84,6 +86,7 @@ private:
     bool failing_ = false;
     bool ran_before_ = true;    ///< When the migration stopped the guest.
     bool all_written_ = false;
+    bool starved_ = false;
     std::uint64_t attempt_ = 0;
 
     // Parameters.

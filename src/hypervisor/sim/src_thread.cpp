@@ -25,7 +25,7 @@ void SrcQemu::work() {
 bool SrcQemu::tick() {
     if (!context_.truth.src_alive) return false;
     work();
-    if (status_ == MigrationStatus::active && !stopping_) copy();
+    if (status_ == MigrationStatus::active && !stopping_ && !starved_) copy();
     if (status_ == MigrationStatus::device && !failing_) send_rest();
     return registered_ && status_ != MigrationStatus::completed;
 }

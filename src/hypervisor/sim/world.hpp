@@ -60,6 +60,7 @@ public:
     void reopen_src_monitor();
     [[nodiscard]] DstQemu& dst() { return dst_; }
     void slow_flush(Duration length) { src_.slow_flush(length); }
+    void starve_src_thread(bool starved) { src_.starve(starved); }
     void kill_segue();
     void segue_exits() { guardian_.segue_died(); }
     /// The source's host: both QEMU and guardian are gone, and nobody hears of it. The wire is to be black.

@@ -1,0 +1,221 @@
+// A link that falls silent while the guest is braked (migration/braking.cpp, heed_silence): the brake is let go after
+// 0.3 s and set again when bytes flow.
+#include <gtest/gtest.h>
+
+#include <charconv>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "app/sim/runner.hpp"
+#include "hypervisor/sim/world.hpp"
+#include "policy/policy.hpp"
+
+namespace segue::sim {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+/// What the policy says at the first dirty sync from `from` on.
+struct Rule {
+    Duration from{0};
+    std::optional<double> share{};
+    bool go = false;
+};
+
+class Scripted final : public Policy {
+public:
+    /// \param decided  When each rule was applied, since copying began or a few milliseconds more.
+    Scripted(std::vector<Rule> rules, std::vector<Duration>& decided) : rules_(std::move(rules)), decided_(decided) {}
+    [[nodiscard]] std::string_view name() const noexcept override { return "scripted"; }
+    [[nodiscard]] Decision decide(const View& view) override {
+        Decision decision{CarryOn{}, {}};
+        for (; next_ < rules_.size() && rules_[next_].from <= view.elapsed; ++next_) {
+            if (rules_[next_].share) decision.share = Share{*rules_[next_].share};
+            if (rules_[next_].go) decision.action = AllowSwitchover{};
+            decided_.push_back(view.elapsed);
+        }
+        return decision;
+    }
+
+private:
+    std::vector<Rule> rules_;
+    std::vector<Duration>& decided_;
+    std::size_t next_ = 0;
+};
+
+class Silence : public testing::Test {
+protected:
+    std::vector<Duration> decided;
+    RunResult result;
+
+    /// A guest that does not converge, braked or not, on a link of 100 MiB/s; the user ends it.
+    Scenario braked(std::vector<Rule> rules, std::vector<Interference> script) {
+        Scenario s = plain_scenario(7);
+        s.request.brake = BrakeKind::cgroup;
+        s.plan.guest.rate = mebibytes_per_second(1000);
+        s.request.bounds.max_downtime = seconds{1};
+        s.policy = [this, rules = std::move(rules)] { return std::make_unique<Scripted>(rules, decided); };
+        s.script = std::move(script);
+        return s;
+    }
+
+    /// QEMU keeps to a cap, and the socket takes all of it: dirty syncs come while nothing gets through. It never
+    /// converges; the user ends it.
+    Scenario deep_buffer(std::vector<Rule> rules, std::vector<Interference> script) {
+        Scenario s = braked(std::move(rules), std::move(script));
+        s.plan.guest.memory = mebibytes(32);
+        s.plan.link.send_buffer = mebibytes(256);
+        s.request.bounds.max_bandwidth = mebibytes_per_second(20);
+        s.fault = Fault::user_cancel;
+        s.moment = Moment::copying;
+        s.offset = seconds{8};
+        return s;
+    }
+
+    void run(const Scenario& scenario) {
+        result = run_scenario(scenario);
+        EXPECT_TRUE(result.violations.empty()) << transcript();
+    }
+
+    [[nodiscard]] std::string transcript() const {
+        std::string text;
+        for (const auto& line : result.transcript) text += line + '\n';
+        for (const auto& what : result.violations) text += "VIOLATION: " + what + '\n';
+        return text;
+    }
+
+    /// Of each line that says so, since copying began.
+    [[nodiscard]] std::vector<Duration> times_of(std::string_view what) const {
+        std::vector<Duration> times;
+        Duration began{0};
+        for (const auto& line : result.transcript) {
+            double ms = 0;
+            std::from_chars(line.data() + line.find_first_not_of(' '), line.data() + line.size(), ms);
+            const auto at = std::chrono::nanoseconds{static_cast<std::int64_t>(ms * 1e6)};
+            if (line.find("-> copying") != std::string::npos) began = at;
+            if (line.find(what) != std::string::npos) times.push_back(at - began);
+        }
+        return times;
+    }
+
+    /// What the guest was really granted, one after the other.
+    [[nodiscard]] std::string shares() const {
+        std::string text;
+        for (const auto& line : result.transcript) {
+            const auto at = line.find(" brake     ");
+            if (at != std::string::npos) text += (text.empty() ? "" : " ") + line.substr(line.rfind(' ') + 1);
+        }
+        return text;
+    }
+};
+
+Interference link_at(Duration at, double factor) {
+    return {at, [factor](World& world) { world.link_factor(factor); }};
+}
+
+constexpr std::string_view said = "nothing gets through";
+
+/// Between two looks at the stream, and what a quota takes to be in force at the longest.
+constexpr Duration sample = milliseconds{52};
+constexpr Duration in_force = milliseconds{25};
+
+TEST_F(Silence, lifts_the_brake_after_three_tenths_of_a_second_and_sets_it_again_when_bytes_flow) {
+    run(braked({{.share = 0.2}, {.from = seconds{4}, .go = true}}, {link_at(seconds{1}, 0), link_at(seconds{2}, 1)}));
+    EXPECT_EQ(shares(), "0.200 1.000 0.200 1.000") << transcript();
+    const auto lifted = times_of("brake     1.000");
+    ASSERT_EQ(lifted.size(), 2U);
+    // What flowed last was seen up to a sample before or after the link fell silent.
+    EXPECT_GT(lifted.front(), seconds{1} + milliseconds{300} - sample);
+    EXPECT_LT(lifted.front(), seconds{1} + sample + milliseconds{300} + sample + in_force);
+    const auto set = times_of("brake     0.200");
+    ASSERT_EQ(set.size(), 2U);
+    EXPECT_GT(set.back(), seconds{2});
+    EXPECT_LT(set.back(), seconds{2} + sample + in_force);
+    EXPECT_EQ(times_of(said).size(), 1U) << "said once, not at every look";
+}
+
+TEST_F(Silence, which_begins_before_a_byte_got_through_counts_from_the_start_of_copying) {
+    run(braked({{.share = 0.2}, {.from = seconds{4}, .go = true}}, {link_at(Duration{0}, 0), link_at(seconds{2}, 1)}));
+    EXPECT_EQ(shares(), "0.200 1.000 0.200 1.000") << transcript();
+    const auto when = times_of(said);
+    ASSERT_EQ(when.size(), 1U);
+    EXPECT_GE(when.front(), milliseconds{300});
+    EXPECT_LT(when.front(), milliseconds{300} + 2 * sample);
+}
+
+TEST_F(Silence, is_heeded_each_time_it_comes) {
+    run(braked({{.share = 0.2}, {.from = seconds{5}, .go = true}},
+               {link_at(seconds{1}, 0), link_at(seconds{2}, 1), link_at(seconds{3}, 0), link_at(seconds{4}, 1)}));
+    EXPECT_EQ(shares(), "0.200 1.000 0.200 1.000 0.200 1.000") << transcript();
+}
+
+TEST_F(Silence, shorter_than_that_leaves_the_brake_as_it_is) {
+    run(braked({{.share = 0.2}, {.from = seconds{3}, .go = true}},
+               {link_at(seconds{1}, 0), link_at(seconds{1} + milliseconds{200}, 1)}));
+    EXPECT_EQ(times_of(said).size(), 0U);
+    EXPECT_EQ(shares(), "0.200 1.000") << transcript();
+}
+
+TEST_F(Silence, is_not_what_a_slow_link_is) {
+    run(braked({{.share = 0.2}, {.from = seconds{4}, .go = true}},
+               {link_at(seconds{1}, 0.02), link_at(seconds{3}, 1)}));
+    EXPECT_EQ(times_of(said).size(), 0U);
+    EXPECT_EQ(shares(), "0.200 1.000") << transcript();
+}
+
+TEST_F(Silence, is_not_what_a_source_is_that_sends_nothing) {
+    const auto starve = [](bool starved) { return [starved](World& world) { world.starve_src_thread(starved); }; };
+    run(braked({{.share = 0.2}, {.from = seconds{4}, .go = true}},
+               {{seconds{1}, starve(true)}, {seconds{3}, starve(false)}}));
+    EXPECT_EQ(times_of(said).size(), 0U);
+    EXPECT_EQ(shares(), "0.200 1.000") << transcript();
+}
+
+TEST_F(Silence, changes_nothing_while_no_brake_is_on) {
+    run(braked({{.from = seconds{3}, .share = 0.2}, {.from = seconds{5}, .go = true}},
+               {link_at(seconds{1}, 0), link_at(seconds{2}, 1)}));
+    EXPECT_EQ(times_of(said).size(), 0U);
+    EXPECT_EQ(shares(), "0.200 1.000") << transcript();
+    ASSERT_EQ(times_of("brake     0.200").size(), 1U);
+    EXPECT_GE(times_of("brake     0.200").front(), seconds{3} - sample) << "by the policy, not by the flow";
+}
+
+TEST_F(Silence, after_go_lifts_the_brake_too_and_the_move_still_comes_to_its_end) {
+    Scenario s = braked({{.share = 0.2}, {.go = true}},
+                        {link_at(milliseconds{1300}, 0), link_at(milliseconds{2300}, 1)});
+    s.plan.guest.rate = mebibytes_per_second(400);
+    s.plan.guest.working_set = mebibytes(48);
+    s.request.bounds.max_downtime = milliseconds{150};
+    run(s);
+    EXPECT_EQ(outcome_word(result), "moved") << transcript();
+    EXPECT_EQ(shares(), "0.200 1.000 0.200 1.000") << transcript();
+    ASSERT_EQ(times_of("segue     go: ").size(), 1U);
+    ASSERT_EQ(times_of(said).size(), 1U);
+    EXPECT_LT(times_of("segue     go: ").front(), milliseconds{1300});
+}
+
+TEST_F(Silence, in_which_the_policy_lets_go_is_not_followed_by_the_brake) {
+    run(deep_buffer({{.share = 0.2}, {.from = milliseconds{2500}, .share = 1.0}},
+                    {link_at(seconds{2}, 0), link_at(seconds{5}, 1)}));
+    EXPECT_EQ(times_of(said).size(), 1U);
+    ASSERT_EQ(decided.size(), 2U);
+    ASSERT_LT(decided.back(), seconds{5}) << "it decided in the silence, or this shows nothing";
+    EXPECT_EQ(shares(), "0.200 1.000") << transcript();
+}
+
+TEST_F(Silence, in_which_the_policy_decides_on_another_share_is_followed_by_that) {
+    run(deep_buffer({{.share = 0.2}, {.from = milliseconds{2500}, .share = 0.5}},
+                    {link_at(seconds{2}, 0), link_at(seconds{5}, 1)}));
+    EXPECT_EQ(times_of(said).size(), 2U);
+    ASSERT_EQ(decided.size(), 2U);
+    ASSERT_LT(decided.back(), seconds{5});
+    // Decided in the silence it is lifted at the next look, perhaps before it was in force.
+    EXPECT_TRUE(shares().ends_with("1.000 0.500 1.000")) << transcript();
+    ASSERT_FALSE(times_of("brake     0.500").empty());
+    EXPECT_GT(times_of("brake     0.500").back(), seconds{5});
+}
+
+}  // namespace
+}  // namespace segue::sim
