@@ -167,8 +167,35 @@ void check_clocks(std::optional<Duration> ahead, std::vector<Finding>& notes) {
                      "nothing here depends on it; logs of both hosts will not agree", "clocks"});
 }
 
+/// Where the guest would come to run and reach nobody: its QEMU starts with any tap.
+void check_taps(const GuestFacts& src, const GuestFacts& dst, std::vector<Finding>& risky) {
+    const auto carries = [](const Tap& tap) { return tap.carries; };
+    const auto needed = std::ranges::count_if(src.host.taps, carries);
+    const auto there = std::ranges::count_if(dst.host.taps, carries);
+    // None at all: from an older segue, or in a network namespace of its own.
+    if (dst.host.taps.empty() || there >= needed) return;
+    const Tap& joined = *std::ranges::find_if(src.host.taps, carries);
+    for (const Tap& tap : dst.host.taps) {
+        if (tap.carries) continue;
+        const std::string lacks = tap.bridge.empty()
+                                      ? "is joined to nothing"
+                                      : fmt::format("is joined to {}, and one of the two is down", tap.bridge);
+        risky.push_back({fmt::format("destination: {}, by which the guest would reach its network, {} ({} of the "
+                                     "source is joined to {})", tap.name, lacks, joined.name, joined.bridge),
+                         "join it there before the move: make it beforehand (ip tuntap add, ip link set NAME master "
+                         "BRIDGE up), or give -netdev tap a script= that does; --unsafe moves it all the same",
+                         "network-unjoined"});
+    }
+}
+
 void append(std::vector<Finding>& to, std::vector<Finding> more) {
     std::ranges::move(more, std::back_inserter(to));
+}
+
+std::vector<Finding> findings_of(const std::vector<Obstacle>& obstacles) {
+    std::vector<Finding> found;
+    for (const Obstacle& one : obstacles) found.push_back({"destination: " + one.what, one.remedy, one.code});
+    return found;
 }
 
 }  // namespace
@@ -186,14 +213,24 @@ Preflight preflight(const GuestFacts& src, const GuestFacts& dst, const Request&
     all.disks = compare_disks(src, dst);
     check_source(src, all.findings);
     check_destination(dst, request.remote, all.findings);
+    append(all.findings, findings_of(dst.host.obstacles));
     append(all.findings, disk_findings(all.disks, request.storage_is_shared));
     append(risky, cache_findings(all.disks));
     check_same_machine(src, dst, all.findings);
     check_free_memory(src, dst, all.findings, risky);
+    check_taps(src, dst, risky);
     check_own_brake(src, dst, request.brake, all.findings);
     append(request.unsafe ? all.notes : all.findings, std::move(risky));
     check_clocks(ahead, all.notes);
     return all;
+}
+
+std::vector<Finding> preflight_without_dst(const std::optional<GuestFacts>& src,
+                                           const std::vector<Obstacle>& obstacles) {
+    std::vector<Finding> found;
+    if (src) check_source(*src, found);
+    append(found, findings_of(obstacles));
+    return found;
 }
 
 void make_non_live(Request& request) {

@@ -102,6 +102,11 @@ public:
         if (known) objects(name, list);
     }
 
+    template <class T>
+    void newer_list(std::string_view name, std::vector<T>& list) {
+        if (!fault_ && object_->if_contains(name) != nullptr) objects(name, list);
+    }
+
     [[nodiscard]] const std::optional<std::string>& fault() const { return fault_; }
 
 private:
@@ -199,6 +204,10 @@ public:
     void newer_objects(std::string_view name, std::vector<T>& list, bool& known) {
         if (known) objects(name, list);
     }
+    template <class T>
+    void newer_list(std::string_view name, std::vector<T>& list) {
+        if (!list.empty()) objects(name, list);
+    }
 
     [[nodiscard]] const std::optional<std::string>& fault() const { return fault_; }
 
@@ -253,6 +262,10 @@ Result<void> check_whole(const Message& message) {
         if (!prepare->monitor.empty() && prepare->monitor.front() != '/') {
             return corrupt("\"prepare\": the monitor is no absolute path");
         }
+    }
+    if (const auto* prepare = std::get_if<Prepare>(&message);
+        prepare && prepare->data && prepare->data->port_first > prepare->data->port_last) {
+        return corrupt("\"prepare\": its ports end before they begin");
     }
     if (const auto* listen = std::get_if<Listen>(&message); listen && listen->port_first > listen->port_last) {
         return corrupt("\"listen\": its ports end before they begin");

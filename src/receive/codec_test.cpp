@@ -56,6 +56,7 @@ public:
         known = below(2) == 0;
         if (known) objects(name, list);
     }
+    template <class T> void newer_list(std::string_view name, std::vector<T>& list) { objects(name, list); }
 
     template <std::size_t I = 0>
     Message draw(std::size_t index) {

@@ -192,6 +192,7 @@ void Reading::add_storage(GuestFacts& facts) {
                         process ? process->working_directory() : std::string{});
     facts.host = read_host(facts.pid);
     if (!process) return;
+    facts.host.taps = taps_of(facts.pid);
     const OpenFiles files(process->pid());
     for (Disk& disk : facts.disks) {
         if (disk.local) disk.storage = files.at(disk.file);
