@@ -130,6 +130,7 @@ struct GuestFacts {
     std::string machine_type;  ///< Resolved, for example pc-i440fx-7.2.
     std::string cpu_type;
     std::string cpu_features;  ///< All CPUID words in order; opaque, for comparison.
+    std::vector<std::string> cpu_unavailable = {};  ///< Asked for, and not to be had from this hypervisor on this host.
     int vcpus = 0;
     Bytes memory;
     std::vector<Device> devices;  ///< Sorted.

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <string>
 
+#include "migration/cpu_features.hpp"
 #include "units/text.hpp"
 
 namespace segue {
@@ -87,6 +88,49 @@ std::string lacking(const std::vector<Device>& a, const std::vector<Device>& b) 
     return words;
 }
 
+/// ",-avx512f,-pku", as -cpu takes it.
+std::string without(const std::vector<std::string>& features) {
+    std::string words;
+    for (const std::string& name : features) words += ",-" + name;
+    return words;
+}
+
+/// As many as a line holds.
+std::string some_of(const std::vector<std::string>& words) {
+    constexpr std::ptrdiff_t shown = 12;
+    if (std::ssize(words) <= shown) return join(words);
+    return fmt::format("{} and {} more", join({words.begin(), words.begin() + shown}), std::ssize(words) - shown);
+}
+
+/// QEMU itself loads such a guest, which then uses what is not there.
+Finding cpu_features_finding(const GuestFacts& src, const GuestFacts& dst) {
+    const CpuDifference difference = compare_cpu_features(src.cpu_features, dst.cpu_features);
+    std::vector<std::string> impossible;
+    for (const std::string& name : difference.dst_lacks) {
+        if (std::ranges::find(dst.cpu_unavailable, name) != dst.cpu_unavailable.end()) impossible.push_back(name);
+    }
+    std::vector<std::string> what;
+    if (!difference.dst_lacks.empty()) {
+        what.push_back(fmt::format("the destination lacks {}", some_of(difference.dst_lacks)));
+    }
+    if (!difference.src_lacks.empty()) {
+        what.push_back(fmt::format("the source lacks {}", some_of(difference.src_lacks)));
+    }
+    what.insert(what.end(), difference.other.begin(), difference.other.end());
+    std::string all;
+    for (const std::string& one : what) all += (all.empty() ? ": " : "; ") + one;
+    std::string sentence = fmt::format("CPU features differ although both are {}{}", src.cpu_type, all);
+    if (impossible.empty()) {
+        return {std::move(sentence), "name the same -cpu model and flags on both", "cpu-features"};
+    }
+    sentence += fmt::format("; QEMU {} there was asked for {} and cannot give {}", dst.version, some_of(impossible),
+                            impossible.size() == 1 ? "it" : "them");
+    return {std::move(sentence),
+            fmt::format("move it to a host that can, or start the guest anew with -cpu ...{} and move it then",
+                        without(impossible)),
+            "cpu-features"};
+}
+
 void check_same_machine(const GuestFacts& src, const GuestFacts& dst, std::vector<Finding>& out) {
     const std::string remedy = "start the destination from the same description as the source";
     if (src.machine_type != dst.machine_type) {
@@ -100,8 +144,7 @@ void check_same_machine(const GuestFacts& src, const GuestFacts& dst, std::vecto
             {fmt::format("CPU model differs: {} on the source, {} on the destination", src.cpu_type, dst.cpu_type),
              remedy, "cpu-model"});
     } else if (src.vcpus == dst.vcpus && src.cpu_features != dst.cpu_features) {  // They carry the topology.
-        out.push_back({fmt::format("CPU features differ although both are {}", src.cpu_type),
-                       "name the same -cpu model and flags on both", "cpu-features"});
+        out.push_back(cpu_features_finding(src, dst));
     }
     if (src.vcpus != dst.vcpus) {
         out.push_back(

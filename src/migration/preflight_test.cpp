@@ -143,6 +143,20 @@ TEST(Preflight, refuses_memory_that_is_not_there_and_lets_the_operator_take_what
     EXPECT_TRUE(findings_of(src, dst).empty());
 }
 
+TEST(Preflight, names_the_features_that_a_side_lacks_and_how_to_do_without_what_cannot_be_had) {
+    auto src = good_src();
+    auto dst = good_dst();
+    src.cpu_features = "1.ECX=201 7:0.EBX=30020 family=6";
+    dst.cpu_features = "1.ECX=200201 7:0.EBX=20 family=6";
+    expect_one(findings_of(src, dst), "the destination lacks avx512f, avx512dq; the source lacks x2apic");
+    EXPECT_EQ(findings_of(src, dst)[0].remedy, "name the same -cpu model and flags on both");
+    dst.cpu_unavailable = {"avx512f", "pku"};
+    expect_one(findings_of(src, dst), "QEMU 10.0.13 there was asked for avx512f and cannot give it");
+    EXPECT_NE(findings_of(src, dst)[0].remedy.find("-cpu ...,-avx512f "), std::string::npos);
+    dst.cpu_features = "1.ECX=ffffffff 1.EDX=ffffffff 7:0.EBX=30020 family=15";
+    expect_one(findings_of(src, dst), " more; family 6 on the source and 15 on the destination");
+}
+
 TEST(Preflight, tells_what_the_other_host_says_is_in_the_way_with_its_own_code) {
     auto dst = good_dst();
     dst.host.obstacles = {{"data-port", "port 5000 is taken", "give another"}};

@@ -77,6 +77,9 @@ public:
         if (entries == nullptr) return;
         for (const auto& entry : *entries) take(name, entry, list.emplace_back(), bytes, kind);
     }
+    void newer_names(std::string_view name, std::vector<std::string>& list, std::size_t bytes, Text kind) {
+        if (!fault_ && object_->if_contains(name) != nullptr) names(name, list, bytes, kind);
+    }
     template <class T>
     void object(std::string_view name, T& value) {
         if (const auto* found = find(name)) inside(name, *found, value);
@@ -180,6 +183,9 @@ public:
         json::array entries;
         for (auto& entry : list) entries.emplace_back(clean(name, entry, bytes, kind));
         (*object_)[name] = std::move(entries);
+    }
+    void newer_names(std::string_view name, std::vector<std::string>& list, std::size_t bytes, Text kind) {
+        if (!list.empty()) names(name, list, bytes, kind);
     }
     template <class T>
     void object(std::string_view name, T& value) {

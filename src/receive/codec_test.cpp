@@ -43,6 +43,9 @@ public:
         list.resize(below(4));
         for (auto& entry : list) text(name, entry, bytes, kind);
     }
+    void newer_names(std::string_view name, std::vector<std::string>& list, std::size_t bytes, Text kind) {
+        names(name, list, bytes, kind);
+    }
     template <class T> void object(std::string_view, T& value) { describe(*this, value); }
     template <class T> void optional_object(std::string_view name, std::optional<T>& value) {
         if (below(2) == 0) object(name, value.emplace());

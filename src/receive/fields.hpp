@@ -5,7 +5,7 @@
 ///   number(name, value, low, high)   flag(name, value)   word(name, value, words)
 ///   text(name, value, bytes max, Text)   hex(name, value)   names(name, list, bytes max, Text)
 ///   object(name, value)   objects(name, list)   optional_hex(name, value)   optional_object(name, value)
-///   newer_flag, newer_object, newer_objects(name, list, known), newer_list(name, list):
+///   newer_flag, newer_names, newer_object, newer_objects(name, list, known), newer_list(name, list):
 ///   absent from an older segue
 
 #include <array>
@@ -133,6 +133,7 @@ template <class A> void describe(A& a, GuestFacts& f) {
     a.number("pid", f.pid, 0, std::numeric_limits<int>::max());
     a.text("put_back_script", f.put_back_script, long_text_bytes_max, Text::lines);
     a.newer_flag("auto_converge", f.auto_converge);
+    a.newer_names("cpu_unavailable", f.cpu_unavailable, name_bytes_max, Text::shown);
     a.newer_objects("disks", f.disks, f.disks_known);
     a.newer_object("host_facts", f.host);
 }

@@ -1,5 +1,5 @@
 """What the destination's host lacks is found before the start: taps, bridges and ports, each beside QEMU's own refusal
-of the same."""
+of the same; CPU features by name."""
 import contextlib
 import json
 import os
@@ -29,6 +29,8 @@ def cases(long_form):
     yield 'all that the other host lacks is told at once, with what the source lacks', at_once
     yield 'a tap that is joined to nothing, where that of the source carries', unjoined
     yield 'a data port that is taken, and an address that is not of that host', ports
+    yield 'CPU features that differ are named, and what QEMU there cannot give', cpu_features
+    yield 'the names of CPU features are those of QEMU itself', feature_names
 
 
 # ---- the destination's host --------------------------------------------------------------------------
@@ -261,3 +263,71 @@ def ports(lab):
         here = run(lab, *place, '--dry-run')
         require(here.returncode == 0, f'a port that is free here: {here.stdout[-400:]}')
         return said + ' | ' + lines_of(done)[-1]['findings'][0]['what']
+
+
+# ---- CPU features ------------------------------------------------------------------------------------
+
+
+def cpu_features(lab):
+    wanted = ['-cpu', 'Skylake-Server']
+    with contextlib.ExitStack() as stack:
+        src = lab.start_vm('a', 'c', guest=GUEST, memory='128MiB', extra=wanted)
+        stack.callback(src.stop)
+        dst = lab.start_vm('b', 'c', qemu='7.2', guest=GUEST, memory='128MiB', extra=wanted, incoming=True)
+        stack.callback(dst.stop)
+        done = run(lab, *local(src, dst))
+        found = {finding['code']: finding for finding in lines_of(done)[-1]['findings']}
+        require(done.returncode == 2 and 'cpu-features' in found, done.stdout[-600:])
+        untouched(src, dst)
+        here, there = feature_bits(src), feature_bits(dst)
+        lacks = {name for name, value in here.items() if value and there.get(name) is False}
+        unavailable = set(dst.qmp('qom-get', path='/machine/unattached/device[0]', property='unavailable-features'))
+        require(lacks & unavailable, f'7.2 lacks nothing that 10 has: {lacks}')
+        what = found['cpu-features']['what']
+        for name in lacks & unavailable:
+            require(re.search(f'cannot give .*{re.escape(name)}\\b', what), f'{name} is not named: {what}')
+        require('-' + min(lacks & unavailable) in found['cpu-features']['remedy'], f'{found["cpu-features"]}')
+        return what
+
+
+def feature_bits(vm):
+    """Every property of its first CPU that is yes or no."""
+    path = '/machine/unattached/device[0]'
+    names = [p['name'] for p in vm.qmp('qom-list', path=path) if p['type'] == 'bool']
+    return {name: vm.qmp('qom-get', path=path, property=name) for name in names}
+
+
+def feature_names(lab):
+    with open(os.path.join(ROOT, 'src', 'migration', 'cpu_features.cpp'), encoding='utf-8') as f:
+        entries = re.findall(r'WordNames\{("[^}]*")\}', f.read())
+    table = {}
+    for entry in entries:
+        word, names = re.match(r'"([^"]*)",\s*(.*)', entry, re.DOTALL).groups()
+        for piece in ''.join(re.findall(r'"([^"]*)"', names)).split():
+            bit, name = piece.split(':')
+            table[word, int(bit)] = name
+    require(len(table) > 250, f'only {len(table)} names were found in the source')
+    checked, on = set(), set()
+    for version in ('7.2', '10'):
+        vm = lab.start_vm('a', 'n', qemu=version, guest=GUEST, extra=['-cpu', 'max'])
+        try:
+            bits = feature_bits(vm)
+            words = {}
+            for word in vm.qmp('qom-get', path='/machine/unattached/device[0]', property='feature-words'):
+                leaf, sub = f'{word["cpuid-input-eax"]:x}', word.get('cpuid-input-ecx')
+                words[leaf + ('' if sub is None else f':{sub:x}') + '.' + word['cpuid-register']] = word['features']
+        finally:
+            vm.stop()
+        for (word, bit), name in table.items():
+            if word not in words or name not in bits:
+                continue
+            value = bool(words[word] >> bit & 1)
+            # One name may stand for two bits.
+            twins = [key for key, other in table.items() if other == name]
+            require(bits[name] == value or len(twins) > 1, f'{name} of QEMU {version} is not bit {bit} of {word}')
+            checked.add(name)
+            if value:
+                on.add(name)
+    missing = sorted(set(table.values()) - checked)
+    require(len(checked) > 240 and len(on) > 60, f'{len(checked)} checked, {len(on)} of them set')
+    return f'{len(checked)} names are QEMU\'s own, {len(on)} of them seen set; known to neither version: {missing}'
