@@ -106,6 +106,7 @@ struct HostFacts {
     Bytes memory_available;   ///< What the guest's process may still take, its group's limits included.
     Bytes memory_taken;       ///< Of this guest's memory: what its process has already, huge pages included.
     std::int64_t wall_ms = 0; ///< Since 1970.
+    Bytes memory_promised;    ///< Of what is available: what other guests on their way there still need.
     std::vector<Tap> taps = {};  ///< That the guest's process has open, by name.
     std::vector<Obstacle> obstacles = {};
     friend bool operator==(const HostFacts&, const HostFacts&) = default;

@@ -182,23 +182,28 @@ void check_own_brake(const GuestFacts& src, const GuestFacts& dst, BrakeKind bra
 /// A guest may come to use all of its memory at any time, and what its host then lacks is taken from it by force.
 void check_free_memory(const GuestFacts& src, const GuestFacts& dst, std::vector<Finding>& certain,
                        std::vector<Finding>& risky) {
-    const Bytes available = dst.host.memory_available;
-    if (available.count <= 0 || src.memory != dst.memory) return;
+    if (dst.host.memory_available.count <= 0 || src.memory != dst.memory) return;
+    const Bytes promised = dst.host.memory_promised;
+    const Bytes available{std::max<std::int64_t>(dst.host.memory_available.count - promised.count, 0)};
     const auto missing = [&](Bytes needed) {
         return std::max<std::int64_t>(needed.count - dst.host.memory_taken.count, 0);
     };
     const Bytes all{missing(src.memory)};
     if (all <= available) return;
     const Bytes now{missing(std::min(src.resident, src.memory))};
+    const std::string others = promised.count == 0 ? std::string()
+                                                   : fmt::format(" beside the {} that other guests on their way there "
+                                                                 "still need", to_text(promised));
+    const std::string_view remedy = promised.count == 0 ? "free memory there, or move it to another host"
+                                                        : "wait until those have arrived, or move it to another host";
     if (now > available) {
-        certain.push_back({fmt::format("destination: {} of memory are free for this guest, and it uses {} now",
-                                       to_text(available), to_text(now)),
-                           "free memory there, or move it to another host", "memory-free"});
+        certain.push_back({fmt::format("destination: {} of memory are free for this guest{}, and it uses {} now",
+                                       to_text(available), others, to_text(now)),
+                           std::string(remedy), "memory-free"});
     } else {
-        risky.push_back({fmt::format("destination: {} of memory are free for this guest, and it may come to use {}",
-                                     to_text(available), to_text(all)),
-                         "free memory there, or move it to another host; --unsafe moves it all the same",
-                         "memory-free"});
+        risky.push_back({fmt::format("destination: {} of memory are free for this guest{}, and it may come to use {}",
+                                     to_text(available), others, to_text(all)),
+                         fmt::format("{}; --unsafe moves it all the same", remedy), "memory-free"});
     }
 }
 

@@ -143,6 +143,21 @@ TEST(Preflight, refuses_memory_that_is_not_there_and_lets_the_operator_take_what
     EXPECT_TRUE(findings_of(src, dst).empty());
 }
 
+TEST(Preflight, leaves_to_others_on_their_way_there_what_they_still_need) {
+    auto src = good_src();
+    auto dst = good_dst();
+    src.resident = mebibytes(100);
+    dst.host.memory_available = mebibytes(200);
+    dst.host.memory_promised = mebibytes(60);
+    EXPECT_TRUE(findings_of(src, dst).empty());
+    dst.host.memory_promised = mebibytes(80);
+    expect_one(findings_of(src, dst), "120 MiB of memory are free for this guest beside the 80 MiB that other guests");
+    dst.host.memory_promised = mebibytes(500);  // More than there is: something must wait.
+    Request request;
+    request.unsafe = true;
+    expect_one(preflight(src, dst, request).findings, "it uses 100 MiB now");
+}
+
 TEST(Preflight, names_the_features_that_a_side_lacks_and_how_to_do_without_what_cannot_be_had) {
     auto src = good_src();
     auto dst = good_dst();

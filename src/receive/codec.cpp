@@ -51,6 +51,11 @@ public:
     void newer_flag(std::string_view name, bool& value) {
         if (!fault_ && object_->if_contains(name) != nullptr) flag(name, value);
     }
+    /// Absent, from an older segue, is what it was.
+    template <class T>
+    void newer_number(std::string_view name, T& value, T low, T high) {
+        if (!fault_ && object_->if_contains(name) != nullptr) number(name, value, low, high);
+    }
     template <class E, std::size_t N>
     void word(std::string_view name, E& value, const std::array<WordOf<E>, N>& words) {
         const auto* found = find(name);
@@ -159,6 +164,10 @@ public:
     void number(std::string_view name, T& value, T low, T high) {
         if (value < low || value > high) return wrong(name);
         (*object_)[name] = as_number(value);
+    }
+    template <class T>
+    void newer_number(std::string_view name, T& value, T low, T high) {
+        number(name, value, low, high);
     }
     void flag(std::string_view name, bool& value) { (*object_)[name] = value; }
     void newer_flag(std::string_view name, bool& value) { flag(name, value); }

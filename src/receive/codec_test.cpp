@@ -22,6 +22,8 @@ public:
         value = static_cast<T>(below(4) == 0 ? b : below(4) == 0 ? a : a + below(b - a + 1));
     }
     void flag(std::string_view, bool& value) { value = below(2) == 0; }
+    template <class T>
+    void newer_number(std::string_view name, T& value, T low, T high) { number(name, value, low, high); }
     void newer_flag(std::string_view name, bool& value) { flag(name, value); }
     template <class E, std::size_t N>
     void word(std::string_view, E& value, const std::array<WordOf<E>, N>& words) { value = words[below(N)].value; }

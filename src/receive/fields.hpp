@@ -5,7 +5,7 @@
 ///   number(name, value, low, high)   flag(name, value)   word(name, value, words)
 ///   text(name, value, bytes max, Text)   hex(name, value)   names(name, list, bytes max, Text)
 ///   object(name, value)   objects(name, list)   optional_hex(name, value)   optional_object(name, value)
-///   newer_flag, newer_names, newer_object, newer_objects(name, list, known), newer_list(name, list):
+///   newer_flag, newer_number, newer_names, newer_object, newer_objects(name, list, known), newer_list(name, list):
 ///   absent from an older segue
 
 #include <array>
@@ -108,6 +108,7 @@ template <class A> void describe(A& a, HostFacts& h) {
     a.number("memory_available_bytes", h.memory_available.count, std::int64_t{0}, memory_bytes_max);
     a.number("memory_taken_bytes", h.memory_taken.count, std::int64_t{0}, memory_bytes_max);
     a.number("wall_ms", h.wall_ms, std::int64_t{0}, size_bytes_max);
+    a.newer_number("memory_promised_bytes", h.memory_promised.count, std::int64_t{0}, memory_bytes_max);
     a.newer_list("taps", h.taps);
     a.newer_list("obstacles", h.obstacles);
 }
@@ -174,6 +175,7 @@ template <class A> void describe(A& a, Prepare& m) {
     a.object("expected", m.expected);
     a.optional_object("vm", m.vm);
     a.optional_object("data", m.data);
+    a.newer_flag("only_looks", m.only_looks);
 }
 template <class A> void describe(A& a, ClearAutostart& m) { request(a, m.request); }
 template <class A> void describe(A& a, Settings& m) { request(a, m.request); }

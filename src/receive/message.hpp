@@ -97,6 +97,7 @@ struct Prepare {
     Expected expected;
     std::optional<VmText> vm = {};
     std::optional<DataPlace> data = {};  ///< Looked at there, so that what is in the way is told before the start.
+    bool only_looks = false;             ///< A dry run: no memory is kept for it.
 };
 struct ClearAutostart { RequestId request{}; };
 struct Settings { RequestId request{}; };

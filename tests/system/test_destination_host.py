@@ -1,5 +1,5 @@
 """What the destination's host lacks is found before the start: taps, bridges and ports, each beside QEMU's own refusal
-of the same; CPU features by name."""
+of the same; CPU features by name; memory that others on their way there still need."""
 import contextlib
 import json
 import os
@@ -31,6 +31,7 @@ def cases(long_form):
     yield 'a data port that is taken, and an address that is not of that host', ports
     yield 'CPU features that differ are named, and what QEMU there cannot give', cpu_features
     yield 'the names of CPU features are those of QEMU itself', feature_names
+    yield 'memory that another guest on its way there still needs', memory
 
 
 # ---- the destination's host --------------------------------------------------------------------------
@@ -331,3 +332,49 @@ def feature_names(lab):
     missing = sorted(set(table.values()) - checked)
     require(len(checked) > 240 and len(on) > 60, f'{len(checked)} checked, {len(on)} of them set')
     return f'{len(checked)} names are QEMU\'s own, {len(on)} of them seen set; known to neither version: {missing}'
+
+
+# ---- memory ------------------------------------------------------------------------------------------
+
+
+def memory(lab):
+    """Both fit alone: the host is said to have a little more than one of them needs."""
+    with contextlib.ExitStack() as stack:
+        pairs = []
+        for name in ('m1', 'm2'):
+            src = lab.start_vm('a', name, guest=GUEST)
+            stack.callback(src.stop)
+            dst = lab.start_vm('b', name, guest=GUEST, incoming=True)
+            stack.callback(dst.stop)
+            pairs.append((src, dst))
+        has = {'set': {'host_facts.memory_available_bytes': 160 << 20}}
+
+        def words(pair, change, *options):
+            src, dst = pair
+            return [f'qmp:{src.qmp_path}', '--to', receive(lab, 'b', change), '--dst-qmp', dst.qmp_path,
+                    '--data-address', ADDRESS['b'], '--max-downtime', '2s', *options]
+
+        def asked(pair):
+            return run(lab, *words(pair, has, '--dry-run'))
+
+        require(asked(pairs[0]).returncode == 0 and asked(pairs[1]).returncode == 0, 'one alone does not fit')
+        argv = lab.enter('a') + [program('segue'), 'migrate', *words(pairs[0], None, '--max-bandwidth', '4MiB/s',
+                                                                     '--no-forecast', '--json', *PATIENT)]
+        first = subprocess.Popen(argv, env=lab.env('a'), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE)
+        stack.callback(first.wait)
+        stack.callback(first.kill)
+        for line in first.stdout:
+            if json.loads(line)['type'] == 'progress':
+                break
+        done = asked(pairs[1])
+        require(codes(done) == ['memory-free'], done.stdout)
+        said = lines_of(done)[-1]['findings'][0]['what']
+        require('other guests on their way there still need' in said, said)
+        first.terminate()
+        first.communicate(timeout=20)
+        wait_until(lambda: asked(pairs[1]).returncode == 0, 5, 'room, once the first was given up', interval=0.2)
+        require(not [f for f in os.listdir(os.path.join(lab.state_dir('b'), 'receive')) if f.endswith('.needs')],
+                'what the first needed is still written down')
+        require(all(src.verify().ok for src, _ in pairs), 'a guest is not whole')
+        return said

@@ -139,6 +139,7 @@ struct Engine::Impl {
         plan.prepare.command = remote.dst_command;
         plan.prepare.data = receive::DataPlace{request.data_address.host, request.data_address.port,
                                                remote.port_first, remote.port_last};
+        plan.prepare.only_looks = request.dry_run;
         plan.token = {token};
         if (remote.build_command) plan.needs = receive::sockets_feature;
         plan.port_first = remote.port_first;

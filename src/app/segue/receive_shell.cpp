@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "app/segue/plain_text.hpp"
 #include "app/segue/receive_control.hpp"
 #include "app/segue/receive_journal.hpp"
+#include "app/segue/memory_promise.hpp"
 #include "app/segue/receive_listener.hpp"
 #include "app/segue/receive_look.hpp"
 #include "app/segue/receive_process.hpp"
@@ -63,6 +65,8 @@ struct ReceiveShell::Impl {
     bool arrival_found = false;        ///< It was begun by an earlier session.
     ReceiveLook look;
     std::vector<Obstacle> obstacles;  ///< That it found and that keep no QEMU from starting.
+    bool only_looks = false;
+    std::optional<MemoryPromise> promise;
     ReceiveQemu qemu;
     std::unique_ptr<ReceiveListener> listener;
     ReceiveControl control;
@@ -121,6 +125,7 @@ struct ReceiveShell::Impl {
     }
 
     void take(receive::Prepare prepare) {
+        only_looks = prepare.only_looks;
         asked_monitor = prepare.monitor;
         if (!prepare.command.empty()) asked_monitor = monitor_in(prepare.command).value_or("");
         feed(receive::FromPeer{std::move(prepare)});
@@ -219,7 +224,13 @@ struct ReceiveShell::Impl {
 
     /// What this host knows beside QEMU and its process.
     void add_of_host(GuestAnswer& answer) {
-        if (auto* facts = std::get_if<GuestFacts>(&answer)) facts->host.obstacles = obstacles;
+        auto* facts = std::get_if<GuestFacts>(&answer);
+        if (facts == nullptr) return;
+        facts->host.obstacles = obstacles;
+        const Bytes needs{std::max<std::int64_t>(facts->memory.count - facts->host.memory_taken.count, 0)};
+        // Said before the others are read: of two that ask at once, one at least sees the other.
+        if (!only_looks && !promise) promise.emplace(where.state_folder, move, needs, facts->pid);
+        facts->host.memory_promised = promised_to_others(where.state_folder, move);
     }
 
     void perform(const receive::OpenListener& effect) {
