@@ -24,7 +24,7 @@ json::object bounds_object(const Bounds& bounds) {
 json::array findings_array(const std::vector<Finding>& findings) {
     json::array array;
     for (const Finding& finding : findings) {
-        array.push_back(json::object{{"code", finding.code},
+        array.push_back(json::object{{"code", text_value(finding.code)},
                                      {"what", text_value(finding.what)},
                                      {"remedy", text_value(finding.remedy)}});
     }

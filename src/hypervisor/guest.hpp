@@ -84,12 +84,31 @@ struct Disk {
     friend bool operator==(const Disk&, const Disk&) = default;
 };
 
+/// What a host says is in the way of this guest there, before anything is changed.
+struct Obstacle {
+    std::string code;    ///< What kind of thing it is, as `findings[].code` of docs/json-output.md.
+    std::string what;    ///< One sentence; whose side it is is said by who shows it.
+    std::string remedy;  ///< What to do.
+    friend bool operator==(const Obstacle&, const Obstacle&) = default;
+};
+
+/// An interface of the host by which the guest's network card reaches the outside.
+struct Tap {
+    std::string name;
+    std::string bridge;      ///< What it is joined to (a bridge, a bond, Open vSwitch); empty: nothing.
+    bool carries = false;    ///< It is up, and so is what it is joined to.
+    friend bool operator==(const Tap&, const Tap&) = default;
+};
+
 /// What the host says of itself. Empty or 0: an older segue, or it cannot be seen.
 struct HostFacts {
     std::string boot;         ///< Names one boot of one kernel.
     Bytes memory_available;   ///< What the guest's process may still take, its group's limits included.
     Bytes memory_taken;       ///< Of this guest's memory: what its process has already, huge pages included.
     std::int64_t wall_ms = 0; ///< Since 1970.
+    Bytes memory_promised;    ///< Of what is available: what other guests on their way there still need.
+    std::vector<Tap> taps = {};  ///< That the guest's process has open, by name.
+    std::vector<Obstacle> obstacles = {};
     friend bool operator==(const HostFacts&, const HostFacts&) = default;
 };
 
@@ -112,6 +131,7 @@ struct GuestFacts {
     std::string machine_type;  ///< Resolved, for example pc-i440fx-7.2.
     std::string cpu_type;
     std::string cpu_features;  ///< All CPUID words in order; opaque, for comparison.
+    std::vector<std::string> cpu_unavailable = {};  ///< Asked for, and not to be had from this hypervisor on this host.
     int vcpus = 0;
     Bytes memory;
     std::vector<Device> devices;  ///< Sorted.
@@ -197,7 +217,7 @@ struct DataAddress {
     std::uint16_t port = 0;  ///< 0: the destination picks one.
 };
 
-struct DstInspect {};         ///< GuestFacts. Changes nothing.
+struct DstInspect {};         ///< GuestFacts, or DstObstacles. Changes nothing.
 struct DstClearAutostart {};  ///< stop: it must never run before the word.
 struct DstPrepare {};         ///< Capabilities.
 struct DstListen {
@@ -224,8 +244,14 @@ struct DstTruth {
     RunState run_state = RunState::other;  ///< If alive.
 };
 
+/// To DstInspect, in place of its facts: nothing was started there, because of these.
+struct DstObstacles {
+    std::vector<Obstacle> all;
+};
+
 struct Done {};
-using GuestAnswer = std::variant<Done, GuestFacts, SrcProgress, RunState, ByteRate, DataAddress, DstTruth>;
+using GuestAnswer =
+    std::variant<Done, GuestFacts, SrcProgress, RunState, ByteRate, DataAddress, DstTruth, DstObstacles>;
 
 // ---- notices --------------------------------------------------------------------------------------
 // Unasked news. Instants of arrival come with the event that carries the notice.

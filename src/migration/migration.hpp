@@ -209,6 +209,7 @@ private:
     Instant dst_read_at_;
     std::optional<Error> src_error_;
     std::optional<Error> dst_error_;
+    std::vector<Obstacle> dst_obstacles_;  ///< Because of which there is no destination.
     Duration flush_{0};
     int flushes_ = 0;
     bool flush_in_flight_ = false;

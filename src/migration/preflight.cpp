@@ -6,6 +6,7 @@
 #include <iterator>
 #include <string>
 
+#include "migration/cpu_features.hpp"
 #include "units/text.hpp"
 
 namespace segue {
@@ -87,6 +88,49 @@ std::string lacking(const std::vector<Device>& a, const std::vector<Device>& b) 
     return words;
 }
 
+/// ",-avx512f,-pku", as -cpu takes it.
+std::string without(const std::vector<std::string>& features) {
+    std::string words;
+    for (const std::string& name : features) words += ",-" + name;
+    return words;
+}
+
+/// As many as a line holds.
+std::string some_of(const std::vector<std::string>& words) {
+    constexpr std::ptrdiff_t shown = 12;
+    if (std::ssize(words) <= shown) return join(words);
+    return fmt::format("{} and {} more", join({words.begin(), words.begin() + shown}), std::ssize(words) - shown);
+}
+
+/// QEMU itself loads such a guest, which then uses what is not there.
+Finding cpu_features_finding(const GuestFacts& src, const GuestFacts& dst) {
+    const CpuDifference difference = compare_cpu_features(src.cpu_features, dst.cpu_features);
+    std::vector<std::string> impossible;
+    for (const std::string& name : difference.dst_lacks) {
+        if (std::ranges::find(dst.cpu_unavailable, name) != dst.cpu_unavailable.end()) impossible.push_back(name);
+    }
+    std::vector<std::string> what;
+    if (!difference.dst_lacks.empty()) {
+        what.push_back(fmt::format("the destination lacks {}", some_of(difference.dst_lacks)));
+    }
+    if (!difference.src_lacks.empty()) {
+        what.push_back(fmt::format("the source lacks {}", some_of(difference.src_lacks)));
+    }
+    what.insert(what.end(), difference.other.begin(), difference.other.end());
+    std::string all;
+    for (const std::string& one : what) all += (all.empty() ? ": " : "; ") + one;
+    std::string sentence = fmt::format("CPU features differ although both are {}{}", src.cpu_type, all);
+    if (impossible.empty()) {
+        return {std::move(sentence), "name the same -cpu model and flags on both", "cpu-features"};
+    }
+    sentence += fmt::format("; QEMU {} there was asked for {} and cannot give {}", dst.version, some_of(impossible),
+                            impossible.size() == 1 ? "it" : "them");
+    return {std::move(sentence),
+            fmt::format("move it to a host that can, or start the guest anew with -cpu ...{} and move it then",
+                        without(impossible)),
+            "cpu-features"};
+}
+
 void check_same_machine(const GuestFacts& src, const GuestFacts& dst, std::vector<Finding>& out) {
     const std::string remedy = "start the destination from the same description as the source";
     if (src.machine_type != dst.machine_type) {
@@ -100,8 +144,7 @@ void check_same_machine(const GuestFacts& src, const GuestFacts& dst, std::vecto
             {fmt::format("CPU model differs: {} on the source, {} on the destination", src.cpu_type, dst.cpu_type),
              remedy, "cpu-model"});
     } else if (src.vcpus == dst.vcpus && src.cpu_features != dst.cpu_features) {  // They carry the topology.
-        out.push_back({fmt::format("CPU features differ although both are {}", src.cpu_type),
-                       "name the same -cpu model and flags on both", "cpu-features"});
+        out.push_back(cpu_features_finding(src, dst));
     }
     if (src.vcpus != dst.vcpus) {
         out.push_back(
@@ -139,23 +182,28 @@ void check_own_brake(const GuestFacts& src, const GuestFacts& dst, BrakeKind bra
 /// A guest may come to use all of its memory at any time, and what its host then lacks is taken from it by force.
 void check_free_memory(const GuestFacts& src, const GuestFacts& dst, std::vector<Finding>& certain,
                        std::vector<Finding>& risky) {
-    const Bytes available = dst.host.memory_available;
-    if (available.count <= 0 || src.memory != dst.memory) return;
+    if (dst.host.memory_available.count <= 0 || src.memory != dst.memory) return;
+    const Bytes promised = dst.host.memory_promised;
+    const Bytes available{std::max<std::int64_t>(dst.host.memory_available.count - promised.count, 0)};
     const auto missing = [&](Bytes needed) {
         return std::max<std::int64_t>(needed.count - dst.host.memory_taken.count, 0);
     };
     const Bytes all{missing(src.memory)};
     if (all <= available) return;
     const Bytes now{missing(std::min(src.resident, src.memory))};
+    const std::string others = promised.count == 0 ? std::string()
+                                                   : fmt::format(" beside the {} that other guests on their way there "
+                                                                 "still need", to_text(promised));
+    const std::string_view remedy = promised.count == 0 ? "free memory there, or move it to another host"
+                                                        : "wait until those have arrived, or move it to another host";
     if (now > available) {
-        certain.push_back({fmt::format("destination: {} of memory are free for this guest, and it uses {} now",
-                                       to_text(available), to_text(now)),
-                           "free memory there, or move it to another host", "memory-free"});
+        certain.push_back({fmt::format("destination: {} of memory are free for this guest{}, and it uses {} now",
+                                       to_text(available), others, to_text(now)),
+                           std::string(remedy), "memory-free"});
     } else {
-        risky.push_back({fmt::format("destination: {} of memory are free for this guest, and it may come to use {}",
-                                     to_text(available), to_text(all)),
-                         "free memory there, or move it to another host; --unsafe moves it all the same",
-                         "memory-free"});
+        risky.push_back({fmt::format("destination: {} of memory are free for this guest{}, and it may come to use {}",
+                                     to_text(available), others, to_text(all)),
+                         fmt::format("{}; --unsafe moves it all the same", remedy), "memory-free"});
     }
 }
 
@@ -167,8 +215,35 @@ void check_clocks(std::optional<Duration> ahead, std::vector<Finding>& notes) {
                      "nothing here depends on it; logs of both hosts will not agree", "clocks"});
 }
 
+/// Where the guest would come to run and reach nobody: its QEMU starts with any tap.
+void check_taps(const GuestFacts& src, const GuestFacts& dst, std::vector<Finding>& risky) {
+    const auto carries = [](const Tap& tap) { return tap.carries; };
+    const auto needed = std::ranges::count_if(src.host.taps, carries);
+    const auto there = std::ranges::count_if(dst.host.taps, carries);
+    // None at all: from an older segue, or in a network namespace of its own.
+    if (dst.host.taps.empty() || there >= needed) return;
+    const Tap& joined = *std::ranges::find_if(src.host.taps, carries);
+    for (const Tap& tap : dst.host.taps) {
+        if (tap.carries) continue;
+        const std::string lacks = tap.bridge.empty()
+                                      ? "is joined to nothing"
+                                      : fmt::format("is joined to {}, and one of the two is down", tap.bridge);
+        risky.push_back({fmt::format("destination: {}, by which the guest would reach its network, {} ({} of the "
+                                     "source is joined to {})", tap.name, lacks, joined.name, joined.bridge),
+                         "join it there before the move: make it beforehand (ip tuntap add, ip link set NAME master "
+                         "BRIDGE up), or give -netdev tap a script= that does; --unsafe moves it all the same",
+                         "network-unjoined"});
+    }
+}
+
 void append(std::vector<Finding>& to, std::vector<Finding> more) {
     std::ranges::move(more, std::back_inserter(to));
+}
+
+std::vector<Finding> findings_of(const std::vector<Obstacle>& obstacles) {
+    std::vector<Finding> found;
+    for (const Obstacle& one : obstacles) found.push_back({"destination: " + one.what, one.remedy, one.code});
+    return found;
 }
 
 }  // namespace
@@ -186,14 +261,24 @@ Preflight preflight(const GuestFacts& src, const GuestFacts& dst, const Request&
     all.disks = compare_disks(src, dst);
     check_source(src, all.findings);
     check_destination(dst, request.remote, all.findings);
+    append(all.findings, findings_of(dst.host.obstacles));
     append(all.findings, disk_findings(all.disks, request.storage_is_shared));
     append(risky, cache_findings(all.disks));
     check_same_machine(src, dst, all.findings);
     check_free_memory(src, dst, all.findings, risky);
+    check_taps(src, dst, risky);
     check_own_brake(src, dst, request.brake, all.findings);
     append(request.unsafe ? all.notes : all.findings, std::move(risky));
     check_clocks(ahead, all.notes);
     return all;
+}
+
+std::vector<Finding> preflight_without_dst(const std::optional<GuestFacts>& src,
+                                           const std::vector<Obstacle>& obstacles) {
+    std::vector<Finding> found;
+    if (src) check_source(*src, found);
+    append(found, findings_of(obstacles));
+    return found;
 }
 
 void make_non_live(Request& request) {

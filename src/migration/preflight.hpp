@@ -19,6 +19,10 @@ struct Preflight {
 [[nodiscard]] Preflight preflight(const GuestFacts& src, const GuestFacts& dst, const Request& request,
                                   std::optional<Duration> ahead = {});
 
+/// The same where no destination could be started: what is wrong with the source, if it was read, and why so.
+[[nodiscard]] std::vector<Finding> preflight_without_dst(const std::optional<GuestFacts>& src,
+                                                         const std::vector<Obstacle>& obstacles);
+
 /// A move that is not live knows neither brake nor forecast, and its guest may stand until the timeout.
 void make_non_live(Request& request);
 

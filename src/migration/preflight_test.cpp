@@ -143,6 +143,80 @@ TEST(Preflight, refuses_memory_that_is_not_there_and_lets_the_operator_take_what
     EXPECT_TRUE(findings_of(src, dst).empty());
 }
 
+TEST(Preflight, leaves_to_others_on_their_way_there_what_they_still_need) {
+    auto src = good_src();
+    auto dst = good_dst();
+    src.resident = mebibytes(100);
+    dst.host.memory_available = mebibytes(200);
+    dst.host.memory_promised = mebibytes(60);
+    EXPECT_TRUE(findings_of(src, dst).empty());
+    dst.host.memory_promised = mebibytes(80);
+    expect_one(findings_of(src, dst), "120 MiB of memory are free for this guest beside the 80 MiB that other guests");
+    dst.host.memory_promised = mebibytes(500);  // More than there is: something must wait.
+    Request request;
+    request.unsafe = true;
+    expect_one(preflight(src, dst, request).findings, "it uses 100 MiB now");
+}
+
+TEST(Preflight, names_the_features_that_a_side_lacks_and_how_to_do_without_what_cannot_be_had) {
+    auto src = good_src();
+    auto dst = good_dst();
+    src.cpu_features = "1.ECX=201 7:0.EBX=30020 family=6";
+    dst.cpu_features = "1.ECX=200201 7:0.EBX=20 family=6";
+    expect_one(findings_of(src, dst), "the destination lacks avx512f, avx512dq; the source lacks x2apic");
+    EXPECT_EQ(findings_of(src, dst)[0].remedy, "name the same -cpu model and flags on both");
+    dst.cpu_unavailable = {"avx512f", "pku"};
+    expect_one(findings_of(src, dst), "QEMU 10.0.13 there was asked for avx512f and cannot give it");
+    EXPECT_NE(findings_of(src, dst)[0].remedy.find("-cpu ...,-avx512f "), std::string::npos);
+    dst.cpu_features = "1.ECX=ffffffff 1.EDX=ffffffff 7:0.EBX=30020 family=15";
+    expect_one(findings_of(src, dst), " more; family 6 on the source and 15 on the destination");
+}
+
+TEST(Preflight, tells_what_the_other_host_says_is_in_the_way_with_its_own_code) {
+    auto dst = good_dst();
+    dst.host.obstacles = {{"data-port", "port 5000 is taken", "give another"}};
+    const auto findings = findings_of(good_src(), dst);
+    expect_one(findings, "destination: port 5000 is taken");
+    EXPECT_EQ(findings[0].code, "data-port");
+}
+
+TEST(Preflight, tells_what_is_wrong_with_the_source_where_no_destination_could_be_started) {
+    const std::vector<Obstacle> obstacles{{"network-tap", "no tap", "make it"}, {"data-port", "taken", "another"}};
+    EXPECT_EQ(preflight_without_dst(good_src(), obstacles).size(), 2U);
+    EXPECT_EQ(preflight_without_dst(std::nullopt, obstacles).size(), 2U);
+    auto src = good_src();
+    src.blockers = {"a device"};
+    const auto findings = preflight_without_dst(src, obstacles);
+    ASSERT_EQ(findings.size(), 3U);
+    EXPECT_EQ(findings[0].code, "blocked");
+    EXPECT_EQ(findings[1].code, "network-tap");
+    EXPECT_EQ(findings[2].what, "destination: taken");
+}
+
+TEST(Preflight, refuses_a_guest_that_would_reach_nobody_unless_that_is_wanted) {
+    auto src = good_src();
+    auto dst = good_dst();
+    src.host.taps = {{"tap0", "br0", true}, {"tap1", "", false}};
+    dst.host.taps = {{"tap3", "lan", true}, {"tap4", "", false}};
+    EXPECT_TRUE(findings_of(src, dst).empty());  // As many of them carry there as here.
+    dst.host.taps[0].carries = false;
+    const auto findings = findings_of(src, dst);
+    ASSERT_EQ(findings.size(), 2U);
+    EXPECT_NE(findings[0].what.find("tap3, by which the guest would reach its network, is joined to lan, and one of"),
+              std::string::npos) << findings[0].what;
+    EXPECT_NE(findings[1].what.find("is joined to nothing (tap0 of the source is joined to br0)"), std::string::npos);
+    EXPECT_EQ(findings[0].code, "network-unjoined");
+    Request request;
+    request.unsafe = true;
+    EXPECT_TRUE(preflight(src, dst, request).findings.empty());
+    EXPECT_EQ(preflight(src, dst, request).notes.size(), 2U);
+    dst.host.taps.clear();  // An older segue.
+    EXPECT_TRUE(findings_of(src, dst).empty());
+    dst.host.taps = {{"tap3", "", false}};
+    src.host.taps = {{"tap0", "", false}};  // Routed, perhaps: nothing is known.
+    EXPECT_TRUE(findings_of(src, dst).empty());
+}
+
 TEST(Preflight, notes_clocks_that_disagree_and_moves_all_the_same) {
     for (const auto ahead : {std::chrono::seconds{90}, std::chrono::seconds{-90}}) {
         const auto found = preflight(good_src(), good_dst(), {}, ahead);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -49,6 +50,8 @@ void Migration::on_dst_facts(const Result<AnswerValue>& answer) {
     if (const auto* facts = answer_as<GuestFacts>(answer)) {
         dst_ = *facts;
         dst_read_at_ = now_;
+    } else if (const auto* in_the_way = answer_as<DstObstacles>(answer)) {
+        dst_obstacles_ = in_the_way->all;
     } else {
         dst_error_ = answer.error();
     }
@@ -63,7 +66,7 @@ std::optional<Duration> Migration::clock_ahead() const {
 
 void Migration::facts_complete() {
     if (stage_ != MigrationStage::inspecting) return;  // Cancelled meanwhile.
-    if (!(src_ || src_error_) || !(dst_ || dst_error_)) return;
+    if (!(src_ || src_error_) || !(dst_ || dst_error_ || !dst_obstacles_.empty())) return;
     std::vector<Finding> findings;
     if (src_error_)
         findings.push_back({"source: " + to_string(*src_error_), "see segue migrate --help for the source's monitor"});
@@ -71,6 +74,9 @@ void Migration::facts_complete() {
         findings.push_back({"destination: " + to_string(*dst_error_),
                             request_.remote ? "check --dst-qmp, --dst-command or the description, on that host"
                                             : "check --dst-qmp"});
+    if (!dst_obstacles_.empty()) {
+        std::ranges::move(preflight_without_dst(src_, dst_obstacles_), std::back_inserter(findings));
+    }
     if (!findings.empty()) return refuse(std::move(findings));
     Preflight found = preflight(*src_, *dst_, request_, clock_ahead());
     report(PreflightReport{std::move(found.disks), std::move(found.notes)});

@@ -82,7 +82,7 @@ enum class GuestOn { source, destination, nowhere, unknown };
 struct Finding {
     std::string what;    ///< One sentence: the option or side, what is wrong.
     std::string remedy;  ///< What to do.
-    std::string_view code = "other";  ///< What kind of thing it is, for programs; never changes its meaning.
+    std::string code = "other";  ///< What kind of thing it is, for programs; never changes its meaning.
 };
 
 struct DowntimeParts {

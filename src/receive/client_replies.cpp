@@ -188,6 +188,7 @@ void Client::on(const Failed& m) {
     const auto waiting = take(m.request, {Kind::inspect, Kind::order, Kind::listen, Kind::word, Kind::run_state,
                                           Kind::kill, Kind::truth});
     if (!waiting) return;
+    if (waiting->kind == Kind::inspect && !m.obstacles.empty()) return answer(waiting->call, DstObstacles{m.obstacles});
     Error error = m.error;
     // What a word has come to is known by `running` and `refused` alone.
     if (waiting->kind == Kind::word && !plan_.recovering) error.kind = ErrorKind::unavailable;

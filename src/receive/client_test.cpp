@@ -68,6 +68,22 @@ TEST_F(ReceiveClient, CommandsWaitForTheGreeting) {
     EXPECT_TRUE(done());
 }
 
+TEST_F(ReceiveClient, WhatIsInTheWayThereAnswersTheInspection) {
+    greet();
+    call(DstInspect{});
+    const RequestId id = sent<Prepare>()->request;
+    hears(Failed{id, {ErrorKind::refused, "no tap", ""}, {{"network-tap", "no tap", "make one"}}});
+    ASSERT_TRUE(done());
+    const auto* found = std::get_if<DstObstacles>(&*one<CallAnswered>()->value);
+    ASSERT_TRUE(found);
+    ASSERT_EQ(found->all.size(), 1U);
+    EXPECT_EQ(found->all[0].code, "network-tap");
+    // Item by item only of that; all else is an error.
+    call(DstPrepare{});
+    hears(Failed{sent<Settings>()->request, {ErrorKind::refused, "m", ""}, {{"a", "b", "c"}}});
+    EXPECT_EQ(refused(), ErrorKind::refused);
+}
+
 TEST_F(ReceiveClient, ADestinationThatSpeaksOnlyVersion2IsRefused) {
     effects = client.start(now);
     hears(Hello{2, 2, "0.9.0", "host2", {}, {}});

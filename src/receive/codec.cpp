@@ -51,6 +51,11 @@ public:
     void newer_flag(std::string_view name, bool& value) {
         if (!fault_ && object_->if_contains(name) != nullptr) flag(name, value);
     }
+    /// Absent, from an older segue, is what it was.
+    template <class T>
+    void newer_number(std::string_view name, T& value, T low, T high) {
+        if (!fault_ && object_->if_contains(name) != nullptr) number(name, value, low, high);
+    }
     template <class E, std::size_t N>
     void word(std::string_view name, E& value, const std::array<WordOf<E>, N>& words) {
         const auto* found = find(name);
@@ -80,6 +85,9 @@ public:
         if (entries == nullptr) return;
         for (const auto& entry : *entries) take(name, entry, list.emplace_back(), bytes, kind);
     }
+    void newer_names(std::string_view name, std::vector<std::string>& list, std::size_t bytes, Text kind) {
+        if (!fault_ && object_->if_contains(name) != nullptr) names(name, list, bytes, kind);
+    }
     template <class T>
     void object(std::string_view name, T& value) {
         if (const auto* found = find(name)) inside(name, *found, value);
@@ -103,6 +111,11 @@ public:
     void newer_objects(std::string_view name, std::vector<T>& list, bool& known) {
         known = !fault_ && object_->if_contains(name) != nullptr;
         if (known) objects(name, list);
+    }
+
+    template <class T>
+    void newer_list(std::string_view name, std::vector<T>& list) {
+        if (!fault_ && object_->if_contains(name) != nullptr) objects(name, list);
     }
 
     [[nodiscard]] const std::optional<std::string>& fault() const { return fault_; }
@@ -155,6 +168,10 @@ public:
         if (value < low || value > high) return wrong(name);
         (*object_)[name] = as_number(value);
     }
+    template <class T>
+    void newer_number(std::string_view name, T& value, T low, T high) {
+        number(name, value, low, high);
+    }
     void flag(std::string_view name, bool& value) { (*object_)[name] = value; }
     void newer_flag(std::string_view name, bool& value) { flag(name, value); }
     template <class E, std::size_t N>
@@ -182,6 +199,9 @@ public:
         for (auto& entry : list) entries.emplace_back(clean(name, entry, bytes, kind));
         (*object_)[name] = std::move(entries);
     }
+    void newer_names(std::string_view name, std::vector<std::string>& list, std::size_t bytes, Text kind) {
+        if (!list.empty()) names(name, list, bytes, kind);
+    }
     template <class T>
     void object(std::string_view name, T& value) {
         (*object_)[name] = inside(value);
@@ -204,6 +224,10 @@ public:
     template <class T>
     void newer_objects(std::string_view name, std::vector<T>& list, bool& known) {
         if (known) objects(name, list);
+    }
+    template <class T>
+    void newer_list(std::string_view name, std::vector<T>& list) {
+        if (!list.empty()) objects(name, list);
     }
 
     [[nodiscard]] const std::optional<std::string>& fault() const { return fault_; }
@@ -259,6 +283,10 @@ Result<void> check_whole(const Message& message) {
         if (!prepare->monitor.empty() && prepare->monitor.front() != '/') {
             return corrupt("\"prepare\": the monitor is no absolute path");
         }
+    }
+    if (const auto* prepare = std::get_if<Prepare>(&message);
+        prepare && prepare->data && prepare->data->port_first > prepare->data->port_last) {
+        return corrupt("\"prepare\": its ports end before they begin");
     }
     if (const auto* listen = std::get_if<Listen>(&message); listen && listen->port_first > listen->port_last) {
         return corrupt("\"listen\": its ports end before they begin");

@@ -22,6 +22,8 @@ public:
         value = static_cast<T>(below(4) == 0 ? b : below(4) == 0 ? a : a + below(b - a + 1));
     }
     void flag(std::string_view, bool& value) { value = below(2) == 0; }
+    template <class T>
+    void newer_number(std::string_view name, T& value, T low, T high) { number(name, value, low, high); }
     void newer_flag(std::string_view name, bool& value) { flag(name, value); }
     template <class E, std::size_t N>
     void word(std::string_view, E& value, const std::array<WordOf<E>, N>& words) { value = words[below(N)].value; }
@@ -46,6 +48,9 @@ public:
         list.resize(below(4));
         for (auto& entry : list) text(name, entry, bytes, kind);
     }
+    void newer_names(std::string_view name, std::vector<std::string>& list, std::size_t bytes, Text kind) {
+        names(name, list, bytes, kind);
+    }
     template <class T> void object(std::string_view, T& value) { describe(*this, value); }
     template <class T> void optional_object(std::string_view name, std::optional<T>& value) {
         if (below(2) == 0) object(name, value.emplace());
@@ -59,6 +64,7 @@ public:
         known = below(2) == 0;
         if (known) objects(name, list);
     }
+    template <class T> void newer_list(std::string_view name, std::vector<T>& list) { objects(name, list); }
 
     template <std::size_t I = 0>
     Message draw(std::size_t index) {

@@ -5,7 +5,8 @@
 ///   number(name, value, low, high)   flag(name, value)   word(name, value, words)
 ///   text(name, value, bytes max, Text)   hex(name, value)   names(name, list, bytes max, Text)
 ///   object(name, value)   objects(name, list)   optional_hex(name, value)   optional_object(name, value)
-///   newer_flag, newer_text, newer_object, newer_objects(name, list, known): absent from an older segue
+///   newer_flag, newer_number, newer_text, newer_names, newer_object, newer_objects(name, list, known),
+///   newer_list(name, list): absent from an older segue
 
 #include <array>
 #include <cstdint>
@@ -92,11 +93,24 @@ template <class A> void describe(A& a, Disk& d) {
     a.flag("flash", d.flash);
     a.object("storage", d.storage);
 }
+template <class A> void describe(A& a, Obstacle& o) {
+    a.text("code", o.code, name_bytes_max, Text::plain);
+    a.text("what", o.what, text_bytes_max, Text::shown);
+    a.text("remedy", o.remedy, text_bytes_max, Text::shown);
+}
+template <class A> void describe(A& a, Tap& t) {
+    a.text("name", t.name, name_bytes_max, Text::shown);
+    a.text("bridge", t.bridge, name_bytes_max, Text::shown);
+    a.flag("carries", t.carries);
+}
 template <class A> void describe(A& a, HostFacts& h) {
     a.text("boot", h.boot, name_bytes_max, Text::plain);
     a.number("memory_available_bytes", h.memory_available.count, std::int64_t{0}, memory_bytes_max);
     a.number("memory_taken_bytes", h.memory_taken.count, std::int64_t{0}, memory_bytes_max);
     a.number("wall_ms", h.wall_ms, std::int64_t{0}, size_bytes_max);
+    a.newer_number("memory_promised_bytes", h.memory_promised.count, std::int64_t{0}, memory_bytes_max);
+    a.newer_list("taps", h.taps);
+    a.newer_list("obstacles", h.obstacles);
 }
 template <class A> void describe(A& a, GuestFacts& f) {
     a.text("version", f.version, name_bytes_max, Text::plain);
@@ -120,6 +134,7 @@ template <class A> void describe(A& a, GuestFacts& f) {
     a.number("pid", f.pid, 0, std::numeric_limits<int>::max());
     a.text("put_back_script", f.put_back_script, long_text_bytes_max, Text::lines);
     a.newer_flag("auto_converge", f.auto_converge);
+    a.newer_names("cpu_unavailable", f.cpu_unavailable, name_bytes_max, Text::shown);
     a.newer_objects("disks", f.disks, f.disks_known);
     a.newer_object("host_facts", f.host);
 }
@@ -147,12 +162,20 @@ template <class A> void describe(A& a, VmText& v) {
     a.text("description", v.description, description_bytes_max, Text::lines);
     a.text("uuid", v.uuid, name_bytes_max, Text::plain);
 }
+template <class A> void describe(A& a, DataPlace& d) {
+    a.text("host", d.host, name_bytes_max, Text::plain);
+    port(a, "port", d.port, 0);
+    port(a, "port_first", d.port_first, 0);
+    port(a, "port_last", d.port_last, 0);
+}
 template <class A> void describe(A& a, Prepare& m) {
     request(a, m.request);
     a.text("monitor", m.monitor, monitor_bytes_max, Text::plain);
     a.names("command", m.command, text_bytes_max, Text::plain);
     a.object("expected", m.expected);
     a.optional_object("vm", m.vm);
+    a.optional_object("data", m.data);
+    a.newer_flag("only_looks", m.only_looks);
 }
 template <class A> void describe(A& a, ClearAutostart& m) { request(a, m.request); }
 template <class A> void describe(A& a, Settings& m) { request(a, m.request); }
@@ -201,7 +224,11 @@ template <class A> void describe(A& a, StatusReply& m) {
     a.flag("tombstone", m.tombstone);
     a.flag("qemu_alive", m.qemu_alive);
 }
-template <class A> void describe(A& a, Failed& m) { request(a, m.request); describe(a, m.error); }
+template <class A> void describe(A& a, Failed& m) {
+    request(a, m.request);
+    describe(a, m.error);
+    a.newer_list("obstacles", m.obstacles);
+}
 template <class A> void describe(A& a, LogLine& m) { a.text("text", m.text, text_bytes_max, Text::shown); }
 template <class A> void describe(A& a, Died& m) { a.flag("accepted", m.accepted); }
 template <class A> void describe(A& a, RunStateChanged& m) { a.word("run_state", m.run_state, run_state_words); }

@@ -81,6 +81,13 @@ struct VmText {
 inline constexpr std::string_view vm_feature = "vm-1";
 /// It starts no command that would take a socket from a process that listens there: QEMU itself takes it away unasked.
 inline constexpr std::string_view sockets_feature = "sockets-1";
+/// Where the data connection will be awaited: as in `Listen`, without its token.
+struct DataPlace {
+    std::string host;
+    std::uint16_t port = 0;
+    std::uint16_t port_first = 0;
+    std::uint16_t port_last = 0;
+};
 /// One of `monitor` (of a QEMU that waits), `command` (to start one with) and `vm`. Changes nothing in a QEMU that
 /// waits.
 struct Prepare {
@@ -89,6 +96,8 @@ struct Prepare {
     std::vector<std::string> command;
     Expected expected;
     std::optional<VmText> vm = {};
+    std::optional<DataPlace> data = {};  ///< Looked at there, so that what is in the way is told before the start.
+    bool only_looks = false;             ///< A dry run: no memory is kept for it.
 };
 struct ClearAutostart { RequestId request{}; };
 struct Settings { RequestId request{}; };
@@ -130,7 +139,8 @@ struct StatusReply {
     bool tombstone = false;  ///< Durable.
     bool qemu_alive = false;
 };
-struct Failed { RequestId request{}; Error error; };  ///< `error`
+/// `error`. `obstacles`: to `prepare`, what is in the way on that host, where that is known item by item.
+struct Failed { RequestId request{}; Error error; std::vector<Obstacle> obstacles = {}; };
 struct LogLine { std::string text; };
 struct Died { bool accepted = false; };  ///< Its QEMU was seen dead. `accepted`: with the guest that it owned.
 struct RunStateChanged { RunState run_state = RunState::other; };

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "vm/command_line.hpp"
+#include "vm/option_words.hpp"
 
 namespace segue::vm {
 namespace {
@@ -35,62 +36,7 @@ bool is_in(const std::array<std::string_view, N>& words, std::string_view word) 
     return std::ranges::find(words, word) != words.end();
 }
 
-bool is_json(std::string_view value) { return value.starts_with('{'); }
-
-/// "a,b=c,,d" into "a" and "b=c,,d": two commas stand for one, and stay as they are.
-Words pieces_of(std::string_view value) {
-    Words pieces(1);
-    for (std::size_t i = 0; i < value.size(); ++i) {
-        if (value[i] != ',') {
-            pieces.back() += value[i];
-        } else if (i + 1 < value.size() && value[i + 1] == ',') {
-            pieces.back() += ",,";
-            ++i;
-        } else {
-            pieces.emplace_back();
-        }
-    }
-    return pieces;
-}
-
 std::string joined(const Words& pieces) { return fmt::format("{}", fmt::join(pieces, ",")); }
-
-/// Of "key=value" pieces, or of the outermost object of JSON where the value is text or a number.
-std::optional<std::string> value_of(std::string_view word, std::string_view key) {
-    if (!is_json(word)) {
-        for (const std::string& piece : pieces_of(word)) {
-            if (piece.starts_with(std::string(key) + "=")) return piece.substr(key.size() + 1);
-        }
-        return std::nullopt;
-    }
-    int depth = 0;
-    std::string last;
-    bool is_name = false;  // `last` is followed by a colon.
-    for (std::size_t i = 0; i < word.size(); ++i) {
-        if (word[i] == '"') {
-            std::string text;
-            for (++i; i < word.size() && word[i] != '"'; ++i) {
-                if (word[i] == '\\') ++i;
-                if (i < word.size()) text += word[i];
-            }
-            if (depth == 1 && is_name && last == key) return text;
-            last = std::move(text);
-            is_name = false;
-        } else if (word[i] == ':') {
-            is_name = true;
-        } else if (word[i] == '{' || word[i] == '[') {
-            ++depth;
-            is_name = false;
-        } else if (word[i] == '}' || word[i] == ']') {
-            --depth;
-        } else if (word[i] == ',') {
-            is_name = false;
-        } else if (depth == 1 && is_name && last == key && word[i] != ' ') {
-            return std::string(word.substr(i, word.find_first_of(",}", i) - i));
-        }
-    }
-    return std::nullopt;
-}
 
 std::vector<int> numbers_in(std::string_view text) {
     std::vector<int> numbers;
@@ -167,8 +113,8 @@ private:
     void find_fd_sets(std::size_t at) {
         for (; at + 1 < guest_.argv.size(); ++at) {
             if (guest_.argv[at] != "-add-fd" && guest_.argv[at] != "--add-fd") continue;
-            const auto numbers = numbers_in(value_of(guest_.argv[at + 1], "fd").value_or(""));
-            const auto set = value_of(guest_.argv[at + 1], "set").value_or("");
+            const auto numbers = numbers_in(option_value(guest_.argv[at + 1], "fd").value_or(""));
+            const auto set = option_value(guest_.argv[at + 1], "set").value_or("");
             const auto known = numbers.empty() ? guest_.fds.end() : guest_.fds.find(numbers[0]);
             if (known == guest_.fds.end() || known->second.path.empty()) {
                 wrong(fmt::format("-add-fd {}: what its starter handed over there has no path that could be opened on "
@@ -208,18 +154,18 @@ private:
 
     std::string translated(const std::string& name, const std::string& value) {
         if (name == "-machine" || name == "-M") return machine(value);
-        if (name == "-chroot" || (name == "-run-with" && value_of(value, "chroot"))) {
+        if (name == "-chroot" || (name == "-run-with" && option_value(value, "chroot"))) {
             wrong(fmt::format("{} {}: paths mean something else there: give --dst-command", name, value));
         }
         if (name == "-netdev" && value.starts_with("tap,")) return tap(value);
         check_fds(name, value);
-        if (name == "-chardev" && !is_json(value)) return appending(value);
+        if (name == "-chardev" && !is_json_option(value)) return appending(value);
         return value;
     }
 
     std::string machine(const std::string& value) {
         machine_said_ = true;
-        Words pieces = pieces_of(value);
+        Words pieces = option_pieces(value);
         bool said = false;
         for (std::string& piece : pieces) {
             if (piece.starts_with("type=")) {
@@ -237,7 +183,7 @@ private:
 
     /// The destination makes its own tap, of the same name.
     std::string tap(const std::string& value) {
-        const auto fds = numbers_in(value_of(value, "fds").value_or(value_of(value, "fd").value_or("")));
+        const auto fds = numbers_in(option_value(value, "fds").value_or(option_value(value, "fd").value_or("")));
         if (fds.empty()) return value;
         const auto known = guest_.fds.find(fds[0]);
         if (known == guest_.fds.end() || known->second.tap.empty()) {
@@ -247,20 +193,20 @@ private:
         }
         Words pieces;
         bool vhost = false;
-        for (const std::string& piece : pieces_of(value)) {
+        for (const std::string& piece : option_pieces(value)) {
             if (piece.starts_with("vhostfd")) vhost = true;
             if (!piece.starts_with("fd") && !piece.starts_with("vhost")) pieces.push_back(piece);
             if (piece.starts_with("vhost=") || piece.starts_with("vhostforce=")) pieces.push_back(piece);
         }
         pieces.insert(pieces.end(), {"ifname=" + known->second.tap, "script=no", "downscript=no"});
         if (fds.size() > 1) pieces.push_back(fmt::format("queues={}", fds.size()));
-        if (vhost && !value_of(value, "vhost")) pieces.emplace_back("vhost=on");
+        if (vhost && !option_value(value, "vhost")) pieces.emplace_back("vhost=on");
         return joined(pieces);
     }
 
     void check_fds(const std::string& name, const std::string& value) {
         for (const std::string_view key : {"fd", "fds", "vhostfd", "vhostfds", "sockfd"}) {
-            if (!value_of(value, key)) continue;
+            if (!option_value(value, key)) continue;
             wrong(fmt::format("{} {}: its starter handed QEMU a descriptor there, which the destination has not: give "
                               "--dst-command", name, value));
             return;
@@ -270,8 +216,8 @@ private:
     /// Two QEMUs may see the same file: the new one must not empty it.
     static std::string appending(const std::string& value) {
         std::string result = value;
-        if (value.starts_with("file,") && !value_of(value, "append")) result += ",append=on";
-        if (value_of(value, "logfile") && !value_of(value, "logappend")) result += ",logappend=on";
+        if (value.starts_with("file,") && !option_value(value, "append")) result += ",append=on";
+        if (option_value(value, "logfile") && !option_value(value, "logappend")) result += ",logappend=on";
         return result;
     }
 
@@ -291,7 +237,7 @@ private:
 
     /// Taken out while the guest ran: then the destination has none either.
     bool unplugged(const std::string& value) {
-        const auto id = value_of(value, "id");
+        const auto id = option_value(value, "id");
         if (!id) return false;
         described_.push_back(*id);
         return !guest_.devices.contains(*id);

@@ -2,16 +2,20 @@
 
 #include <utility>
 
+#include "app/segue/receive_look.hpp"
 #include "app/segue/remote_dst.hpp"
 #include "hypervisor/qemu/dst_guest.hpp"
+#include "io/links.hpp"
 
 namespace segue {
 namespace {
 
 class LocalDst final : public DstPort {
 public:
-    LocalDst(Loop& loop, std::string monitor, DstPortCallbacks callbacks)
+    LocalDst(Loop& loop, std::string monitor, DstPortCallbacks callbacks, std::optional<DataAddress> data)
         : loop_(loop),
+          look_(loop),
+          data_(std::move(data)),
           guest_(
               loop, std::move(monitor),
               [on_ready = std::move(callbacks.on_ready)](Result<void> ready) {
@@ -22,7 +26,19 @@ public:
               std::move(callbacks.on_notice)) {}
 
     void submit(const DstCommand& command, Duration timeout, OnAnswer on_answer) override {
-        guest_.submit(command, timeout, std::move(on_answer));
+        if (!std::holds_alternative<DstInspect>(command) || !data_ || look_.under_way()) {
+            return guest_.submit(command, timeout, std::move(on_answer));
+        }
+        guest_.submit(command, timeout, [this, on_answer = std::move(on_answer)](Result<GuestAnswer> answer) {
+            auto* facts = answer ? std::get_if<GuestFacts>(&*answer) : nullptr;
+            // In another network namespace addresses and ports are others.
+            if (facts == nullptr || !in_this_network(facts->pid)) return on_answer(std::move(answer));
+            look_.look_at_data({data_->host, data_->port, 0, 0},
+                               [on_answer, facts = *facts](std::vector<Obstacle> obstacles) mutable {
+                                   facts.host.obstacles = std::move(obstacles);
+                                   on_answer(GuestAnswer(std::move(facts)));
+                               });
+        });
     }
     /// There is nothing on this host that is not this process's own.
     void leave(const std::string&, const std::string&, std::function<void(bool)> on_left) override {
@@ -34,6 +50,8 @@ public:
 
 private:
     Loop& loop_;
+    ReceiveLook look_;
+    std::optional<DataAddress> data_;
     qemu::DstGuest guest_;
 };
 
@@ -61,8 +79,9 @@ private:
 
 }  // namespace
 
-std::unique_ptr<DstPort> make_local_dst(Loop& loop, std::string monitor, DstPortCallbacks callbacks) {
-    return std::make_unique<LocalDst>(loop, std::move(monitor), std::move(callbacks));
+std::unique_ptr<DstPort> make_local_dst(Loop& loop, std::string monitor, DstPortCallbacks callbacks,
+                                        std::optional<DataAddress> data) {
+    return std::make_unique<LocalDst>(loop, std::move(monitor), std::move(callbacks), std::move(data));
 }
 
 std::unique_ptr<DstPort> make_remote_dst(Loop& loop, const DstHost& host, receive::ClientPlan plan,

@@ -46,7 +46,9 @@ struct DstPortCallbacks {
     std::function<void(const std::string&)> on_note;  ///< What the other host says to the operator.
 };
 
-[[nodiscard]] std::unique_ptr<DstPort> make_local_dst(Loop& loop, std::string monitor, DstPortCallbacks callbacks);
+/// \param data  Where it will listen: what is in the way of that is told with its facts.
+[[nodiscard]] std::unique_ptr<DstPort> make_local_dst(Loop& loop, std::string monitor, DstPortCallbacks callbacks,
+                                                      std::optional<DataAddress> data = {});
 [[nodiscard]] std::unique_ptr<DstPort> make_remote_dst(Loop& loop, const DstHost& host, receive::ClientPlan plan,
                                                        DstPortCallbacks callbacks);
 

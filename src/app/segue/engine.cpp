@@ -127,7 +127,7 @@ struct Engine::Impl {
             if (callbacks.on_note) callbacks.on_note(line);
         };
         if (!where.remote) {
-            dst = make_local_dst(loop, where.dst_monitor, std::move(told));
+            dst = make_local_dst(loop, where.dst_monitor, std::move(told), request.data_address);
             return;
         }
         const Remote& remote = *where.remote;
@@ -137,6 +137,9 @@ struct Engine::Impl {
         if (remote.dst_command.empty() && !remote.vm) plan.prepare.monitor = where.dst_monitor;
         plan.prepare.vm = remote.vm;
         plan.prepare.command = remote.dst_command;
+        plan.prepare.data = receive::DataPlace{request.data_address.host, request.data_address.port,
+                                               remote.port_first, remote.port_last};
+        plan.prepare.only_looks = request.dry_run;
         plan.token = {token};
         if (remote.build_command) plan.needs = receive::sockets_feature;
         plan.port_first = remote.port_first;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "app/segue/plain_text.hpp"
+#include "io/links.hpp"
 #include "vm/foreign.hpp"
 
 namespace segue {
@@ -33,18 +34,6 @@ std::string link_of(const std::string& path) {
     return target;
 }
 
-/// "iff:\ttap0" of a tap's fdinfo.
-std::string tap_in(const std::string& fdinfo) {
-    std::ifstream file(fdinfo);
-    constexpr std::string_view name = "iff:";
-    for (std::string line; std::getline(file, line);) {
-        if (!line.starts_with(name)) continue;
-        const auto at = line.find_first_not_of(" \t", name.size());
-        return at == std::string::npos ? std::string{} : line.substr(at);
-    }
-    return {};
-}
-
 std::map<int, vm::HandedFd> fds_of(const std::string& process) {
     std::map<int, vm::HandedFd> found;
     std::error_code none;
@@ -56,7 +45,7 @@ std::map<int, vm::HandedFd> fds_of(const std::string& process) {
         const std::string target = fs::read_symlink(entry.path(), gone).string();
         vm::HandedFd fd;
         if (target == "/dev/net/tun") {
-            fd.tap = tap_in(process + "/fdinfo/" + name);
+            fd.tap = tun_name_in(process + "/fdinfo/" + name);
         } else if (target.starts_with('/') && !target.ends_with(" (deleted)")) {
             fd.path = target;
         }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <optional>
@@ -14,7 +15,9 @@
 #include "app/segue/plain_text.hpp"
 #include "app/segue/receive_control.hpp"
 #include "app/segue/receive_journal.hpp"
+#include "app/segue/memory_promise.hpp"
 #include "app/segue/receive_listener.hpp"
+#include "app/segue/receive_look.hpp"
 #include "app/segue/receive_process.hpp"
 #include "app/segue/receive_qemu.hpp"
 #include "app/segue/vm_arrival.hpp"
@@ -60,6 +63,10 @@ struct ReceiveShell::Impl {
     bool accepted_before = false;
     std::optional<VmArrival> arrival;  ///< Of a VM that is moved by its definition.
     bool arrival_found = false;        ///< It was begun by an earlier session.
+    ReceiveLook look;
+    std::vector<Obstacle> obstacles;  ///< That it found and that keep no QEMU from starting.
+    bool only_looks = false;
+    std::optional<MemoryPromise> promise;
     ReceiveQemu qemu;
     std::unique_ptr<ReceiveListener> listener;
     ReceiveControl control;
@@ -72,6 +79,7 @@ struct ReceiveShell::Impl {
           session(receive::Hello{receive::version_min, receive::version_max, where.version, this_host_name(),
                                  {std::string(receive::vm_feature), std::string(receive::sockets_feature)}, {}}),
           journal(std::move(j)),
+          look(l),
           qemu(l, where.guard_program,
                {[this](const GuestNotice& notice) { feed(notice); }, [this] { feed(receive::GuardianGone{}); }}),
           control(l, where.in, where.out,
@@ -90,18 +98,41 @@ struct ReceiveShell::Impl {
 
     void hear(receive::Message message) {
         if (const auto* hello = std::get_if<receive::Hello>(&message)) src_host = hello->host;
-        if (auto* prepare = std::get_if<receive::Prepare>(&message)) {
-            if (prepare->vm && !build_command(*prepare)) return;
-            asked_monitor = prepare->monitor;
-            if (!prepare->command.empty()) asked_monitor = monitor_in(prepare->command).value_or("");
+        if (auto* prepare = std::get_if<receive::Prepare>(&message); prepare && comes_in_time()) {
+            return look_first(std::move(*prepare));
         }
         feed(receive::FromPeer{std::move(message)});
     }
 
+    /// What comes at the wrong time is the session's to refuse.
+    [[nodiscard]] bool comes_in_time() const {
+        return session.stage() == receive::Stage::idle && events.empty() && !look.under_way();
+    }
+
+    /// All that is in the way on this host at once, before anything is started for it.
+    void look_first(receive::Prepare prepare) {
+        if (prepare.vm && !build_command(prepare)) return;
+        look.look(prepare, [this, prepare](ReceiveLook::Found found) mutable {
+            obstacles = std::move(found.data);
+            if (found.network.empty()) return take(std::move(prepare));
+            // QEMU would refuse to start: these go with the rest.
+            obstacles.insert(obstacles.begin(), found.network.begin(), found.network.end());
+            std::string all;
+            for (const Obstacle& one : obstacles) all += (all.empty() ? "" : "; ") + one.what;
+            say("started nothing: " + all);
+            control.send(receive::Failed{prepare.request, {ErrorKind::refused, all, {}}, obstacles});
+        });
+    }
+
+    void take(receive::Prepare prepare) {
+        only_looks = prepare.only_looks;
+        asked_monitor = prepare.monitor;
+        if (!prepare.command.empty()) asked_monitor = monitor_in(prepare.command).value_or("");
+        feed(receive::FromPeer{std::move(prepare)});
+    }
+
     /// From the definition, with this host's values; the session knows commands only.
     [[nodiscard]] bool build_command(receive::Prepare& prepare) {
-        // What comes at the wrong time is the session's to refuse.
-        if (session.stage() != receive::Stage::idle || !events.empty()) return true;
         if (arrival) arrival->abandon();
         arrival.reset();
         auto begun = VmArrival::begin(where.state_folder, move, src_host, *prepare.vm);
@@ -186,8 +217,20 @@ struct ReceiveShell::Impl {
 
     void perform(const receive::Qemu& effect) {
         qemu.submit(effect.command, effect.timeout, [this, id = effect.id](Result<GuestAnswer> value) {
+            if (value) add_of_host(*value);
             feed(receive::QemuAnswer{id, std::move(value)});
         });
+    }
+
+    /// What this host knows beside QEMU and its process.
+    void add_of_host(GuestAnswer& answer) {
+        auto* facts = std::get_if<GuestFacts>(&answer);
+        if (facts == nullptr) return;
+        facts->host.obstacles = obstacles;
+        const Bytes needs{std::max<std::int64_t>(facts->memory.count - facts->host.memory_taken.count, 0)};
+        // Said before the others are read: of two that ask at once, one at least sees the other.
+        if (!only_looks && !promise) promise.emplace(where.state_folder, move, needs, facts->pid);
+        facts->host.memory_promised = promised_to_others(where.state_folder, move);
     }
 
     void perform(const receive::OpenListener& effect) {

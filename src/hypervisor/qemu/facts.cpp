@@ -97,6 +97,7 @@ void Reading::ask_about_cpu() {
     if (path.empty()) return;
     ask("cpu type", "qom-get", qom(path, "type"));
     ask("feature-words", "qom-get", qom(path, "feature-words"));
+    ask("unavailable-features", "qom-get", qom(path, "unavailable-features"));
     for (const std::string_view property : cpu_properties) ask(std::string(property), "qom-get", qom(path, property));
 }
 
@@ -154,6 +155,9 @@ GuestFacts Reading::facts() {
     facts.machine_type = machine_type(text_of(&of("machine")));
     facts.cpu_type = text_of(&of("cpu type"));
     facts.cpu_features = cpu_features();
+    for (const json::value& name : elements(&of("unavailable-features"))) {
+        facts.cpu_unavailable.push_back(text_of(&name));
+    }
     facts.vcpus = static_cast<int>(elements(&of("query-cpus-fast")).size());
     facts.vcpu_threads = vcpu_threads(of("query-cpus-fast"));
     const json::value& memory = of("query-memory-size-summary");
@@ -192,6 +196,7 @@ void Reading::add_storage(GuestFacts& facts) {
                         process ? process->working_directory() : std::string{});
     facts.host = read_host(facts.pid);
     if (!process) return;
+    facts.host.taps = taps_of(facts.pid);
     const OpenFiles files(process->pid());
     for (Disk& disk : facts.disks) {
         if (disk.local) disk.storage = files.at(disk.file);

@@ -9,6 +9,8 @@
 #include <optional>
 #include <sstream>
 
+#include "io/links.hpp"
+
 namespace segue::qemu {
 namespace {
 
@@ -82,6 +84,26 @@ std::vector<std::string> memory_groups(std::string_view cgroup, const std::strin
         folders.push_back(root);
     }
     return folders;
+}
+
+std::vector<Tap> taps_of(pid_t pid) {
+    const std::vector<std::string> names = tun_names_of(pid);
+    const auto links = names.empty() ? Result<std::vector<HostLink>>{} : read_links();
+    std::vector<Tap> taps;
+    for (const std::string& name : names) {
+        if (!links) break;
+        const auto link = std::ranges::find(*links, name, &HostLink::name);
+        if (link == links->end()) continue;
+        // No interface has the index 0.
+        const auto master = std::ranges::find(*links, link->master, &HostLink::index);
+        Tap tap{name, {}, false};
+        if (master != links->end()) {
+            tap.bridge = master->name;
+            tap.carries = link->up && master->up;
+        }
+        taps.push_back(std::move(tap));
+    }
+    return taps;
 }
 
 HostFacts read_host(pid_t pid) {

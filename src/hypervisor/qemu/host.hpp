@@ -15,6 +15,10 @@ namespace segue::qemu {
 /// \param pid  Of the guest's process; 0: unknown, then its group's limits are not looked at.
 [[nodiscard]] HostFacts read_host(pid_t pid);
 
+/// The interfaces by which a guest reaches the outside, and what each is joined to. Empty too where its process is in
+/// another network namespace: what they are cannot be seen from here.
+[[nodiscard]] std::vector<Tap> taps_of(pid_t pid);
+
 /// The number of kB that a line "Name:   123 kB" of /proc's texts says, in bytes; -1 where none does. Pure.
 [[nodiscard]] std::int64_t kilobytes_in(std::string_view text, std::string_view name);
 
