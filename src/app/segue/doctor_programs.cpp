@@ -18,6 +18,7 @@
 #include "app/segue/remote_dst.hpp"
 #include "app/segue/transport.hpp"
 #include "hypervisor/qemu/settings.hpp"
+#include "io/chance.hpp"
 #include "io/loop.hpp"
 
 namespace segue {

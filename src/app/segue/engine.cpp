@@ -18,6 +18,7 @@
 #include "base/fault_point.hpp"
 #include "channel/tcp/stream.hpp"
 #include "hypervisor/qemu/src_guest.hpp"
+#include "io/chance.hpp"
 #include "io/zero_scan.hpp"
 #include "migration/migration.hpp"
 #include "store/sqlite/owner_process.hpp"

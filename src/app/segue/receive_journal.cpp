@@ -1,20 +1,17 @@
 #include "app/segue/receive_journal.hpp"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <optional>
 #include <thread>
 #include <utility>
 
+#include "app/segue/listener.hpp"
 #include "base/assert.hpp"
 #include "io/fd.hpp"
 #include "receive/records.hpp"
@@ -27,9 +24,6 @@ namespace {
 
 constexpr int older_session_stop_ms = 3000;
 constexpr int older_session_kill_ms = 1000;
-constexpr int listener_tries_max = 100;
-constexpr int listener_retry_ms = 5;
-constexpr pid_t listener_unknown = -1;
 /// What the guardian of a session that has died needs to end its QEMU.
 constexpr Duration guardian_kill_max = std::chrono::milliseconds{300};
 constexpr Duration look_again = std::chrono::milliseconds{5};
@@ -76,25 +70,6 @@ receive::Recalled with_qemu(receive::Recalled known, const MoveRecord& record) {
 }
 
 }  // namespace
-
-pid_t listener_on(const std::string& path) {
-    sockaddr_un address{};
-    if (path.empty() || path.size() >= sizeof address.sun_path) return 0;
-    const Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    address.sun_family = AF_UNIX;
-    path.copy(address.sun_path, path.size());
-    if (!socket) return 0;
-    // A monitor whose holder has just died may not have room in its queue for a moment.
-    const auto* where = reinterpret_cast<const sockaddr*>(&address);
-    for (int tries = 0; ::connect(socket.get(), where, sizeof address) != 0; ++tries) {
-        if (errno != EAGAIN) return 0;
-        if (tries == listener_tries_max) return listener_unknown;
-        ::poll(nullptr, 0, listener_retry_ms);
-    }
-    ucred peer{};
-    socklen_t size = sizeof peer;
-    return ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
-}
 
 struct ReceiveJournal::Impl {
     /// Used by requests only, which run one after another on the journal's thread.

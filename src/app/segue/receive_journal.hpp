@@ -51,7 +51,4 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-/// The process that listens on the Unix socket at `path`, or 0.
-[[nodiscard]] pid_t listener_on(const std::string& path);
-
 }  // namespace segue

@@ -11,11 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "app/segue/receive_cli.hpp"
 #include "app/segue/receive_control.hpp"
 #include "app/segue/receive_journal.hpp"
 #include "app/segue/receive_listener.hpp"
-#include "app/segue/receive_process.hpp"
 #include "store/sqlite/owner_process.hpp"
 
 namespace segue {
@@ -24,23 +22,6 @@ namespace {
 using std::chrono::milliseconds;
 
 const receive::Token token{"0123456789abcdef0123456789abcdef"};
-
-TEST(MonitorIn, is_the_path_of_the_first_qmp_socket) {
-    EXPECT_EQ(monitor_in({"qemu", "-qmp", "unix:/run/b.qmp,server=on,wait=off"}).value(), "/run/b.qmp");
-    EXPECT_EQ(monitor_in({"qemu", "-qmp", "tcp:[::1]:1", "--qmp", "unix:/run/c.qmp"}).value(), "/run/c.qmp");
-    for (const auto& command : std::vector<std::vector<std::string>>{
-             {}, {"qemu"}, {"qemu", "-qmp"}, {"qemu", "-qmp", "unix:relative"}, {"qemu", "-qmp", "tcp:h:1"},
-             {"qemu", "-daemonize", "-qmp", "unix:/run/b.qmp"}}) {
-        EXPECT_FALSE(monitor_in(command));
-    }
-}
-
-TEST(ReceiveWords, are_stdio_alone) {
-    EXPECT_TRUE(std::holds_alternative<Receive>(*parse_receive({"--stdio"})));
-    EXPECT_TRUE(std::holds_alternative<Help>(*parse_receive({"--help"})));
-    EXPECT_FALSE(parse_receive({}));
-    EXPECT_FALSE(parse_receive({"--stdio", "--port"}));
-}
 
 TEST(StartTicks, are_those_of_a_living_process) {
     EXPECT_GT(process_of(::getpid()).start_ticks, 0U);
@@ -53,40 +34,7 @@ void run_until(Loop& loop, const std::function<bool()>& done) {
         loop.at(loop.now() + milliseconds{5}, [&loop] { loop.stop(); });
         loop.run();
     }
-}TEST(ReceiveProcess, that_was_never_told_to_run_ends_without_a_trace) {
-    const std::string log = testing::TempDir() + "segue_receive_process.log";
-    auto process = ReceiveProcess::prepare({"true"}, log);
-    ASSERT_TRUE(process);
-    EXPECT_FALSE(process->dead());
-    process->end();
-    EXPECT_TRUE(process->dead());
-    EXPECT_NE(::access(log.c_str(), F_OK), 0);
 }
-
-std::string log_of(char digit) { return testing::TempDir() + std::string(32, digit) + ".log"; }
-
-TEST(ReceiveProcess, takes_away_the_logs_of_those_that_have_ended_and_no_other) {
-    const std::string foreign = testing::TempDir() + "segue_foreign.log";
-    ::close(::creat(foreign.c_str(), 0600));
-    auto ended = ReceiveProcess::prepare({"true"}, log_of('a'));
-    auto living = ReceiveProcess::prepare({"sleep", "60"}, log_of('b'));
-    ASSERT_TRUE(ended && living);
-    living->run();
-    ended->run();
-    Loop loop;
-    run_until(loop, [&] { return ended->dead(); });
-    EXPECT_EQ(::access(log_of('a').c_str(), F_OK), 0) << "its last words may still be asked for";
-    auto next = ReceiveProcess::prepare({"true"}, log_of('c'));
-    ASSERT_TRUE(next);
-    EXPECT_NE(::access(log_of('a').c_str(), F_OK), 0);
-    EXPECT_EQ(::access(log_of('b').c_str(), F_OK), 0);
-    EXPECT_EQ(::access(foreign.c_str(), F_OK), 0);
-    living->end();
-    next->end();
-    ::unlink(foreign.c_str());
-}
-
-
 
 struct Listening {
     Loop& loop;

@@ -127,9 +127,9 @@ std::vector<std::string> sockets_in(const std::vector<std::string>& command) {
     return sockets;
 }
 
-Result<ReceiveProcess> ReceiveProcess::prepare(std::vector<std::string> command, std::string log_path,
-                                               ProcessPlace place) {
-    ReceiveProcess process;
+Result<QemuProcess> QemuProcess::prepare(std::vector<std::string> command, std::string log_path,
+                                         ProcessPlace place) {
+    QemuProcess process;
     process.log_path_ = std::move(log_path);
     const Fd input(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     forget_old_logs(std::filesystem::path(process.log_path_).parent_path());
@@ -161,18 +161,18 @@ Result<ReceiveProcess> ReceiveProcess::prepare(std::vector<std::string> command,
     return process;
 }
 
-void ReceiveProcess::run() {
+void QemuProcess::run() {
     const char go = 1;
     static_cast<void>(!::write(go_.get(), &go, 1));
     go_.reset();
 }
 
-bool ReceiveProcess::dead() const noexcept {
+bool QemuProcess::dead() const noexcept {
     pollfd entry{pidfd_.get(), POLLIN, 0};
     return ::poll(&entry, 1, 0) > 0;
 }
 
-void ReceiveProcess::end() {
+void QemuProcess::end() {
     constexpr int end_max_ms = 1000;
     go_.reset();
     ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0U);
@@ -181,9 +181,9 @@ void ReceiveProcess::end() {
     forget_log();
 }
 
-void ReceiveProcess::forget_log() const { ::unlink(log_path_.c_str()); }
+void QemuProcess::forget_log() const { ::unlink(log_path_.c_str()); }
 
-std::string ReceiveProcess::last_words() const {
+std::string QemuProcess::last_words() const {
     const Fd log(::open(log_path_.c_str(), O_RDONLY | O_CLOEXEC));
     std::array<char, 1024> bytes{};
     const off_t size = log ? ::lseek(log.get(), 0, SEEK_END) : 0;

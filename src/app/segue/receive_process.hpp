@@ -29,14 +29,14 @@ struct ProcessPlace {
     std::string folder;                    ///< Its working directory; empty: ours.
 };
 
-class ReceiveProcess {
+class QemuProcess {
 public:
     /// Forks. \param log_path  What QEMU says on its standard output and error. Logs of other moves in the same folder
     /// (named by their 32 hex digits) are taken away when the QEMU that wrote them has ended.
-    [[nodiscard]] static Result<ReceiveProcess> prepare(std::vector<std::string> command, std::string log_path,
-                                                        ProcessPlace place = {});
-    ReceiveProcess(ReceiveProcess&&) = default;
-    ReceiveProcess& operator=(ReceiveProcess&&) = default;
+    [[nodiscard]] static Result<QemuProcess> prepare(std::vector<std::string> command, std::string log_path,
+                                                     ProcessPlace place = {});
+    QemuProcess(QemuProcess&&) = default;
+    QemuProcess& operator=(QemuProcess&&) = default;
 
     void run();
     [[nodiscard]] pid_t pid() const noexcept { return pid_; }
@@ -49,7 +49,7 @@ public:
     void forget_log() const;
 
 private:
-    ReceiveProcess() = default;
+    QemuProcess() = default;
 
     pid_t pid_ = 0;
     Fd pidfd_;

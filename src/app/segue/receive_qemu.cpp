@@ -18,7 +18,7 @@
 #include <utility>
 
 #include "app/segue/dst_guard_client.hpp"
-#include "app/segue/receive_journal.hpp"
+#include "app/segue/listener.hpp"
 #include "app/segue/receive_process.hpp"
 #include "hypervisor/qemu/dst_guest.hpp"
 #include "store/sqlite/owner_process.hpp"
@@ -75,7 +75,7 @@ struct ReceiveQemu::Impl {
     Callbacks callbacks;
     std::optional<qemu::DstGuest> guest;
     std::optional<DstGuardClient> guard;
-    std::optional<ReceiveProcess> process;  ///< Of a QEMU that we started.
+    std::optional<QemuProcess> process;  ///< Of a QEMU that we started.
     OnReady on_ready;
     std::string monitor;
     Instant start_by;
@@ -245,7 +245,7 @@ void ReceiveQemu::start(const std::vector<std::string>& command, const std::stri
         return impl.answer_later({ErrorKind::conflict, "a process listens on a socket of the command already: does "
                                                        "this QEMU run?", socket});
     }
-    auto process = ReceiveProcess::prepare(command, log_path, std::move(place));
+    auto process = QemuProcess::prepare(command, log_path, std::move(place));
     if (!process) return impl.answer_later(process.error());
     impl.process = std::move(*process);
     impl.pidfd = impl.process->duplicate_pidfd();

@@ -1,11 +1,8 @@
 #include "app/segue/remote_dst.hpp"
 
 #include <fmt/format.h>
-#include <sys/random.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <deque>
 #include <map>
 #include <utility>
@@ -395,16 +392,6 @@ Duration RemoteDst::round_trip() const {
     return impl_->probes_done == round_trips ? impl_->worst_round_trip : Duration{0};
 }
 const std::optional<receive::Hello>& RemoteDst::peer() const { return impl_->client.peer(); }
-
-std::string draw_hex() {
-    std::array<unsigned char, 16> bytes{};
-    // Never short and never interrupted for so few bytes once the kernel has its chance.
-    const auto got = ::getrandom(bytes.data(), bytes.size(), 0);
-    SEGUE_ASSERT(got == static_cast<ssize_t>(bytes.size()));
-    std::string hex;
-    for (const unsigned byte : bytes) hex += fmt::format("{:02x}", byte);
-    return hex;
-}
 
 receive::Hello our_hello(std::string version, std::optional<receive::MoveId> move) {
     receive::Hello hello;

@@ -53,9 +53,6 @@ private:
     std::shared_ptr<Impl> impl_;
 };
 
-/// 32 lower-case hex digits of the kernel's chance: a token, or the id of a move.
-[[nodiscard]] std::string draw_hex();
-
 /// The greeting of this program. `move` only for the source's side.
 [[nodiscard]] receive::Hello our_hello(std::string version, std::optional<receive::MoveId> move);
 

@@ -445,12 +445,5 @@ TEST_F(RemoteDstTest, may_be_destroyed_before_it_greeted_and_ends_its_child) {
     EXPECT_TRUE(run_until([] { return ::waitpid(-1, nullptr, WNOHANG) < 0; }));
 }
 
-TEST(DrawHex, draws_another_one_each_time) {
-    const std::string a = draw_hex();
-    EXPECT_EQ(a.size(), 32U);
-    EXPECT_EQ(a.find_first_not_of("0123456789abcdef"), std::string::npos);
-    EXPECT_NE(a, draw_hex());
-}
-
 }  // namespace
 }  // namespace segue

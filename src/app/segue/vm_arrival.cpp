@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "app/segue/host_name.hpp"
-#include "app/segue/receive_journal.hpp"
 #include "receive/limits.hpp"
 #include "store/sqlite/owner_process.hpp"
 #include "vm/command_line.hpp"

@@ -12,11 +12,11 @@
 #include <optional>
 #include <utility>
 
-#include "app/segue/receive_journal.hpp"
+#include "app/segue/listener.hpp"
 #include "app/segue/receive_process.hpp"
-#include "app/segue/remote_dst.hpp"
 #include "app/segue/vm_folder.hpp"
 #include "app/segue/vm_monitor.hpp"
+#include "io/chance.hpp"
 #include "io/fd.hpp"
 #include "io/loop.hpp"
 #include "store/sqlite/owner_process.hpp"
@@ -103,7 +103,7 @@ Result<void> remember(const VmRecord& vm, const VmDefinition& definition, const 
 }
 
 /// Until it has greeted, has ended or the time is over.
-Result<void> await_greeting(const ReceiveProcess& process, const std::string& monitor) {
+Result<void> await_greeting(const QemuProcess& process, const std::string& monitor) {
     const Instant until = now_on_this_host() + greet_max;
     for (;;) {
         if (process.dead()) {
@@ -179,7 +179,7 @@ Result<VmStarted> start_vm(const VmPlaces& places, const VmDefinition& definitio
     if (!command) return fail(ErrorKind::invalid, vm::render(command.error(), definition.file));
     if (auto made = make_vm_folder(folder); !made) return std::unexpected(made.error());
 
-    SEGUE_TRY(process, ReceiveProcess::prepare(command->words, folder + "/qemu.log", {command->environment, "/"}));
+    SEGUE_TRY(process, QemuProcess::prepare(command->words, folder + "/qemu.log", {command->environment, "/"}));
     if (auto written = remember(vm, definition, uuid, process.pid()); !written) {
         process.end();
         remove_vm_remains(folder);
