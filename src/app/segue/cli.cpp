@@ -13,10 +13,12 @@
 #include "app/segue/cli_jobs.hpp"
 #include "app/segue/cli_recover.hpp"
 #include "app/segue/cli_vm.hpp"
+#include "app/segue/data_place.hpp"
+#include "app/segue/dst_host.hpp"
 #include "app/segue/help_text.hpp"
-#include "app/segue/on_success.hpp"
 #include "app/segue/plain_text.hpp"
 #include "app/segue/receive_cli.hpp"
+#include "base/nearest_word.hpp"
 #include "units/text.hpp"
 #include "vm/description.hpp"
 
@@ -24,6 +26,9 @@ namespace segue {
 namespace {
 
 using Words = std::vector<std::string>;
+
+/// The longest path that a unix socket's address can hold, without its closing zero.
+constexpr std::size_t socket_path_bytes_max = 107;
 
 std::unexpected<Error> wrong(std::string message) { return fail(ErrorKind::invalid, std::move(message)); }
 
@@ -137,10 +142,10 @@ Result<std::string> parse_socket_path(std::string_view option, std::string_view 
                                      option, plain_text(text), scheme));
         }
     }
-    if (text.size() > cli_range::socket_path_bytes_max) {
+    if (text.size() > socket_path_bytes_max) {
         return wrong(fmt::format("{} is a path of {} bytes, and a unix socket's has at most {}: use a shorter one "
                                  "(a symbolic link to its folder will do)",
-                                 option, text.size(), cli_range::socket_path_bytes_max));
+                                 option, text.size(), socket_path_bytes_max));
     }
     return std::string(text);
 }

@@ -7,7 +7,6 @@
 #include <CLI/Formatter.hpp>
 #include <charconv>
 
-#include "app/segue/cli.hpp"
 #include "app/segue/plain_text.hpp"
 #include "units/share_text.hpp"
 #include "units/text.hpp"

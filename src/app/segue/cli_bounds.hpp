@@ -8,12 +8,18 @@
 
 #include "base/result.hpp"
 #include "migration/request.hpp"
+#include "units/bound_ranges.hpp"
 
 namespace CLI {
 class App;
 }
 
 namespace segue {
+
+/// What the options accept, ends included.
+namespace cli_range {
+using namespace bound_range;
+}  // namespace cli_range
 
 /// As typed.
 struct BoundWords {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "app/segue/cli_vm.hpp"
 #include "app/segue/plain_text.hpp"
 #include "base/nearest_word.hpp"
 #include "vm/description.hpp"

@@ -1,9 +1,12 @@
 #pragma once
 /// \file  The words of `segue explain` and `segue replay`, and what their --help prints.
 
+#include <string>
 #include <string_view>
+#include <vector>
 
-#include "app/segue/cli.hpp"
+#include "app/segue/invocation.hpp"
+#include "base/result.hpp"
 
 namespace segue {
 

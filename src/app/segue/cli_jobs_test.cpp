@@ -4,6 +4,8 @@
 
 #include <sstream>
 
+#include "app/segue/cli.hpp"
+
 namespace segue {
 namespace {
 

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "app/segue/plain_text.hpp"
+#include "base/nearest_word.hpp"
 
 namespace segue {
 namespace {

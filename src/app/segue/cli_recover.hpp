@@ -1,7 +1,12 @@
 #pragma once
 /// \file  The words of `segue recover`, and what its --help prints.
 
-#include "app/segue/cli.hpp"
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "app/segue/invocation.hpp"
+#include "base/result.hpp"
 
 namespace segue {
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "app/segue/cli_bounds.hpp"
 #include "app/segue/help_text.hpp"
 #include "app/segue/plain_text.hpp"
 #include "units/text.hpp"

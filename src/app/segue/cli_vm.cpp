@@ -121,10 +121,6 @@ std::vector<std::string> vm_options(std::string_view verb) {
     return found == verbs.end() ? std::vector<std::string>{} : options_of(found->verb);
 }
 
-bool is_vm_file_word(std::string_view word) {
-    return word.find('/') != std::string_view::npos || word.ends_with(".toml");
-}
-
 Result<Invocation> parse_vm(const std::vector<std::string>& arguments) {
     const auto asks_for_help = [](const std::string& word) { return word == "--help" || word == "-h"; };
     if (std::ranges::any_of(arguments, asks_for_help)) return Help{std::string(vm_help_text)};

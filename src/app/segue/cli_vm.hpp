@@ -1,15 +1,17 @@
 #pragma once
 /// \file  The words of `segue vm`, and what its --help prints.
 
-#include "app/segue/cli.hpp"
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "app/segue/invocation.hpp"
+#include "base/result.hpp"
 
 namespace segue {
 
 /// \param arguments  What follows `vm`.
 [[nodiscard]] Result<Invocation> parse_vm(const std::vector<std::string>& arguments);
-
-/// Whether an argument of `segue vm` means a file: it holds a slash or ends in .toml.
-[[nodiscard]] bool is_vm_file_word(std::string_view word);
 
 /// start, stop and so on.
 [[nodiscard]] std::vector<std::string> vm_verbs();

@@ -1,7 +1,11 @@
+#include "app/segue/data_place.hpp"
+
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
-#include "app/segue/cli.hpp"
+#include <optional>
+#include <string>
+
 #include "app/segue/host_name.hpp"
 #include "app/segue/plain_text.hpp"
 

@@ -4,25 +4,16 @@
 ///
 /// Rendering is pure; the run functions read the record, print and return the exit status of docs/exit-statuses.md.
 
-#include <memory>
-#include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "app/segue/decision_record.hpp"
+#include "app/segue/explain_words.hpp"
+#include "policy/policy.hpp"
 
 namespace segue {
-
-struct ExplainJob {
-    std::int64_t job = 0;
-    std::optional<Duration> at;  ///< Only the decision that held then, with all that was known.
-    bool json = false;           ///< The record's own lines.
-};
-struct ReplayJob {
-    std::int64_t job = 0;
-    /// "converge", "patient" or "auto-converge"; empty: the one that steered.
-    std::string policy;
-    bool json = false;
-};
 
 /// One line a decision; no newline at the end.
 [[nodiscard]] std::string render_decisions(const RecordedMove& move);

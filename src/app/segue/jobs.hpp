@@ -4,38 +4,20 @@
 /// Each prints its answer on standard output and what is in the way on standard error, and returns the exit status
 /// of docs/exit-statuses.md. Nothing here writes to the journal or speaks to a hypervisor. Blocks.
 
-#include <cstddef>
-#include <optional>
 #include <string>
-#include <variant>
 
-#include "store/journal.hpp"
+#include "app/segue/jobs_words.hpp"
+#include "units/duration.hpp"
 
 namespace segue {
 
 namespace jobs {
-inline constexpr std::size_t history_default = 20;
 inline constexpr Duration follow_every = std::chrono::seconds{1};
 /// What a running move has to answer in: longer than its clients' turn, shorter than an operator's patience.
 inline constexpr Duration answer_max = std::chrono::seconds{2};
 /// Undoing takes milliseconds, putting back and closing at most some seconds.
 inline constexpr Duration cancel_max = std::chrono::seconds{30};
 }  // namespace jobs
-
-struct ShowHistory {
-    std::size_t last = jobs::history_default;
-    bool json = false;
-};
-struct ShowStatus {
-    std::optional<JobId> job;  ///< None: all that have not ended.
-    bool json = false;
-    bool follow = false;  ///< Again and again until the move has ended. Only with `job`.
-};
-struct CancelJob {
-    JobId job{};
-    bool json = false;
-};
-using JobsCommand = std::variant<ShowHistory, ShowStatus, CancelJob>;
 
 [[nodiscard]] int run_jobs_command(const JobsCommand& command, const std::string& state_folder);
 

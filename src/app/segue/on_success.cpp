@@ -6,7 +6,6 @@
 
 #include "app/segue/command_run.hpp"
 #include "app/segue/plain_text.hpp"
-#include "app/segue/recover_ports.hpp"
 
 namespace segue {
 namespace {
@@ -22,12 +21,6 @@ std::string said_last(const CommandEnd& end) {
 }
 
 }  // namespace
-
-OnSuccess on_success_of(const MoveRecord& record, std::string command) {
-    const NewMove& move = record.move;
-    return {std::move(command), static_cast<std::int64_t>(record.job), move.vm,
-            monitor_path(move.src.monitor), move.dst.host, recorded_source_pid(record)};
-}
 
 Result<void> run_on_success(const OnSuccess& what, Duration longest) {
     const auto ended = run_command({"env", fmt::format("SEGUE_JOB={}", what.job), "SEGUE_VM=" + what.vm,

@@ -9,13 +9,10 @@
 #include <string>
 
 #include "base/result.hpp"
-#include "store/journal.hpp"
 #include "units/duration.hpp"
 
 namespace segue {
 
-/// A longer one would not fit the detail of a step.
-inline constexpr std::size_t on_success_bytes_max = 2048;
 inline constexpr Duration on_success_time_max = std::chrono::seconds{60};
 
 struct OnSuccess {
@@ -26,9 +23,6 @@ struct OnSuccess {
     std::string dst_host;
     std::int64_t src_pid = 0;  ///< 0: not known.
 };
-
-/// Its words from the record of a move.
-[[nodiscard]] OnSuccess on_success_of(const MoveRecord& record, std::string command);
 
 /// With SEGUE_JOB, SEGUE_VM, SEGUE_SRC_PID, SEGUE_SRC_QMP and SEGUE_DST_HOST in its environment. `refused`: its status
 /// was not 0; with what it said last. `timed_out`: killed after on_success_time_max. `unavailable`: not started.

@@ -40,20 +40,5 @@ TEST(CommandRun, keeps_both_streams_and_does_not_wait_for_what_stays_behind) {
     EXPECT_EQ(run_command({"/bin/sh", "-c", "head -c 300000 /dev/zero"}, seconds{4})->output.size(), 65536U);
 }
 
-TEST(OnSuccess, is_told_from_the_record_by_recover) {
-    MoveRecord record;
-    record.job = JobId{7};
-    record.move.vm = "web-7";
-    record.move.src.monitor = "qmp:/run/a.qmp";
-    record.move.dst.host = "host2";
-    record.steps = {{StepKind::begun, {}, R"({"on_success":"true"})"},
-                    {StepKind::preparing, {}, R"({"src_pid":"99"})"}};
-    const OnSuccess what = on_success_of(record, "true");
-    EXPECT_EQ(what.job, 7);
-    EXPECT_EQ(what.src_qmp, "/run/a.qmp");
-    EXPECT_EQ(what.src_pid, 99);
-    EXPECT_EQ(what.dst_host, "host2");
-}
-
 }  // namespace
 }  // namespace segue

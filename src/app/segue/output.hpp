@@ -12,7 +12,8 @@
 #include <string_view>
 
 #include "api/report_json.hpp"
-#include "app/segue/cli.hpp"
+#include "app/segue/migrate_words.hpp"
+#include "app/segue/output_words.hpp"
 #include "app/segue/sink.hpp"
 #include "migration/event.hpp"
 #include "policy/converge/plan.hpp"

@@ -4,8 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "app/segue/cli.hpp"
+#include "app/segue/recover_words.hpp"
 #include "base/result.hpp"
+#include "migration/request.hpp"
 #include "store/journal.hpp"
 
 namespace segue {

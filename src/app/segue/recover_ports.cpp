@@ -10,7 +10,6 @@
 #include <csignal>
 #include <utility>
 
-#include "app/segue/receive_journal.hpp"
 #include "app/segue/remote_dst.hpp"
 #include "brake/cgroup/undo.hpp"
 #include "io/fd.hpp"
@@ -57,6 +56,12 @@ std::int64_t recorded_source_pid(const MoveRecord& record) {
         if (pid > 0) return pid;
     }
     return 0;
+}
+
+OnSuccess on_success_of(const MoveRecord& record, std::string command) {
+    const NewMove& move = record.move;
+    return {std::move(command), static_cast<std::int64_t>(record.job), move.vm,
+            monitor_path(move.src.monitor), move.dst.host, recorded_source_pid(record)};
 }
 
 Result<void> undo_recorded_brake(const MoveRecord& record) {

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "app/segue/dst_port.hpp"
+#include "app/segue/on_success.hpp"
 #include "hypervisor/qemu/src_guest.hpp"
 #include "io/loop.hpp"
 #include "store/journal.hpp"
@@ -25,6 +26,9 @@ namespace segue {
 
 /// The pid of the source's QEMU as the journal has it, or 0.
 [[nodiscard]] std::int64_t recorded_source_pid(const MoveRecord& record);
+
+/// Its --on-success as the record has it, with `command` for /bin/sh.
+[[nodiscard]] OnSuccess on_success_of(const MoveRecord& record, std::string command);
 
 /// Lets go of the brake that the record tells of (`brake` of a step: BrakeReady::undo), if there is one. Safe at any
 /// time, also while the guest runs and while a guardian does the same.

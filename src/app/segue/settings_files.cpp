@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "app/segue/data_place.hpp"
 #include "app/segue/vm_folder.hpp"
 #include "migration/preflight.hpp"
 

@@ -6,7 +6,8 @@
 
 #include <string>
 
-#include "app/segue/cli.hpp"
+#include "app/segue/dst_host.hpp"
+#include "app/segue/migrate_words.hpp"
 #include "app/segue/vm_files.hpp"
 #include "base/result.hpp"
 #include "settings/settings.hpp"

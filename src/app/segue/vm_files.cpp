@@ -8,9 +8,9 @@
 #include <system_error>
 #include <utility>
 
-#include "app/segue/cli_vm.hpp"
 #include "app/segue/host_name.hpp"
 #include "app/segue/vm_folder.hpp"
+#include "app/segue/vm_words.hpp"
 #include "store/file/experience_file.hpp"
 
 namespace segue {

@@ -3,7 +3,7 @@
 ///
 /// Thread: any; reads files. Errors: `invalid` or `conflict`, with where the VM is and what to do.
 
-#include "app/segue/cli.hpp"
+#include "app/segue/migrate_words.hpp"
 #include "app/segue/vm_files.hpp"
 #include "base/result.hpp"
 

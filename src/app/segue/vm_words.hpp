@@ -2,6 +2,7 @@
 /// \file  What `segue vm ...` was asked for. Values only.
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "units/duration.hpp"
@@ -17,5 +18,8 @@ struct VmWords {
     bool now = false;
     Duration wait = std::chrono::seconds{60};  ///< For the guest to power down.
 };
+
+/// Whether an argument of `segue vm` means a file: it holds a slash or ends in .toml.
+[[nodiscard]] bool is_vm_file_word(std::string_view word);
 
 }  // namespace segue
