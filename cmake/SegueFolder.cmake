@@ -8,9 +8,10 @@ endfunction()
 
 # Library segue_<folder with _> (or TARGET) of all *.cpp but main.cpp and *_test.cpp. A folder without
 # sources is an interface library, so that it may be empty or hold headers only. All *_test.cpp
-# together become bin/<folder>_test and one ctest entry of that name.
+# together become bin/<folder>_test and one ctest entry of that name. SUBFOLDERS: theirs too, as one library: which of
+# them includes which is held by tools/check_layers.py alone.
 function(segue_folder folder)
-  cmake_parse_arguments(ARG "NO_TESTS" "TARGET;FAULTS_OF" "DEPENDS;PACKAGES;TEST_DEPENDS" ${ARGN})
+  cmake_parse_arguments(ARG "NO_TESTS;SUBFOLDERS" "TARGET;FAULTS_OF" "DEPENDS;PACKAGES;TEST_DEPENDS" ${ARGN})
   segue_target_of(${folder} target)
   if(ARG_TARGET)
     set(target ${ARG_TARGET})
@@ -18,6 +19,10 @@ function(segue_folder folder)
   set(dir ${CMAKE_CURRENT_SOURCE_DIR}/src/${folder})
 
   file(GLOB sources CONFIGURE_DEPENDS ${dir}/*.cpp)
+  if(ARG_SUBFOLDERS)
+    file(GLOB inner CONFIGURE_DEPENDS ${dir}/*/*.cpp)
+    list(APPEND sources ${inner})
+  endif()
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
   list(FILTER sources EXCLUDE REGEX "(_test|/main)\\.cpp$")

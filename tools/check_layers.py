@@ -2,7 +2,8 @@
 """The include laws: which folder of src/ may include which, and which may see the operating system.
 
 Usage: tools/check_layers.py [ROOT]. Prints one line per violation, exit status 1 if there is any.
-A new folder under src/ needs a row in ARROWS (and a segue_folder() line in CMakeLists.txt).
+A new folder under src/ needs a row in ARROWS (and a segue_folder() line in CMakeLists.txt); one under src/app/segue a
+row in SEGUE_FOLDERS alone.
 """
 
 import pathlib
@@ -41,9 +42,34 @@ ARROWS = {
     "app/guard": ["base", "units", "guard", "io"],
     "app/sim/study": ["policy/converge", "hypervisor/sim"],
 }
-# `segue replay` plays a recorded move in the study's virtual time.
-ARROWS["app/segue"] = [name for name in ARROWS if not name.startswith("app/")] + ["app/sim/study"]
-ARROWS["app/sim"] = ARROWS["app/segue"]
+LIBRARY = [name for name in ARROWS if not name.startswith("app/")]
+ARROWS["app/sim"] = LIBRARY + ["app/sim/study"]
+
+# The folders of the command, from what an operator asks to what is done. Beside these arrows each has the library.
+SEGUE_FOLDERS = {
+    "words": [],
+    "process": ["words"],
+    "output": ["words"],
+    "destination": ["process"],
+    "vm": ["process"],
+    "receive": ["vm", "output"],
+    "settings": ["vm"],
+    "jobs": ["output"],
+    "move": ["destination"],
+    "replay": ["jobs"],
+    "recover": ["move", "jobs", "vm"],
+    "doctor": ["move", "settings"],
+    "cli": ["vm"],
+}
+for folder_name, below in SEGUE_FOLDERS.items():
+    ARROWS["app/segue/" + folder_name] = LIBRARY + ["app/segue/" + name for name in below]
+# It plays a recorded move in the study's virtual time.
+ARROWS["app/segue/replay"].append("app/sim/study")
+# main.cpp alone: it puts everything together.
+ARROWS["app/segue"] = ["app/segue/" + name for name in SEGUE_FOLDERS]
+
+# Where no two units (a header with its source) may include each other, also not by way of others.
+NO_CIRCLES = "app/segue/"
 
 # A *_test.cpp (and *_test.hpp) may include these besides.
 TEST_ARROWS = {"migration": ["hypervisor/sim"], "policy": ["hypervisor/sim"]}
@@ -146,16 +172,56 @@ def check_file(name, text):
                 yield source_text.line_of(code, match.start()), f"{match.group(0).strip()}: {what}"
 
 
+def find_circle(includes):
+    """One circle of `includes` (a unit, those that it includes) as a list that ends where it begins, or None."""
+    done = set()
+
+    def walk(unit, way):
+        if unit in way:
+            return way[way.index(unit):] + [unit]
+        if unit in done:
+            return None
+        for other in sorted(includes.get(unit, ())):
+            circle = walk(other, way + [unit])
+            if circle:
+                return circle
+        done.add(unit)
+        return None
+
+    for unit in sorted(includes):
+        circle = walk(unit, [])
+        if circle:
+            return circle
+    return None
+
+
+def check_circles(files):
+    """Violations of NO_CIRCLES; `files` is name (relative to src/), text."""
+    includes = {}
+    for name, text in files:
+        if not name.startswith(NO_CIRCLES) or re.search(r"_test\.(cpp|hpp)$", name):
+            continue
+        unit = name.rsplit(".", 1)[0]
+        others = (match.group(2).rsplit(".", 1)[0] for match in INCLUDE.finditer(source_text.code_only(text))
+                  if match.group(2))
+        includes.setdefault(unit, set()).update(other for other in others if other != unit)
+    circle = find_circle(includes)
+    return [f"src/{circle[0]}: includes itself: {' -> '.join(circle)}"] if circle else []
+
+
 def check_tree(root):
     src = pathlib.Path(root) / "src"
     problems = []
+    files = []
     for path in source_text.our_files(root, source_text.CPP_SUFFIXES):
         if src not in path.parents:
             continue
         name = path.relative_to(src).as_posix()
-        for line, message in check_file(name, path.read_text(encoding="utf-8")):
+        files.append((name, path.read_text(encoding="utf-8")))
+    for name, text in files:
+        for line, message in check_file(name, text):
             problems.append(f"src/{name}:{line}: {message}")
-    return problems
+    return problems + check_circles(files)
 
 
 def main(arguments):

@@ -36,7 +36,32 @@ class CheckLayers(unittest.TestCase):
         self.assert_one("policy/a.hpp", '#include "hypervisor/port.hpp"\n', "must not include")
         self.assert_one("hypervisor/qemu/a.cpp", '#include "policy/x.hpp"\n', "must not include")
         self.assert_one("app/guard/a.cpp", '#include "migration/x.hpp"\n', "must not include")
-        self.assert_one("app/sim/a.cpp", '#include "app/segue/x.hpp"\n', "must not include")
+        self.assert_one("app/sim/a.cpp", '#include "app/segue/words/x.hpp"\n', "must not include")
+
+    def test_what_executes_does_not_include_the_command_line(self):
+        for folder in check_layers.SEGUE_FOLDERS:
+            if folder != "cli":
+                self.assert_one(f"app/segue/{folder}/a.cpp", '#include "app/segue/cli/cli.hpp"\n',
+                                "must not include app/segue/cli")
+        self.assert_one("app/segue/vm/a.cpp", '#include "app/segue/receive/x.hpp"\n', "must not include")
+        self.assert_one("app/segue/cli/a.cpp", '#include "app/segue/move/x.hpp"\n', "must not include")
+        self.assert_clean("app/segue/recover/a.cpp", '#include "app/segue/words/x.hpp"\n#include "io/loop.hpp"\n')
+        self.assert_clean("app/segue/main.cpp", '#include "app/segue/cli/cli.hpp"\n#include "io/loop.hpp"\n')
+
+    def test_no_arrow_of_the_table_leads_back(self):
+        for folder, below in check_layers.ARROWS.items():
+            for name in below:
+                self.assertNotIn(folder, check_layers.allowed(name), f"{folder} -> {name}")
+
+    def test_two_units_that_include_each_other_are_found(self):
+        a = ("app/segue/vm/a.hpp", '#include "app/segue/vm/b.hpp"\n')
+        b = ("app/segue/vm/b.cpp", '#include "app/segue/vm/b.hpp"\n#include "app/segue/words/c.hpp"\n')
+        c = ("app/segue/words/c.hpp", '#include "app/segue/vm/a.hpp"\n')
+        self.assertEqual(check_layers.check_circles([a, b]), [])
+        self.assertEqual(check_layers.check_circles([a, b, ("app/segue/words/c_test.cpp", c[1])]), [])
+        self.assertEqual(check_layers.check_circles([a, b, c]),
+                         ["src/app/segue/vm/a: includes itself: app/segue/vm/a -> app/segue/vm/b -> "
+                          "app/segue/words/c -> app/segue/vm/a"])
 
     def test_the_line_is_named(self):
         found = list(check_layers.check_file("units/a.cpp", '\n/* two\n lines */\n#include "io/fd.hpp"\n'))
