@@ -20,8 +20,6 @@ namespace segue {
 [[nodiscard]] std::vector<std::string> command_words();
 /// What `segue help COMMAND` prints; of no command the overview.
 [[nodiscard]] std::string_view help_about(std::string_view command);
-/// The long names of the options of `segue migrate`.
-[[nodiscard]] std::vector<std::string> migrate_options();
 
 /// Whether these words ask for JSON, valid or not: then even a refused command line ends with a result line.
 [[nodiscard]] bool asks_for_json(int argc, const char* const* argv);

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "app/segue/cli.hpp"
+#include "app/segue/cli_migrate.hpp"
 #include "app/segue/cli_vm.hpp"
 #include "app/segue/help_text.hpp"
 #include "app/segue/plain_text.hpp"

@@ -1,5 +1,5 @@
 #pragma once
-/// \file  What `segue migrate` and `segue plan` were asked for. Values only: cli.hpp reads them from the command line,
+/// \file  What `segue migrate` and `segue plan` were asked for. Values only: cli_migrate.hpp reads them,
 ///        vm_source.hpp and settings_files.hpp fill in what it leaves open.
 
 #include <cstddef>
