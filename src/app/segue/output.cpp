@@ -10,6 +10,7 @@
 
 #include "api/plan_json.hpp"
 #include "app/segue/plain_text.hpp"
+#include "app/segue/render.hpp"
 #include "app/segue/render_plan.hpp"
 
 namespace segue {

@@ -4,7 +4,7 @@
 /// For people: one line that is redrawn at most 4 times a second on a terminal, else one line per stage
 /// and every 30 s; at the end the result. For programs (`--json`): every report as one line of JSON on
 /// standard output (api/report_json.hpp), the last of type `result`, and only notes on standard error.
-/// The render functions are pure and hold all the wording; `Output` only decides when to write.
+/// All the wording is in render.hpp and render_plan.hpp; `Output` only decides when to write.
 /// Thread: the loop's. It never blocks before `close`.
 
 #include <optional>
@@ -19,26 +19,6 @@
 #include "policy/converge/plan.hpp"
 
 namespace segue {
-
-// ---- words for people; no newline at the end ---------------------------------------------------------
-
-/// "qmp:/run/a.qmp to /run/b.qmp: downtime at most 0.3 s, no timeout, at most 100 MiB/s".
-[[nodiscard]] std::string render_begin(const Migrate& migrate);
-/// "pass 4  1.8 GiB left  612 MiB/s out  410 MiB/s dirty  blackout now 3.1 s (limit 0.3 s)  after 58.2 s".
-[[nodiscard]] std::string render_progress(const ProgressReport& report);
-/// What the stage is for, or its own word where there is no sentence for it.
-[[nodiscard]] std::string render_stage(std::string_view stage);
-[[nodiscard]] std::string render_decision(const DecisionReport& report);
-/// \param disks  Also what is as it should be. Empty: there is nothing to say.
-[[nodiscard]] std::string render_preflight(const PreflightReport& report, bool disks);
-/// "the guest dirties 52 MiB in 1 s, 118 MiB in 3 s".
-[[nodiscard]] std::string render_samples(const ForecastReport& report);
-/// The plain model's, marked as uncalibrated: for a move of which nothing better can be said (else render_expected).
-[[nodiscard]] std::string render_forecast(const ForecastReport& report, const Bounds& bounds);
-/// One line for a moved guest that kept its bounds; else also where the guest is and what to do next.
-[[nodiscard]] std::string render_result(const Summary& summary, std::string_view vm, const Bounds& bounds, bool colour);
-
-// ---- when to write ---------------------------------------------------------------------------------
 
 struct OutputStyle {
     bool json = false;

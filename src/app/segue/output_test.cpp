@@ -13,6 +13,7 @@
 #include <filesystem>
 
 #include "app/segue/plain_text.hpp"
+#include "app/segue/render.hpp"
 #include "app/segue/render_plan.hpp"
 
 namespace segue {

@@ -1,11 +1,11 @@
-// The wording of everything that people read. Pure.
+#include "app/segue/render.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <numeric>
 
-#include "app/segue/output.hpp"
 #include "app/segue/plain_text.hpp"
 #include "units/text.hpp"
 

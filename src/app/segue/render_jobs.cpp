@@ -3,8 +3,8 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
-#include "app/segue/output.hpp"
 #include "app/segue/plain_text.hpp"
+#include "app/segue/render.hpp"
 #include "units/text.hpp"
 
 namespace segue {

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "app/segue/output.hpp"
 #include "app/segue/plain_text.hpp"
+#include "app/segue/render.hpp"
 #include "units/share_text.hpp"
 #include "units/text.hpp"
 
