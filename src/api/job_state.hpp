@@ -1,7 +1,7 @@
 #pragma once
 /// \file  The latest that is known of a running move, and what it answers to those who ask.
 ///
-/// Pure: the time is an argument. app/segue/job_service.cpp feeds it every report of the move.
+/// Pure: the time is an argument. app/segue/jobs/job_service.cpp feeds it every report of the move.
 
 #include <string>
 

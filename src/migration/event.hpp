@@ -2,7 +2,7 @@
 /// \file  What goes into the state machine of one migration and what comes out of it.
 ///
 /// `step(event, now)` returns effects in the order in which they must be performed. The shell
-/// (app/segue/engine.cpp on real parts, app/sim on virtual ones) performs them and feeds the answers
+/// (app/segue/move/engine.cpp on real parts, app/sim on virtual ones) performs them and feeds the answers
 /// back as events. Time is the `now` argument; there is no other.
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 #pragma once
 /// \file  The destination's host in virtual time: its disk and journal, its clock, its QEMU (of the world), and every
 ///        `segue receive` that ever ran there with the guardian that it started. The real receive::Session decides;
-///        here are the duties of app/segue/receive_shell.cpp, and the checks of what a session must never do.
+///        here are the duties of app/segue/receive/receive_shell.cpp, and the checks of what a session must never do.
 
 #include <deque>
 #include <functional>

@@ -1,7 +1,7 @@
 #pragma once
 /// \file  One program at the source in virtual time: `segue`, or `segue recover`. It performs the effects of its state
-///        machine on the simulated parts and feeds the answers back, as app/segue/engine.cpp does on real ones; and it
-///        checks that what the journal must say first is there first.
+///        machine on the simulated parts and feeds the answers back, as app/segue/move/engine.cpp does on real ones;
+///        and it checks that what the journal must say first is there first.
 
 #include <deque>
 #include <functional>

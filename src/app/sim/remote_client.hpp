@@ -1,6 +1,6 @@
 #pragma once
 /// \file  The source's end of the control connection: the real receive::Client with the duties of
-///        app/segue/remote_dst.cpp, in virtual time. Destroying it is the end of its process.
+///        app/segue/destination/remote_dst.cpp, in virtual time. Destroying it is the end of its process.
 
 #include <deque>
 #include <functional>

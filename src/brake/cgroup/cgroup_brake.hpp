@@ -3,7 +3,7 @@
 ///        main loop.
 ///
 /// Thread: one at a time. Every call may wait for the kernel (opening 100 ms and more, see probe.hpp; moving a thread
-/// between groups tens of milliseconds): app/segue/brake_port gives it a thread of its own.
+/// between groups tens of milliseconds): app/segue/move/brake_port gives it a thread of its own.
 /// Errors: sentences for the operator, each with its remedy. A BrakeOpen that fails leaves nothing behind.
 
 #include <string>

@@ -1,6 +1,6 @@
 #pragma once
 /// \file  What a policy in a process of its own is told and what it answers, as lines of JSON
-///        (docs/policy-protocol.md). Pure: the process itself is app/segue/policy_process.hpp.
+///        (docs/policy-protocol.md). Pure: the process itself is app/segue/move/policy_process.hpp.
 ///
 /// Out goes one View a line, with a number; back comes one Decision a line with the number of the view it answers.
 /// What comes back is foreign: a field that is missing, unknown, of a wrong type or out of range makes the line an
