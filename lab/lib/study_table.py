@@ -69,8 +69,8 @@ def bound_lines(runs, contender):
 def report(runs, contenders):
     """Prints all of it; returns whether every goal that could be judged is reached."""
     print(f'\nMedians of each cell. Lost work: guest work not done over the move and {AFTER_S:.0f} s after it, against '
-          'the rates before the move\nand at the end, with dirty tracking off, by the guest\'s counter, host-stamped. Share: least of '
-          'any 1 s window. Stall: longest heartbeat\ngap while the guest ran.')
+          'the rates before the move\nand at the end, with dirty tracking off, by the guest\'s counter, host-stamped. '
+          'Share: least of any 1 s window.\nStall: longest heartbeat gap while the guest ran.')
     for cell in CELLS:
         if not any(Cell(r['hot'], r['ratio']) == cell for r in runs):
             continue

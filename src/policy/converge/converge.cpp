@@ -285,7 +285,8 @@ private:
         const double work = setting.work_rate * setting.budget / ground.bandwidth;
         std::size_t at = 0;
         while (at + 1 < Curve::points && Curve::work_at(at + 1) <= work) ++at;
-        return level_at(ground, setting) > setting.budget * std::max(far_beyond, std::exp(curve_doubt * curve_sigma[at]));
+        const double surely = std::max(far_beyond, std::exp(curve_doubt * curve_sigma[at]));
+        return level_at(ground, setting) > surely * setting.budget;
     }
 
     /// Where whole passes with this setting stand still.
