@@ -77,6 +77,7 @@ public:
             if constexpr (std::is_same_v<decltype(m), Prepare>) {
                 if (m.vm) m.command.clear();
                 m.monitor = m.command.empty() && !m.vm ? "/run/q.sock" : "";
+                if (m.data) m.data->port_last = std::max(m.data->port_first, m.data->port_last);
             }
             return m;
         } else {
@@ -91,8 +92,8 @@ private:
 
 std::string line_of(const Message& message) {
     const auto line = encode(message);
-    SEGUE_ASSERT(line.has_value());
-    return *line;
+    if (!line) ADD_FAILURE() << line.error().message;
+    return line.value_or("");
 }
 
 std::string fault_of(std::string_view line) {
@@ -142,11 +143,11 @@ TEST(ReceiveCodec, TheWordsOnTheWireAreTheseForEver) {
          R"("move":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"})"},
         {Prepare{id, "/q", {}, {"u", "m", 2, {3}}},
          R"({"type":"prepare","request":7,"monitor":"/q","command":[],)"
-         R"("expected":{"uuid":"u","machine_type":"m","vcpus":2,"memory_bytes":3}})"},
+         R"("expected":{"uuid":"u","machine_type":"m","vcpus":2,"memory_bytes":3},"only_looks":false})"},
         {Prepare{id, "", {}, {"u", "m", 2, {3}}, VmText{"name = 'a'\n", "u"}},
          R"({"type":"prepare","request":7,"monitor":"","command":[],)"
          R"("expected":{"uuid":"u","machine_type":"m","vcpus":2,"memory_bytes":3},)"
-         R"("vm":{"description":"name = 'a'\n","uuid":"u"}})"},
+         R"("vm":{"description":"name = 'a'\n","uuid":"u"},"only_looks":false})"},
         {ClearAutostart{id}, R"({"type":"clear-autostart","request":7})"},
         {Settings{id}, R"({"type":"settings","request":7})"},
         {PutBack{id}, R"({"type":"put-back","request":7})"},
@@ -180,7 +181,7 @@ TEST(ReceiveCodec, TheWordsOnTheWireAreTheseForEver) {
         EXPECT_TRUE(parse(line).has_value()) << line;
     }
     GuestFacts facts{"10.0.13", "vm", "u", RunState::inmigrate, "inmigrate", MigrationStatus::pre_switchover, "pc", "c",
-                     "f", 2, {4096}, {{"p", "t"}}, {{"n", "/d"}}, {"b"}, {"m"}, true, true, false, 9, "x\n", true, {}};
+                     "f", {}, 2, {4096}, {{"p", "t"}}, {{"n", "/d"}}, {"b"}, {"m"}, true, true, false, 9, "x\n", true};
     EXPECT_EQ(line_of(Prepared{id, facts}),
               R"({"type":"prepared","request":7,"facts":{"version":"10.0.13","name":"vm","uuid":"u",)"
               R"("run_state":"inmigrate","run_state_word":"inmigrate","migration":"pre-switchover",)"
@@ -189,17 +190,17 @@ TEST(ReceiveCodec, TheWordsOnTheWireAreTheseForEver) {
               R"("images":[{"node":"n","file":"/d"}],"blockers":["b"],"missing_features":["m"],)"
               R"("native_switchover_bandwidth":true,"out_of_band":true,"hardware_accelerated":false,"pid":9,)"
               R"("put_back_script":"x\n","auto_converge":true,"host_facts":{"boot":"","memory_available_bytes":0,)"
-              R"("memory_taken_bytes":0,"wall_ms":0}}})" "\n");
+              R"("memory_taken_bytes":0,"wall_ms":0,"memory_promised_bytes":0}}})" "\n");
     facts = GuestFacts{};
     facts.disks_known = true;
-    facts.host = {"b", {5}, {6}, 7};
+    facts.host = {"b", {5}, {6}, 7, {8}};
     const Storage storage{true, false, "8:1", "12", {9}, "nfs4", "f:/v", "w"};
     facts.disks = {{"disk0", "/d", true, false, true, true, false, storage}};
     EXPECT_NE(line_of(Prepared{id, facts}).find(
                   R"("disks":[{"place":"disk0","file":"/d","writable":true,"direct":false,"no_flush":true,)"
                   R"("local":true,"flash":false,"storage":{"seen":true,"block":false,"device":"8:1","inode":"12",)"
                   R"("size_bytes":9,"filesystem":"nfs4","source":"f:/v","wwid":"w"}}],"host_facts":{"boot":"b",)"
-                  R"("memory_available_bytes":5,"memory_taken_bytes":6,"wall_ms":7}}})"),
+                  R"("memory_available_bytes":5,"memory_taken_bytes":6,"wall_ms":7,"memory_promised_bytes":8}}})"),
               std::string::npos) << line_of(Prepared{id, facts});
 }
 

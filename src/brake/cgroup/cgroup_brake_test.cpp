@@ -116,7 +116,7 @@ TEST(CgroupBrake, ReadsWhatTheGuestRanAndHowLongItWasKept) {
     open_brake(brake, guest.pid(), {guest.pid()}, 0.1);
     ASSERT_TRUE(brake.perform(BrakeSet{Share{0.2}}));
     bool right = false;
-    for (int turn = 0; turn < 5 && !right; ++turn) {  // Others take what they take.
+    for (int turn = 0; turn < 30 && !right; ++turn) {  // Others take what they take.
         const BrakeSample first = read_brake(brake);
         std::this_thread::sleep_for(seconds{1});
         const BrakeSample second = read_brake(brake);
@@ -125,6 +125,7 @@ TEST(CgroupBrake, ReadsWhatTheGuestRanAndHowLongItWasKept) {
         const double held = to_seconds(second.throttled - first.throttled) / time;
         right = std::abs(ran - 0.205) <= 0.02 && std::abs(held - 0.795) <= 0.05;
         fmt::print("  ran {:.3f}, held {:.3f}\n", ran, held);
+        EXPECT_LE(ran, 0.23);
         EXPECT_EQ(second.worked, second.worked_least);
     }
     EXPECT_TRUE(right);

@@ -214,8 +214,8 @@ TEST_P(SrcGuestTest, stops_within_the_budget_and_is_yanked_out_of_a_blackout) {
     ASSERT_TRUE(sees(MigrationStatus::pre_switchover));
     const auto held = src->must<SrcProgress>(SrcReadProgress{});
     EXPECT_LE(held.remaining, budget);
-    // About 41 MiB of it are no zero pages: 0.7 s at this pace.
-    ASSERT_GT(held.remaining, mebibytes(50));
+    // Most of it are no zero pages: half a second and more at this pace.
+    ASSERT_GT(held.remaining, mebibytes(30));
     std::optional<Result<GuestAnswer>> continued;
     src->guest->submit(SrcContinue{}, seconds{5}, [&](Result<GuestAnswer> answer) { continued = std::move(answer); });
     ASSERT_TRUE(sees(MigrationStatus::device));

@@ -58,7 +58,8 @@ TEST_F(MemoryPromises, of_a_process_that_was_killed_count_no_more_and_are_taken_
     ASSERT_GE(child, 0);
     if (child == 0) {
         const MemoryPromise theirs(folder, "a", Bytes{100 * mib}, ::getppid());
-        static_cast<void>(::write(ready[1], "!", 1));
+        const bool told = ::write(ready[1], "!", 1) == 1;
+        if (!told) ::_exit(1);
         ::pause();
     }
     char byte = 0;
