@@ -403,10 +403,14 @@ std::string Migration::undo_sentence() const {
     if (stopped_by_us_) {
         text += " (it stood for " + to_text(summary_.downtime);
         if (!request_.non_live) text += ", limit " + to_text(request_.bounds.max_downtime);
-        text += request_.non_live ? ")"
-                : summary_.downtime > request_.bounds.max_downtime
-                    ? ": over the limit, and what took so long is the stop itself, which nothing can interrupt)"
-                    : ")";
+        if (!request_.non_live && summary_.downtime > request_.bounds.max_downtime) {
+            const bool held_in_time = held_at_ && *held_at_ < ran_at_ + request_.bounds.max_downtime - reserve_;
+            text += held_in_time ? ": over the limit, since this host was late to roll it back, which the next move "
+                                   "of this guest reckons with"
+                                 : ": over the limit, and what took so long is the stop itself, which nothing can "
+                                   "interrupt";
+        }
+        text += ")";
     }
     if (dst_listens_) {
         text += dst_dead_
