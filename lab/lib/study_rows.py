@@ -32,13 +32,14 @@ TRIES = 2
 
 
 def lost_work(samples, began_ns, stopped_ns, stood_s):
-    """Seconds that the vCPU did not run between the first sync and the STOP, beside what it did not run before; and
-    the standstill. By its thread's run time: the guest is busy all the time."""
+    """Seconds that the vCPU did not run between the first sync and the STOP, and the standstill. The guest is busy all
+    the time and has a core of its own: what that core idled, beside what it idled before. Where others were on it
+    (the machine below among them), nothing was lost to the move."""
     before = [s for s in samples if s.mono_ns <= began_ns]
     inside = [s for s in samples if began_ns <= s.mono_ns <= stopped_ns]
-    usual = (before[-1].ran_ns - before[0].ran_ns) / (before[-1].mono_ns - before[0].mono_ns)
-    wanted = usual * (inside[-1].mono_ns - inside[0].mono_ns)
-    return (wanted - (inside[-1].ran_ns - inside[0].ran_ns)) / 1e9 + usual * stood_s
+    usual = (before[-1].busy_s - before[0].busy_s) * 1e9 / (before[-1].mono_ns - before[0].mono_ns)
+    wanted = usual * (inside[-1].mono_ns - inside[0].mono_ns) / 1e9
+    return max(0.0, wanted - (inside[-1].busy_s - inside[0].busy_s)) + usual * stood_s
 
 
 def one(lab, name, level):

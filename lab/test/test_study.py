@@ -201,9 +201,9 @@ class Rows(unittest.TestCase):
             self.assertFalse(reached)
             self.assertIn('10 rows carried out, 1 not moved', text)
 
-    def test_lost_work_is_what_the_vcpu_did_not_run_of_what_it_ran_before_and_the_standstill(self):
+    def test_lost_work_is_what_its_core_idled_beside_what_it_idled_before_and_the_standstill(self):
         # Half of the core for 3 s, then a tenth for 2 s, then a standstill of 0.2 s.
-        samples = [study_run.Sample(int(t * 1e8), int((min(t, 30) * 0.5 + max(t - 30, 0) * 0.1) * 1e8), 0)
+        samples = [study_run.Sample(int(t * 1e8), 0, (min(t, 30) * 0.5 + max(t - 30, 0) * 0.1) / 10)
                    for t in range(51)]
         self.assertAlmostEqual(study_rows.lost_work(samples, 3e9, 5e9, 0.2), 0.8 + 0.1, places=6)
 
