@@ -86,7 +86,6 @@ private:
     void after_first_flush();
     void sample();
     void sample_next();
-    [[nodiscard]] bool worth_sampling(Duration interval) const;
     void on_sample(const Result<AnswerValue>& answer);
     void forecast();
     void start_guard();

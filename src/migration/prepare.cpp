@@ -23,8 +23,6 @@ constexpr Duration flush_max = std::chrono::seconds{60};
 /// The shortest is the one that shows what a blackout's worth of work dirties, which decides how hard a brake must be.
 constexpr std::array sample_intervals = {Duration{std::chrono::milliseconds{100}}, Duration{std::chrono::seconds{1}},
                                          Duration{std::chrono::seconds{3}}};
-/// A move does not wait for a sample that takes more than such a part of its first pass: that pass itself will show it.
-constexpr int sample_part = 4;
 /// Of the resident memory as a guess at what pass 1 has to send: QEMU itself has some, and zero pages may be there.
 constexpr double resident_sigma = 0.1;
 
@@ -125,14 +123,6 @@ void Migration::sample_next() {
     submit(SrcCommand{SrcSampleDirtying{interval, src_->memory}}, interval + change_max, &Migration::on_sample);
 }
 
-bool Migration::worth_sampling(Duration interval) const {
-    const auto& cap = request_.bounds.max_bandwidth;
-    // A curve needs two samples; and who asks for a forecast alone has the time for it.
-    if (request_.dry_run || samples_.size() < 2 || !cap) return true;
-    const Bytes content = src_->resident.count > 0 ? std::min(src_->resident, src_->memory) : src_->memory;
-    return interval * sample_part <= content / pacing_for(*cap, {});
-}
-
 void Migration::on_sample(const Result<AnswerValue>& answer) {
     if (stage_ != MigrationStage::sampling) return;
     const auto* rate = answer_as<ByteRate>(answer);
@@ -143,7 +133,7 @@ void Migration::on_sample(const Result<AnswerValue>& answer) {
     const Duration interval = sample_intervals[sample_];
     samples_.push_back({interval, *rate * interval});
     model_->add_sample({interval, *rate * interval, pages_hashed(src_->memory)});
-    if (++sample_ < sample_intervals.size() && worth_sampling(sample_intervals[sample_])) return sample_next();
+    if (++sample_ < sample_intervals.size()) return sample_next();
     curve_ = fit_dirty_curve(samples_[samples_.size() - 2], samples_.back(), src_->memory);
     forecast();
     const std::string objection = policy_->refuse(view());
