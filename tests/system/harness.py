@@ -31,9 +31,18 @@ class Failure(Exception):
     """What is not as promised, with the figures."""
 
 
+class Unsafe(Failure):
+    """A guest lost, run twice or damaged: no machine is so slow that this may happen, so it is never tried again."""
+
+
 def require(condition, text):
     if not condition:
         raise Failure(text)
+
+
+def require_safe(condition, text):
+    if not condition:
+        raise Unsafe(text)
 
 
 def program(name):
@@ -179,7 +188,7 @@ class Move:
         if stop is None:
             return None
         resume = (self.at_src if side == 'src' else self.at_dst).wait('RESUME', 3, since=stop.stamp)
-        require(resume is not None, 'STOP was seen on the source and no RESUME')
+        require_safe(resume is not None, 'STOP was seen on the source and no RESUME')
         return (resume.stamp - stop.stamp) * 1e3
 
     def beats(self):
@@ -211,9 +220,9 @@ class Move:
         """Every page of the running copy, and beats that were never out of order."""
         vm.wait_beats(len(vm.beats()) + 5)
         verdict = vm.verify()
-        require(verdict.ok, f'on {vm.host}: {verdict.line}')
+        require_safe(verdict.ok, f'on {vm.host}: {verdict.line}')
         faults = sequence_faults(self.beats())
-        require(not faults, f'heartbeats out of order: {faults[:3]}')
+        require_safe(not faults, f'heartbeats out of order: {faults[:3]}')
         self.pages = int(verdict.fields['pages'])
 
     def require_source_runs(self, seconds=3.0, dst_gone=True):
@@ -221,8 +230,8 @@ class Move:
         try:
             wait_until(lambda: self.at_src.status() == 'running', seconds, 'the source running')
         except segue_lab.LabError:
-            raise Failure(f'the guest on the source is {self.at_src.status()}, segue ended with {self.exit}: '
-                          f'{self.stderr.strip()[-300:]}') from None
+            raise Unsafe(f'the guest on the source is {self.at_src.status()}, segue ended with {self.exit}: '
+                         f'{self.stderr.strip()[-300:]}') from None
         self.require_no_guardian()
         if dst_gone:
             with contextlib.suppress(segue_lab.LabError):
@@ -246,7 +255,7 @@ class Move:
     def require_moved(self):
         """One running copy, on the destination, whole; the source's QEMU ended, since its copy is stale."""
         self.require_exit(0)
-        require(self.at_dst.status() == 'running', f'the destination is {self.at_dst.status()}')
+        require_safe(self.at_dst.status() == 'running', f'the destination is {self.at_dst.status()}')
         require(not self.src.running(), 'the source QEMU, whose copy is stale, is still there')
         self.require_no_guardian()
         self.require_put_back('dst', self.at_dst)

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import time
 
-from harness import Failure, Move, program, require
+from harness import Failure, Move, program, require, require_safe
 from segue_lab import LabError, beats_of_two, now_ns, wait_until
 from watching import ROOT, hurry, state_of
 
@@ -117,15 +117,15 @@ class RemoteMove(Move):
             return 0.0, None
         watcher = self.at_src if side == 'src' else self.at_dst
         resume = watcher.wait('RESUME', 5, since=stop.stamp)
-        require(resume is not None, f'the guest stopped and never ran again on {side}')
+        require_safe(resume is not None, f'the guest stopped and never ran again on {side}')
         return max(0.0, (resume.stamp - self.killed_stamp) * 1e3), (resume.stamp - stop.stamp) * 1e3
 
     def require_one_copy(self):
         two = beats_of_two(self.src.beats(), self.dst.beats())
-        require(two is None, f'TWO COPIES: {two}')
+        require_safe(two is None, f'TWO COPIES: {two}')
         resumed = self.at_dst.find('RESUME')
         again = self.at_src.find('RESUME', since=resumed.stamp) if resumed else None
-        require(not again, f'the source ran again after the destination had run: {again}')
+        require_safe(not again, f'the source ran again after the destination had run: {again}')
 
     def require_nothing_left(self, *living, seconds=3.5):
         """On both hosts nothing but the QEMUs named by `living`."""
@@ -150,7 +150,7 @@ class RemoteMove(Move):
 
     def require_runs_on_dst(self, seconds=3.5):
         status = self.at_dst.status()
-        require(status == 'running', f'the destination is {status}')
+        require_safe(status == 'running', f'the destination is {status}')
         with contextlib.suppress(LabError):
             wait_until(lambda: not self.src.running(), seconds, 'the end of the source')
         require(not self.src.running(), 'the source QEMU, whose copy is stale, is still there')
@@ -161,7 +161,7 @@ class RemoteMove(Move):
     def require_runs_nowhere(self):
         """The owner was killed: a guest crash. The other copy is stale and is not run."""
         for vm, watcher in ((self.src, self.at_src), (self.dst, self.at_dst)):
-            require(not vm.running() or watcher.status() != 'running', f'a stale copy runs on {vm.host}')
+            require_safe(not vm.running() or watcher.status() != 'running', f'a stale copy runs on {vm.host}')
         late = [b for vm in (self.src, self.dst) for b in vm.beats() if b.mono_ns > self.killed_ns + 100_000_000]
         require(not late, f'{len(late)} heartbeats after the crash')
         self.require_one_copy()

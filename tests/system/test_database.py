@@ -11,7 +11,7 @@ import subprocess
 import time
 
 import ledger
-from harness import Failure, require
+from harness import Failure, require, require_safe
 from lab_arguments import machine_arguments
 from lab_base import LabError, run, start_time, wait_until
 from lab_bridge import GUEST_ADDRESS, KERNEL_WORDS, network_arguments
@@ -136,13 +136,13 @@ def whole(disk, folder, last_told):
     replayed = subprocess.run(['e2fsck', '-p', '-E', 'journal_only', disk], capture_output=True, text=True)
     require(replayed.returncode in (0, 1), f'the journal of the file system: {replayed.stdout[-300:]}')
     checked = subprocess.run(['e2fsck', '-f', '-n', disk], capture_output=True, text=True)
-    require(checked.returncode == 0, f'FILE SYSTEM: {checked.stdout[-600:]}')
+    require_safe(checked.returncode == 0, f'FILE SYSTEM: {checked.stdout[-600:]}')
     for name in ('ledger.db', 'ledger.db-wal'):
         path = os.path.join(folder, name)
         run(['debugfs', '-R', f'dump /{name} {path}', disk])
         require(os.path.getsize(path) > 0 or name.endswith('wal'), f'{name} is empty')
     rows, fault = ledger.fault_of(os.path.join(folder, 'ledger.db'), last_told)
-    require(fault is None, fault)
+    require_safe(fault is None, fault)
     return rows
 
 

@@ -3,7 +3,7 @@ import contextlib
 import os
 import time
 
-from harness import BEAT_MS, Failure, Move, program, require
+from harness import BEAT_MS, Failure, Move, program, require, require_safe
 from segue_lab import LabError, calm_gap, longest_gap, now_ns, wait_until
 from watching import state_of
 
@@ -99,7 +99,7 @@ def judge_run_again(move):
     limit = BOUND_MS + GRACE_MS
     stop = move.at_src.find('STOP')
     resume = move.at_src.wait('RESUME', 3, since=stop.stamp) if stop else None
-    require(not stop or resume, f'the guest stopped and never ran again: {move.at_src.status()}')
+    require_safe(not stop or resume, f'the guest stopped and never ran again: {move.at_src.status()}')
     took = max(0.0, (resume.stamp - move.killed_stamp) * 1e3) if resume else 0.0
     require(took <= limit, f'{took:.1f} ms from the kill to RESUME, limit {limit}')
     with contextlib.suppress(LabError):

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 
-from harness import program, require
+from harness import program, require, require_safe
 from segue_lab import ADDRESS, wait_until
 from test_recover import require_recovered
 from watching import pids_naming
@@ -122,7 +122,7 @@ class Service:
         time.sleep(RESTART_S)
         require(not self.source_pids(), 'the source was started again')
         verdict = self.dst.verify()
-        require(verdict.ok, f'on the destination: {verdict.line}')
+        require_safe(verdict.ok, f'on the destination: {verdict.line}')
 
 
 def qemus_with(path):

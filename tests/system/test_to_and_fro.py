@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import time
 
-from harness import program, require
+from harness import program, require, require_safe
 from remote_move import on_host, words_of
 from segue_lab import ADDRESS, HOSTS, LabError, beats_of_two, wait_until
 
@@ -86,7 +86,7 @@ def arrived(lab, old, there):
 
 def verify(guest, number):
     verdict = guest.verify()
-    require(verdict.ok, f'after move {number}: {verdict.line}')
+    require_safe(verdict.ok, f'after move {number}: {verdict.line}')
     return int(verdict.fields['pages'])
 
 

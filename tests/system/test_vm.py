@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 
-from harness import program, require
+from harness import program, require, require_safe
 from lab_arguments import disk_arguments, machine_arguments
 from lab_base import start_time
 from lab_vm import Vm
@@ -152,7 +152,7 @@ class Hosts:
 
     def require_whole(self, host):
         verdict = self.vm(host).verify()
-        require(verdict.ok, f'on {host}: {verdict.line}')
+        require_safe(verdict.ok, f'on {host}: {verdict.line}')
         return int(verdict.fields['pages'])
 
     def clean(self, host):
