@@ -11,6 +11,7 @@
 #include "base/assert.hpp"
 #include "migration/migration.hpp"
 #include "migration/preflight.hpp"
+#include "model/page_sampling.hpp"
 #include "units/text.hpp"
 
 namespace segue {
@@ -25,12 +26,6 @@ constexpr std::array sample_intervals = {Duration{std::chrono::milliseconds{100}
                                          Duration{std::chrono::seconds{3}}};
 /// Of the resident memory as a guess at what pass 1 has to send: QEMU itself has some, and zero pages may be there.
 constexpr double resident_sigma = 0.1;
-
-/// How many pages a sample looks at: at most a quarter of them, 65536 in all, but 512 of each GiB at least.
-std::int64_t pages_hashed(Bytes memory) {
-    const double gibs = static_cast<double>(memory.count) / static_cast<double>(mebibytes(1024).count);
-    return static_cast<std::int64_t>(std::clamp(65'536.0, 512 * gibs, 16'384 * gibs));
-}
 
 }  // namespace
 

@@ -14,6 +14,7 @@
 #include "hypervisor/qemu/facts.hpp"
 #include "hypervisor/qemu/settings.hpp"
 #include "hypervisor/qemu/wire.hpp"
+#include "model/page_sampling.hpp"
 
 namespace segue::qemu {
 namespace {

@@ -17,7 +17,6 @@ namespace json = boost::json;
 
 constexpr std::int64_t downtime_limit_ms_max = 2'000'000;
 constexpr std::int64_t ms_per_second = 1000;
-constexpr std::int64_t gib = std::int64_t{1} << 30;
 
 template <class Enum>
 struct Word {
@@ -146,12 +145,6 @@ std::optional<std::uint16_t> listening_port(const json::value& query_migrate) {
 
 std::int64_t calc_time(Duration interval) {
     return std::clamp<std::int64_t>(std::chrono::ceil<std::chrono::seconds>(interval).count(), 1, 60);
-}
-
-std::int64_t sample_pages_per_gib(Bytes memory) {
-    constexpr double pages_in_all = 65'536;
-    const double gibs = static_cast<double>(std::max<std::int64_t>(memory.count, 1)) / static_cast<double>(gib);
-    return static_cast<std::int64_t>(std::clamp(pages_in_all / gibs, 512.0, 16'384.0));
 }
 
 std::optional<ByteRate> measured_dirty_rate(const json::value& query_dirty_rate) {

@@ -59,9 +59,6 @@ struct RunStateReply {
 
 /// calc-dirty-rate's `calc-time`: whole seconds, rounded up, 1 to 60.
 [[nodiscard]] std::int64_t calc_time(Duration interval);
-/// calc-dirty-rate's `sample-pages`, which is pages per GiB: as many as keep the pages hashed at about
-/// 65 536 in all (0.1 s of one CPU), within 512 (QEMU's default) and 16 384 (its most).
-[[nodiscard]] std::int64_t sample_pages_per_gib(Bytes memory);
 /// query-dirty-rate's `dirty-rate` (MiB/s); nothing until its status is `measured`.
 [[nodiscard]] std::optional<ByteRate> measured_dirty_rate(const boost::json::value& query_dirty_rate);
 

@@ -86,15 +86,11 @@ TEST(Wire, names_addresses_as_qemu_does) {
     EXPECT_FALSE(yankable_migration(json(R"([{"type":"chardev","id":"migration"}])")));
 }
 
-TEST(Wire, samples_dirtying_in_seconds_and_pages) {
+TEST(Wire, samples_dirtying_in_whole_seconds) {
     EXPECT_EQ(calc_time(milliseconds{100}), 1);
     EXPECT_EQ(calc_time(seconds{1}), 1);
     EXPECT_EQ(calc_time(milliseconds{2001}), 3);
     EXPECT_EQ(calc_time(std::chrono::hours{1}), 60);
-    EXPECT_EQ(sample_pages_per_gib(mebibytes(130)), 16384);
-    EXPECT_EQ(sample_pages_per_gib(mebibytes(8 * 1024)), 8192);
-    EXPECT_EQ(sample_pages_per_gib(mebibytes(1024 * 1024)), 512);
-    EXPECT_EQ(sample_pages_per_gib({0}), 16384);
     EXPECT_EQ(measured_dirty_rate(json(R"({"status":"measured","dirty-rate":3})")), mebibytes_per_second(3));
     EXPECT_FALSE(measured_dirty_rate(json(R"({"status":"measuring","dirty-rate":-1})")));
 }

@@ -35,7 +35,6 @@ struct Case {
     Bounds bounds;
     FixedCosts costs;            ///< What this guest's switchovers take, give or take a fifth.
     int moves_before = 3;        ///< Earlier moves whose fixed costs are remembered.
-    double samples_per_gib = 4096;
     double sync_s = 0.001;       ///< A dirty sync: the guest runs, nothing is sent.
     double resident_excess = 0;  ///< By how much more is resident than is not zero.
     double scan_per_s = 1e10;    ///< Bytes of zero pages that QEMU's one thread finds in a second.

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "app/sim/study/copying.hpp"
+#include "model/page_sampling.hpp"
 
 namespace segue::study {
 namespace {
@@ -15,7 +16,6 @@ constexpr double run_time_read_s = 0.25;
 constexpr double before_go_s = 0.001;  ///< downtime-limit until go.
 constexpr std::size_t passes_kept = 64;
 constexpr double mib = 1024.0 * 1024;
-constexpr double gib = 1024 * mib;
 constexpr double probe_noise = 0.01;
 constexpr double scan_noise = 0.1;
 constexpr double stream_noise = 0.007;
@@ -148,7 +148,7 @@ void Flight::sample() {
         guest.advance(interval, 1);
         double pages = 0;
         for (const double dirty : guest.take_dirty()) pages += dirty;
-        const double samples = std::max(64.0, case_.samples_per_gib * case_.guest.memory_bytes / gib);
+        const auto samples = static_cast<double>(pages_hashed(setting_.memory));
         const double hits = binomial(copying_.chance(), samples, pages * page_bytes / case_.guest.memory_bytes);
         const double seen = hits / samples * case_.guest.memory_bytes;
         const double told = std::floor(seen / interval / mib) * mib;  // Whole MiB a second.
