@@ -9,7 +9,6 @@
 
 #include <array>
 #include <boost/json/serialize.hpp>
-#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <optional>
@@ -17,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/folder_test.hpp"
 #include "hypervisor/qemu/connection.hpp"
 
 extern char** environ;
@@ -34,9 +34,6 @@ constexpr const char* qemu_program = "/usr/bin/qemu-system-x86_64";
 class RealQemu {
 public:
     RealQemu() {
-        std::string name = "/tmp/segue-qemu-XXXXXX";
-        EXPECT_NE(::mkdtemp(name.data()), nullptr);
-        folder_ = name;
         const std::string first = "unix:" + monitor(0) + ",server=on,wait=off";
         const std::string second = "unix:" + monitor(1) + ",server=on,wait=off";
         std::vector<std::string> words = {qemu_program, "-S",       "-nodefaults", "-display", "none", "-machine",
@@ -49,15 +46,11 @@ public:
             std::this_thread::sleep_for(milliseconds{5});
         }
     }
-    ~RealQemu() {
-        kill();
-        std::error_code ignored;
-        std::filesystem::remove_all(folder_, ignored);
-    }
+    ~RealQemu() { kill(); }
     RealQemu(const RealQemu&) = delete;
     RealQemu& operator=(const RealQemu&) = delete;
 
-    [[nodiscard]] std::string monitor(int number) const { return folder_ + "/qmp" + std::to_string(number); }
+    [[nodiscard]] std::string monitor(int number) const { return folder_.file("qmp" + std::to_string(number)); }
     [[nodiscard]] pid_t pid() const { return pid_; }
     void stop() const {
         ::kill(pid_, SIGSTOP);
@@ -82,7 +75,7 @@ private:
         return false;
     }
 
-    std::string folder_;
+    TestFolder folder_;
     pid_t pid_ = 0;
 };
 

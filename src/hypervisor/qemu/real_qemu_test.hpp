@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/folder_test.hpp"
 #include "hypervisor/qemu/dst_guest.hpp"
 #include "hypervisor/qemu/src_guest.hpp"
 #include "io/loop.hpp"
@@ -35,14 +36,14 @@ public:
     RealQemu(const RealQemu&) = delete;
     RealQemu& operator=(const RealQemu&) = delete;
 
-    [[nodiscard]] std::string monitor() const { return folder_ + "/monitor"; }
-    [[nodiscard]] const std::string& folder() const { return folder_; }
+    [[nodiscard]] std::string monitor() const { return folder_.file("monitor"); }
+    [[nodiscard]] const std::string& folder() const { return folder_.path(); }
     [[nodiscard]] pid_t pid() const { return pid_; }
     /// One command by a plain client of its own, the raw `return` as text.
     [[nodiscard]] std::string ask(const std::string& command) const;
 
 private:
-    std::string folder_;
+    TestFolder folder_;
     pid_t pid_ = 0;
 };
 

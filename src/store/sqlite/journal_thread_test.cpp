@@ -36,7 +36,7 @@ protected:
         loop.run();
         loop.cancel(end);
     }
-    TestFolder folder;
+    JournalFolder folder;
     Loop loop;
     JobId job{};
     std::unique_ptr<JournalThread> thread;
