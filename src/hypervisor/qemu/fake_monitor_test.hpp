@@ -22,6 +22,7 @@
 
 #include "base/folder_test.hpp"
 #include "base/limits.hpp"
+#include "io/run_loop_test.hpp"
 
 namespace segue::qemu {
 
@@ -159,16 +160,10 @@ protected:
             if (!result) last_error = result.error();
         };
     }
-    void spin(Duration time = milliseconds{3}) {
-        const auto end = loop.at(loop.now() + time, [this] { loop.stop(); });
-        loop.run();
-        loop.cancel(end);
-    }
+    void spin(Duration time = milliseconds{3}) { run_at_most(loop, time); }
     template <class Condition>
     void spin_until(Condition condition) {
-        const Instant end = loop.now() + seconds{5};
-        while (!condition() && loop.now() < end) spin(milliseconds{1});
-        EXPECT_TRUE(condition()) << "waited in vain";
+        EXPECT_TRUE(run_until(loop, condition, seconds{5})) << "waited in vain";
     }
     [[nodiscard]] std::string heard() const {
         std::string names;

@@ -18,6 +18,7 @@
 
 #include "base/folder_test.hpp"
 #include "hypervisor/qemu/connection.hpp"
+#include "io/run_loop_test.hpp"
 
 extern char** environ;
 
@@ -111,13 +112,7 @@ protected:
     }
     template <class Condition>
     void spin_until(Condition condition) {
-        const Instant end = loop.now() + seconds{10};
-        while (!condition() && loop.now() < end) {
-            const auto stop = loop.at(loop.now() + milliseconds{1}, [this] { loop.stop(); });
-            loop.run();
-            loop.cancel(stop);
-        }
-        ASSERT_TRUE(condition()) << "waited in vain";
+        ASSERT_TRUE(run_until(loop, condition)) << "waited in vain";
     }
     Result<json::value> run(Client& client, std::string_view name, json::object arguments = {}) {
         std::optional<Result<json::value>> result;

@@ -101,15 +101,6 @@ std::string RealQemu::ask(const std::string& command) const {
     return text;
 }
 
-bool run_until(Loop& loop, const std::function<bool()>& done) {
-    const Instant limit = loop.now() + std::chrono::seconds{10};
-    while (!done() && loop.now() < limit) {
-        loop.at(loop.now() + std::chrono::milliseconds{1}, [&loop] { loop.stop(); });
-        loop.run();
-    }
-    return done();
-}
-
 std::unique_ptr<RealQemu> QemuTest::start(std::vector<std::string> more, const std::vector<std::string>& last) const {
     std::vector<std::string> arguments{"-machine", "pc", "-m", "130M", "-nodefaults", "-display", "none"};
     arguments.insert(arguments.end(), more.begin(), more.end());

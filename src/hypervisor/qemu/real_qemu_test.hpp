@@ -17,7 +17,7 @@
 #include "base/folder_test.hpp"
 #include "hypervisor/qemu/dst_guest.hpp"
 #include "hypervisor/qemu/src_guest.hpp"
-#include "io/loop.hpp"
+#include "io/run_loop_test.hpp"
 
 namespace segue::qemu {
 
@@ -46,9 +46,6 @@ private:
     TestFolder folder_;
     pid_t pid_ = 0;
 };
-
-/// Runs the loop until `done` or 10 s.
-bool run_until(Loop& loop, const std::function<bool()>& done);
 
 template <class Guest, class Command, class Notice>
 class Asked {
