@@ -12,9 +12,11 @@ import subprocess
 import sys
 
 import segue_lab
-from harness import Failure, Move, program
+import study_loop
+from harness import Move, program
 from segue_lab import ADDRESS, LabError
 from study_cells import Results
+from study_loop import say
 from watching import ROOT
 
 # name -> (guest, link in MiB/s)
@@ -31,11 +33,6 @@ GOALS = {'before': {'total': 0.15, 'downtime': 1}, 'after pass 1': {'total': 0.0
 COVERED = 82
 WIDER = 1.6449 / 1.2816
 BOUNDS = ('--max-downtime', '300ms', '--timeout', '60s')
-TRIES = 2
-
-
-def say(text):
-    print(text, flush=True)
 
 
 def asked(lab, src, dst, options):
@@ -83,22 +80,9 @@ def one(lab, name, seed):
 
 def run_all(results, moves):
     done = {(line['guest'], line['seed']) for line in results.lines}
-    todo = [(name, seed) for seed in range(1, -(-moves // len(GUESTS)) + 1) for name in GUESTS][:moves]
-    todo = [run for run in todo if run not in done]
-    say(f'{len(todo)} moves to do, {len(done)} in {results.path}')
-    broken = 0
-    with segue_lab.Lab(f'forecast{os.getpid()}', '100MiB/s') as lab:
-        for name, seed in todo:
-            for attempt in range(1, TRIES + 1):
-                try:
-                    line = one(lab, name, seed)
-                    results.add(line)
-                    say(told(line))
-                    break
-                except (LabError, Failure) as error:
-                    say(f'{name} #{seed}: the lab broke, try {attempt}: {error}')
-                    broken += attempt == TRIES
-    return broken
+    wanted = [(name, seed) for seed in range(1, -(-moves // len(GUESTS)) + 1) for name in GUESTS][:moves]
+    return study_loop.run_all(results, wanted, done.__contains__, segue_lab.Lab(f'forecast{os.getpid()}', '100MiB/s'),
+                              one, told, lambda name, seed: f'{name} #{seed}')
 
 
 def told(line):

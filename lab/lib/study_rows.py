@@ -10,11 +10,11 @@ import signal
 import sys
 
 import segue_lab
+import study_loop
 import study_run
-from harness import Failure
-from segue_lab import LabError
 from study_cells import LINK_MIB_S, Results
-from study_forecast import asked, numbers, say
+from study_forecast import asked, numbers
+from study_loop import say
 from watching import ROOT, mono_ns_of
 
 MEMORY_MIB = 256
@@ -28,7 +28,6 @@ GOAL = 0.7
 # Counts of a share are whole per mille in a quota; a row of one value would be missed by less than that.
 SHARE_GRAIN = 0.002
 AFTER_S = 1.0
-TRIES = 2
 
 
 def lost_work(samples, began_ns, stopped_ns, stood_s):
@@ -82,21 +81,10 @@ def told(line):
 
 def run_all(results, guests, levels):
     done = {(line['guest'], line['level']) for line in results.lines}
-    todo = [(name, level) for level in levels for name in guests if (name, level) not in done]
-    say(f'{len(todo)} moves to do, {len(done)} in {results.path}')
-    broken = 0
-    with segue_lab.Lab(f'rows{os.getpid()}', f'{LINK_MIB_S * 11 // 10}MiB/s') as lab:
-        for name, level in todo:
-            for attempt in range(1, TRIES + 1):
-                try:
-                    line = one(lab, name, level)
-                    results.add(line)
-                    say(told(line))
-                    break
-                except (LabError, Failure) as error:
-                    say(f'{name} at {level:.1f}: the lab broke, try {attempt}: {error}')
-                    broken += attempt == TRIES
-    return broken
+    wanted = [(name, level) for level in levels for name in guests]
+    return study_loop.run_all(results, wanted, done.__contains__,
+                              segue_lab.Lab(f'rows{os.getpid()}', f'{LINK_MIB_S * 11 // 10}MiB/s'), one, told,
+                              lambda name, level: f'{name} at {level:.1f}')
 
 
 def report(lines):

@@ -5,14 +5,17 @@ import os
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 from labtest import LAB, LabCase, report
 
 sys.path.insert(0, os.path.join(os.path.dirname(LAB), 'tests', 'system'))
 import study_forecast  # noqa: E402
+import study_loop  # noqa: E402
 import study_rows  # noqa: E402
 import study_run  # noqa: E402
 import study_table  # noqa: E402
+from segue_lab import LabError  # noqa: E402
 from study_cells import CELLS, PEERS, Cell, Results, parse_cells, plan, segue_contender  # noqa: E402
 
 OURS = segue_contender(0.5)
@@ -66,6 +69,50 @@ class Plan(unittest.TestCase):
             self.assertFalse(results.has(1, CELLS[0], OURS, undisturbed=True))
             results.add(run(CELLS[0], OURS))
             self.assertEqual([r['lost_s'] for r in results.runs()], [1.0])
+
+
+class Loop(unittest.TestCase):
+    """A run is (name, seed); the lab breaks as often as `trouble` says by name."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path, self.trouble, self.made = os.path.join(folder.name, 'r.jsonl'), {}, []
+
+    def one(self, lab, name, seed):
+        self.assertEqual(lab, 'the lab')
+        self.made.append((name, seed))
+        if self.trouble.get(name, 0) > 0:
+            self.trouble[name] -= 1
+            raise LabError('no QEMU')
+        return {'type': 'x', 'name': name, 'seed': seed}
+
+    def run_all(self, wanted):
+        results = Results(self.path)
+        done = {(line['name'], line['seed']) for line in results.lines}
+        with contextlib.redirect_stdout(io.StringIO()) as said, unittest.mock.patch('time.sleep'):
+            broken = study_loop.run_all(results, wanted, done.__contains__, contextlib.nullcontext('the lab'),
+                                        self.one, lambda line: f"told {line['name']}",
+                                        lambda name, seed: f'{name} #{seed}')
+        return broken, said.getvalue()
+
+    def test_it_goes_on_where_it_was(self):
+        self.assertEqual(self.run_all([('a', 1), ('b', 1)])[0], 0)
+        self.made.clear()
+        broken, said = self.run_all([('a', 1), ('b', 1), ('a', 2)])
+        self.assertEqual((broken, self.made), (0, [('a', 2)]))
+        self.assertIn('1 of 3 runs to do', said)
+        self.assertIn('told a', said)
+        self.assertEqual([(line['name'], line['seed']) for line in Results(self.path).lines],
+                         [('a', 1), ('b', 1), ('a', 2)])
+
+    def test_a_run_that_the_lab_breaks_is_tried_again_and_counted_when_it_never_comes(self):
+        self.trouble = {'a': 1, 'b': study_loop.TRIES}
+        broken, said = self.run_all([('a', 1), ('b', 1), ('c', 1)])
+        self.assertEqual(broken, 1)
+        self.assertEqual(self.made, [('a', 1), ('a', 1), ('b', 1), ('b', 1), ('c', 1)])
+        self.assertEqual([line['name'] for line in Results(self.path).lines], ['a', 'c'])
+        self.assertIn('b #1: the lab broke, try 2: no QEMU', said)
 
 
 class Counting(unittest.TestCase):

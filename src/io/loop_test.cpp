@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "io/fd.hpp"
+#include "io/run_loop_test.hpp"
 
 namespace segue {
 namespace {
@@ -38,13 +39,6 @@ struct SocketPair {
     }
 };
 
-/// Ends the test after a while even when what it waits for never comes.
-void run_for(Loop& loop, Duration longest) {
-    const auto end = loop.at(loop.now() + longest, [&] { loop.stop(); });
-    loop.run();
-    loop.cancel(end);
-}
-
 TEST(Loop, fires_timers_in_order_of_time_and_then_of_making) {
     Loop loop;
     std::string order;
@@ -66,7 +60,7 @@ TEST(Loop, fires_no_timer_early_and_most_within_a_millisecond) {
             const Instant when = loop.now() + milliseconds{i};
             loop.at(when, [&, when] { late.push_back(loop.now() - when); });
         }
-        run_for(loop, milliseconds{60});
+        run_at_most(loop, milliseconds{60});
         ASSERT_EQ(late.size(), 40U);
         std::ranges::sort(late);
         EXPECT_GE(late.front(), Duration{0});
@@ -100,7 +94,7 @@ TEST(Loop, lets_a_timer_cancel_itself_and_others_that_are_due_at_the_same_time) 
     const Instant when = loop.now() + milliseconds{1};
     first = loop.at(when, [&] { loop.cancel(first); loop.cancel(second); });
     second = loop.at(when, [&] { second_fired = true; });
-    run_for(loop, milliseconds{5});
+    run_at_most(loop, milliseconds{5});
     EXPECT_FALSE(second_fired);
     loop.cancel(first);
     loop.cancel(second);
@@ -131,10 +125,10 @@ TEST(Loop, calls_a_reader_again_until_everything_is_read) {
     loop.run();
     EXPECT_EQ(calls, 3);
     EXPECT_EQ(heard, "hello");
-    run_for(loop, milliseconds{3});
+    run_at_most(loop, milliseconds{3});
     EXPECT_EQ(calls, 3) << "nothing more to read";
     pair.say("again");
-    run_for(loop, milliseconds{3});
+    run_at_most(loop, milliseconds{3});
     EXPECT_GT(calls, 3);
     loop.unwatch(watch);
 }
@@ -145,7 +139,7 @@ TEST(Loop, tells_a_reader_that_the_peer_is_gone) {
     bool told = false;
     const auto watch = loop.watch_readable(pair.ours.get(), [&] { told = true; loop.stop(); });
     loop.post([&] { pair.theirs.reset(); });
-    run_for(loop, seconds{1});
+    run_at_most(loop, seconds{1});
     EXPECT_TRUE(told);
     loop.unwatch(watch);
 }
@@ -159,11 +153,11 @@ TEST(Loop, watches_one_socket_for_reading_and_writing_at_once) {
     writer = loop.watch_writable(pair.ours.get(), [&] {
         if (++writes == 2) loop.unwatch(writer);
     });
-    run_for(loop, milliseconds{3});
+    run_at_most(loop, milliseconds{3});
     EXPECT_EQ(reads, 0);
     EXPECT_EQ(writes, 2);
     pair.say("x");
-    run_for(loop, milliseconds{3});
+    run_at_most(loop, milliseconds{3});
     EXPECT_EQ(reads, 1);
     EXPECT_EQ(writes, 2);
     loop.unwatch(reader);
@@ -176,11 +170,11 @@ TEST(Loop, tells_a_writer_only_when_there_is_room_again) {
     while (::write(pair.ours.get(), block.data(), block.size()) > 0) {}
     int writes = 0;
     const auto writer = loop.watch_writable(pair.ours.get(), [&] { ++writes; loop.stop(); });
-    run_for(loop, milliseconds{5});
+    run_at_most(loop, milliseconds{5});
     EXPECT_EQ(writes, 0);
     std::string drained(1 << 20, ' ');
     while (::read(pair.theirs.get(), drained.data(), drained.size()) > 0) {}
-    run_for(loop, seconds{1});
+    run_at_most(loop, seconds{1});
     EXPECT_EQ(writes, 1);
     loop.unwatch(writer);
 }
@@ -199,7 +193,7 @@ TEST(Loop, lets_a_callback_unwatch_itself_and_its_neighbour_and_close_the_descri
     first = loop.watch_readable(pair.ours.get(), remove_both);
     second = loop.watch_readable(pair.ours.get(), remove_both);
     pair.say("x");
-    run_for(loop, milliseconds{5});
+    run_at_most(loop, milliseconds{5});
     EXPECT_EQ(calls, 1);
 }
 
@@ -219,10 +213,10 @@ TEST(Loop, keeps_the_notices_of_a_reused_descriptor_number_apart) {
         ASSERT_EQ(::dup2(other.ours.get(), number), number);
         fresh = loop.watch_readable(number, [&] { heard += other.hear(); });
     });
-    run_for(loop, milliseconds{3});
+    run_at_most(loop, milliseconds{3});
     EXPECT_EQ(heard, "");
     other.say("new");
-    run_for(loop, milliseconds{3});
+    run_at_most(loop, milliseconds{3});
     EXPECT_EQ(heard, "new");
     loop.unwatch(fresh);
     ::close(number);

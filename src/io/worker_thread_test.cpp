@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "io/run_loop_test.hpp"
+
 namespace segue {
 namespace {
 
@@ -30,15 +32,7 @@ protected:
     std::unique_ptr<WorkerThread> worker = std::make_unique<WorkerThread>(loop);
     const std::thread::id ours = std::this_thread::get_id();
 
-    /// Until somebody stops the loop, or far too long.
-    void run() {
-        const auto end = loop.at(loop.now() + std::chrono::seconds{20}, [&] {
-            ADD_FAILURE() << "no answer came";
-            loop.stop();
-        });
-        loop.run();
-        loop.cancel(end);
-    }
+    void run() { run_until_stopped(loop); }
     WorkerThread::Answer stop() {
         return [this] { loop.stop(); };
     }

@@ -236,10 +236,8 @@ TEST_F(ReceiveSession, AGuestThatSomebodyElseContinuesIsEnded) {
 
 TEST_F(ReceiveSession, EndsAsTheSourceSaysThatItEnded) {
     prepare(false);
-    world.say(Bye{"refused", "disk0 is not the same storage on both sides"});
-    pass(seconds{1});
-    EXPECT_EQ(world.ended.outcome, "refused");
-    EXPECT_EQ(world.ended.why, "disk0 is not the same storage on both sides");
+    const std::string why = "disk0 is not the same storage on both sides";
+    expect_end(Bye{"refused", why}, "refused", why);
     EXPECT_TRUE(world.qemu.alive);
 }
 
@@ -247,28 +245,20 @@ TEST_F(ReceiveSession, EndsAsTheSourceSaysAlsoWhereItHadToUndo) {
     connect();
     world.say(Abort{RequestId{5}, "rolled back"});
     pass(100 * ms);
-    world.say(Bye{"cancelled", "the user cancelled"});
-    pass(seconds{1});
-    EXPECT_EQ(world.ended.outcome, "cancelled");
-    EXPECT_EQ(world.ended.why, "the user cancelled");
+    expect_end(Bye{"cancelled", "the user cancelled"}, "cancelled", "the user cancelled");
 }
 
 TEST_F(ReceiveSession, EndsAsPlannedWithASourceThatOnlyAskedAndSaysNothing) {
     prepare();
-    world.say(Bye{});
-    pass(seconds{1});
+    expect_end(Bye{}, "planned", "");
     EXPECT_FALSE(world.qemu.alive);
-    EXPECT_EQ(world.ended.outcome, "planned");
-    EXPECT_EQ(world.ended.why, "");
 }
 
 TEST_F(ReceiveSession, EndsAsFailedWithASourceThatListenedAndSaysNothing) {
     listen(false);
     world.say(PutBack{RequestId{5}});
     pass(10 * ms);
-    world.say(Bye{});
-    pass(seconds{1});
-    EXPECT_EQ(world.ended.outcome, "failed");
+    expect_end(Bye{}, "failed", "");
 }
 
 TEST_F(ReceiveSession, EndsAsFailedWithTheReasonWhereTheConnectionIsLostInsteadOfABye) {
@@ -283,10 +273,7 @@ TEST_F(ReceiveSession, EndsAsFailedWithWhatEndedItFirst) {
     connect();
     pass_alive(seconds{1});
     pass(seconds{3});
-    world.say(Bye{});
-    pass(seconds{1});
-    EXPECT_EQ(world.ended.outcome, "failed");
-    EXPECT_EQ(world.ended.why, "the source gave no sign of life for 2 s");
+    expect_end(Bye{}, "failed", "the source gave no sign of life for 2 s");
 }
 
 TEST_F(ReceiveSession, EndsAsFailedAfterARecoverThatFoundAnOrphan) {
@@ -296,10 +283,7 @@ TEST_F(ReceiveSession, EndsAsFailedAfterARecoverThatFoundAnOrphan) {
     greet();
     world.say(Abort{RequestId{5}, "rolled back"});
     pass(100 * ms);
-    world.say(Bye{});
-    pass(seconds{1});
-    EXPECT_EQ(world.ended.outcome, "failed");
-    EXPECT_EQ(world.ended.why, "aborted by the source: rolled back");
+    expect_end(Bye{}, "failed", "aborted by the source: rolled back");
 }
 
 TEST_F(ReceiveSession, ASilentPeerIsLeftAfterAMinute) {

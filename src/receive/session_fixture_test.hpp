@@ -61,6 +61,13 @@ protected:
         pass(1 * ms);
         world.load();
     }
+    /// The source goes, and the journal is to say this of the end.
+    void expect_end(const Bye& bye, std::string_view outcome, std::string_view why) {
+        world.say(bye);
+        pass(seconds{1});
+        EXPECT_EQ(world.ended.outcome, outcome);
+        EXPECT_EQ(world.ended.why, why);
+    }
     Stage stage() const { return world.session ? world.session->stage() : Stage::over; }
     void TearDown() override { for (const auto& what : world.violations) ADD_FAILURE() << what; }
 };

@@ -8,15 +8,15 @@ import shlex
 import signal
 import subprocess
 
-from harness import PATIENT, program, require
+from harness import PATIENT, require
 from lab_arguments import machine_arguments
 from lab_base import run as command
 from lab_bridge import network_arguments
+from preflight_asking import (GUEST, accepted, codes, findings, local, notes, pair, receive, refused, remote, run,
+                              segue, source, untouched)
 from segue_lab import ADDRESS, HERE, wait_until
-from test_preflight import codes, lines_of, local, receive, run, untouched, verdicts
 from watching import ROOT
 
-GUEST = 'hot=8 rate=50'
 HELPER = '/usr/lib/qemu/qemu-bridge-helper'
 IFUP = os.path.join(HERE, 'netguest', 'ifup')
 PORT = 5017
@@ -44,8 +44,7 @@ class There:
         self.lab, self.prefix, self.stack = lab, list(prefix), contextlib.ExitStack()
         self.qemu = lab.qemu_path(version)
         self.memory = lab.default_memory_kib(self.qemu)
-        self.src = lab.start_vm('a', 'p', qemu=version, guest=GUEST)
-        self.stack.callback(self.src.stop)
+        self.src = self.stack.enter_context(source(lab, qemu=version))
 
     def __enter__(self):
         return self
@@ -106,22 +105,20 @@ class There:
             to = 'cmd:' + shlex.join([*self.prefix, *shlex.split(to[4:])])
         done = run(self.lab, f'qmp:{self.src.qmp_path}', '--to', to, '--dst-command', json.dumps(self.command(*netdev)),
                    '--data-address', address or ADDRESS['b'], '--dry-run', *options)
-        require(self.src.qmp('query-status')['status'] == 'running', 'the source does not run')
+        untouched(self.src)
         return done
 
     def fine(self, *netdev, **more):
         require(self.qemu_says(*netdev) is None, f'QEMU refuses {netdev}')
-        done = self.segue_says(*netdev, **more)
-        require(done.returncode == 0, f'{netdev}: exit {done.returncode}: {done.stdout[-500:]}{done.stderr[-300:]}')
+        accepted(self.segue_says(*netdev, **more), netdev)
 
     def refused(self, code, says, qemu_says, *netdev):
         words = self.qemu_says(*netdev)
         require(words and re.search(qemu_says, words), f'{netdev}: QEMU says: {words}')
         done = self.segue_says(*netdev)
-        require(codes(done) == [code], f'{netdev}: {done.stdout[-600:]}')
-        finding = lines_of(done)[-1]['findings'][0]
-        require(re.search(says, finding['what']) and finding['remedy'], f'{netdev}: {finding}')
-        return finding['what']
+        what = refused(done, code)
+        require(re.search(says, what) and findings(done)[0]['remedy'], f'{netdev}: {findings(done)}')
+        return what
 
 
 def taps(version):
@@ -209,22 +206,17 @@ def unjoined(lab):
     card = ['-device', 'virtio-net-pci,netdev=net0,romfile=']
     joined = network_arguments(IFUP)[:2]
     alone = ['-netdev', 'tap,id=net0,script=no,downscript=no']
-    with contextlib.ExitStack() as stack:
-        src = lab.start_vm('a', 'q', guest=GUEST, extra=[*joined, *card])
-        stack.callback(src.stop)
+    with source(lab, 'q', extra=[*joined, *card]) as src:
         said = []
         for netdev, options, status in ((joined, (), 0), (alone, (), 2), (alone, ('--unsafe',), 0)):
             dst = lab.start_vm('b', 'q', guest=GUEST, extra=[*netdev, *card], incoming=True)
-            done = run(lab, f'qmp:{src.qmp_path}', '--to', receive(lab, 'b'), '--dst-qmp', dst.qmp_path,
-                       '--data-address', ADDRESS['b'], '--dry-run', *options)
+            done = run(lab, *remote(lab, src, dst, '--dry-run', *options))
             dst.stop()
             require(done.returncode == status, f'{netdev}: exit {done.returncode}: {done.stdout[-500:]}')
-            notes = verdicts(done)[1]['notes']
             if status == 2:
-                require(codes(done) == ['network-unjoined'], done.stdout)
-                said.append(lines_of(done)[-1]['findings'][0]['what'])
-            require([note['code'] for note in notes] == ['network-unjoined'] * len(options), f'{notes}')
-        require(src.qmp('query-status')['status'] == 'running', 'the source does not run')
+                said.append(refused(done, 'network-unjoined'))
+            require(notes(done) == ['network-unjoined'] * len(options), f'{notes(done)}')
+        untouched(src)
         return said[0]
 
 
@@ -248,25 +240,19 @@ def ports(lab):
     with There(lab) as there:
         address = ADDRESS['b']
         with taken_port(lab, 'b'):
-            done = there.segue_says(address=f'{address}:{PORT}')
-            require(codes(done) == ['data-port'], done.stdout)
-            said = lines_of(done)[-1]['findings'][0]['what']
+            said = refused(there.segue_says(address=f'{address}:{PORT}'), 'data-port')
             require(f'port {PORT}' in said and 'in use' in said, said)
-            free = there.segue_says(address=f'{address}:{PORT}-{PORT + 1}')
-            require(free.returncode == 0, f'a range with a free port: {free.stdout[-400:]}')
-        free = there.segue_says(address=f'{address}:{PORT}')
-        require(free.returncode == 0, f'a port that is free again: {free.stdout[-400:]}')
-        done = there.segue_says(address=ADDRESS['a'])
-        require(codes(done) == ['data-address'], done.stdout)
+            accepted(there.segue_says(address=f'{address}:{PORT}-{PORT + 1}'), 'a range with a free port')
+        accepted(there.segue_says(address=f'{address}:{PORT}'), 'a port that is free again')
+        elsewhere = refused(there.segue_says(address=ADDRESS['a']), 'data-address')
         # Without another host, where QEMU itself will listen.
         dst = lab.start_vm('a', 'here', guest=GUEST, incoming=True)
         there.stack.callback(dst.stop)
         place = [f'qmp:{there.src.qmp_path}', '--dst-qmp', dst.qmp_path, '--data-address', f'{ADDRESS["a"]}:{PORT}']
         with taken_port(lab, 'a'):
-            require(codes(run(lab, *place, '--dry-run')) == ['data-port'], 'a port that is taken on this host')
-        here = run(lab, *place, '--dry-run')
-        require(here.returncode == 0, f'a port that is free here: {here.stdout[-400:]}')
-        return said + ' | ' + lines_of(done)[-1]['findings'][0]['what']
+            refused(run(lab, *place, '--dry-run'), 'data-port')
+        accepted(run(lab, *place, '--dry-run'), 'a port that is free here')
+        return said + ' | ' + elsewhere
 
 
 # ---- CPU features ------------------------------------------------------------------------------------
@@ -274,13 +260,9 @@ def ports(lab):
 
 def cpu_features(lab):
     wanted = ['-cpu', 'Skylake-Server']
-    with contextlib.ExitStack() as stack:
-        src = lab.start_vm('a', 'c', guest=GUEST, memory='128MiB', extra=wanted)
-        stack.callback(src.stop)
-        dst = lab.start_vm('b', 'c', qemu='7.2', guest=GUEST, memory='128MiB', extra=wanted, incoming=True)
-        stack.callback(dst.stop)
+    with pair(lab, 'c', dst_words={'qemu': '7.2'}, memory='128MiB', extra=wanted) as (src, dst):
         done = run(lab, *local(src, dst))
-        found = {finding['code']: finding for finding in lines_of(done)[-1]['findings']}
+        found = {finding['code']: finding for finding in findings(done)}
         require(done.returncode == 2 and 'cpu-features' in found, done.stdout[-600:])
         untouched(src, dst)
         here, there = feature_bits(src), feature_bits(dst)
@@ -313,15 +295,12 @@ def feature_names(lab):
     require(len(table) > 240, f'only {len(table)} names were found in the source')
     checked, on = set(), set()
     for version in ('7.2', '10'):
-        vm = lab.start_vm('a', 'n', qemu=version, guest=GUEST, extra=['-cpu', 'max'])
-        try:
+        with source(lab, 'n', qemu=version, extra=['-cpu', 'max']) as vm:
             bits = feature_bits(vm)
             words = {}
             for word in vm.qmp('qom-get', path='/machine/unattached/device[0]', property='feature-words'):
                 leaf, sub = f'{word["cpuid-input-eax"]:x}', word.get('cpuid-input-ecx')
                 words[leaf + ('' if sub is None else f':{sub:x}') + '.' + word['cpuid-register']] = word['features']
-        finally:
-            vm.stop()
         for (word, bit), name in table.items():
             if word not in words or name not in bits:
                 continue
@@ -343,26 +322,16 @@ def feature_names(lab):
 def memory(lab):
     """Both fit alone: the host is said to have a little more than one of them needs."""
     with contextlib.ExitStack() as stack:
-        pairs = []
-        for name in ('m1', 'm2'):
-            src = lab.start_vm('a', name, guest=GUEST)
-            stack.callback(src.stop)
-            dst = lab.start_vm('b', name, guest=GUEST, incoming=True)
-            stack.callback(dst.stop)
-            pairs.append((src, dst))
+        pairs = [stack.enter_context(pair(lab, name)) for name in ('m1', 'm2')]
         has = {'set': {'host_facts.memory_available_bytes': 160 << 20}}
 
-        def words(pair, change, *options):
-            src, dst = pair
-            return [f'qmp:{src.qmp_path}', '--to', receive(lab, 'b', change), '--dst-qmp', dst.qmp_path,
-                    '--data-address', ADDRESS['b'], '--max-downtime', '2s', *options]
+        def asked(both):
+            return run(lab, *remote(lab, *both, '--max-downtime', '2s', '--dry-run', change=has))
 
-        def asked(pair):
-            return run(lab, *words(pair, has, '--dry-run'))
-
-        require(asked(pairs[0]).returncode == 0 and asked(pairs[1]).returncode == 0, 'one alone does not fit')
-        argv = lab.enter('a') + [program('segue'), 'migrate', *words(pairs[0], None, '--max-bandwidth', '4MiB/s',
-                                                                     '--no-forecast', '--json', *PATIENT)]
+        for both in pairs:
+            accepted(asked(both), 'one alone')
+        argv = segue(lab, *remote(lab, *pairs[0], '--max-downtime', '2s', '--max-bandwidth', '4MiB/s', '--no-forecast',
+                                  '--json', *PATIENT))
         first = subprocess.Popen(argv, env=lab.env('a'), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE)
         stack.callback(first.wait)
@@ -370,9 +339,7 @@ def memory(lab):
         for line in first.stdout:
             if json.loads(line)['type'] == 'progress':
                 break
-        done = asked(pairs[1])
-        require(codes(done) == ['memory-free'], done.stdout)
-        said = lines_of(done)[-1]['findings'][0]['what']
+        said = refused(asked(pairs[1]), 'memory-free')
         require('other guests on their way there still need' in said, said)
         first.terminate()
         first.communicate(timeout=20)

@@ -1,16 +1,13 @@
 """What both sides are is compared before anything is changed: disks by what their QEMUs opened, memory, machines."""
 import contextlib
-import json
 import os
-import shlex
 import struct
 import subprocess
-import sys
 
-from harness import PATIENT, Move, program, require
-from lab_arguments import disk_arguments
+from harness import Move, require
+from preflight_asking import (GUEST, accepted, codes, findings, local, notes, pair, receive, refused, remote, run,
+                              segue, untouched, verdicts)
 from segue_lab import ADDRESS, HOSTS, LabError, wait_until
-from watching import ROOT
 
 DISK_BYTES = 1 << 20
 
@@ -59,64 +56,15 @@ def make_overlay(path, base):
         f.write(image)
 
 
-def lines_of(done):
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def run(lab, *words, seconds=40):
-    argv = lab.enter('a') + [program('segue'), 'migrate', *words, '--no-forecast', '--json', *PATIENT]
-    return subprocess.run(argv, env=lab.env('a'), text=True, stdin=subprocess.DEVNULL, capture_output=True,
-                          timeout=seconds)
-
-
-def local(src, dst, *options):
-    return [f'qmp:{src.qmp_path}', '--dst-qmp', dst.qmp_path, '--data-address', ADDRESS['b'], *options]
-
-
-def receive(lab, host, change=None):
-    words = ['env', f'SEGUE_STATE={lab.state_dir(host)}', *lab.enter(host), program('segue'), 'receive', '--stdio']
-    if change is not None:
-        words = [sys.executable, os.path.join(ROOT, 'tests', 'system', 'rewriting.py'), json.dumps(change), *words]
-    return 'cmd:' + shlex.join(words)
-
-
-def codes(done):
-    require(done.returncode == 2, f'exit {done.returncode}: {done.stderr.strip()[-400:]}')
-    return [finding['code'] for finding in lines_of(done)[-1]['findings']]
-
-
-def verdicts(done):
-    found = [line for line in lines_of(done) if line['type'] == 'preflight']
-    require(len(found) == 1, f'{len(found)} lines of type preflight: {done.stdout[-400:]}{done.stderr[-300:]}')
-    return [(disk['place'], disk['shared']) for disk in found[0]['disks']], found[0]
-
-
-def untouched(src, dst):
-    require(src.qmp('query-status')['status'] == 'running', 'the source does not run')
-    require(dst.qmp('query-status')['status'] == 'inmigrate', 'the destination does not wait any more')
-    require(dst.qmp('query-migrate') == {}, 'the destination listens')
-
-
-@contextlib.contextmanager
-def pair(lab, src_disk, dst_disk, src_extra=(), dst_extra=(), **common):
-    with contextlib.ExitStack() as stack:
-        guest = dict(guest='hot=8 rate=50', **common)
-        src = lab.start_vm('a', 'p', disk=src_disk, extra=src_extra, **guest)
-        stack.callback(src.stop)
-        dst = lab.start_vm('b', 'p', disk=dst_disk, extra=dst_extra, incoming=True, **guest)
-        stack.callback(dst.stop)
-        yield src, dst
-
-
 # ---- disks -------------------------------------------------------------------------------------------
 
 
 def proven(version):
     def case(lab):
         with disk_file(lab) as disk:
-            with Move(lab, version, 'hot=8 rate=50', disk=disk, options=['--max-downtime', '2s']) as move:
+            with Move(lab, version, GUEST, disk=disk, options=['--max-downtime', '2s']) as move:
                 done = run(lab, *local(move.src, move.dst, '--dry-run'))
-                require(done.returncode == 0, f'exit {done.returncode}: {done.stderr.strip()[-400:]}')
+                accepted(done)
                 seen, line = verdicts(done)
                 require(seen == [('disk0', 'yes')], f'{line}')
                 require(line['disks'][0]['src_file'] == disk and line['disks'][0]['cache'] is None, f'{line}')
@@ -127,27 +75,26 @@ def proven(version):
 
 
 def not_shared(lab):
-    with disk_file(lab) as one, disk_file(lab, 'other.raw') as other, pair(lab, one, other) as (src, dst):
+    with disk_file(lab) as one, disk_file(lab, 'other.raw') as other, \
+            pair(lab, src_words={'disk': one}, dst_words={'disk': other}) as (src, dst):
         for options in ((), ('--storage-is-shared', '--unsafe'), ('--dry-run',)):
             done = run(lab, *local(src, dst, *options))
-            require(codes(done) == ['disk-not-shared'], f'{options}: {done.stdout}')
+            sentence = refused(done, 'disk-not-shared')
             require(verdicts(done)[0] == [('disk0', 'no')], done.stdout)
             untouched(src, dst)
-        sentence = lines_of(done)[-1]['findings'][0]['what']
         require(one in sentence and other in sentence, sentence)
         require(src.verify().ok, 'the guest is not whole')
         return sentence
 
 
 def replaced(lab):
-    with disk_file(lab) as disk, pair(lab, disk, disk) as (src, dst):
+    with disk_file(lab) as disk, pair(lab, disk=disk) as (src, dst):
         require(verdicts(run(lab, *local(src, dst, '--dry-run')))[0] == [('disk0', 'yes')], 'not shared to begin with')
         with disk_file(lab, 'new.raw') as new:
             os.rename(new, disk)
-            done = run(lab, *local(src, dst))
-            require(codes(done) == ['disk-unknown'], done.stdout)
+            said = refused(run(lab, *local(src, dst)), 'disk-unknown')
             untouched(src, dst)
-            return lines_of(done)[-1]['findings'][0]['what']
+            return said
 
 
 def overlay(lab):
@@ -156,14 +103,14 @@ def overlay(lab):
         make_overlay(top, base)
         device = ['-device', 'ide-hd,drive=disk0']
         on_top = ['-drive', f'file={top},format=qcow2,if=none,id=disk0', *device]
-        with pair(lab, None, None, on_top, on_top) as (src, dst):
+        with pair(lab, extra=on_top) as (src, dst):
             seen, line = verdicts(run(lab, *local(src, dst, '--dry-run')))
             require(seen == [('disk0', 'yes'), ('disk0, backing file 1', 'yes')], f'{line}')
-        with pair(lab, None, base, on_top) as (src, dst):
+        with pair(lab, src_words={'extra': on_top}, dst_words={'disk': base}) as (src, dst):
             done = run(lab, *local(src, dst))
-            require(codes(done) == ['disk-not-shared'] * 2, done.stdout)
+            refused(done, 'disk-not-shared', 'disk-not-shared')
             untouched(src, dst)
-            return '; '.join(f['what'] for f in lines_of(done)[-1]['findings'])
+            return '; '.join(finding['what'] for finding in findings(done))
 
 
 # ---- another host ------------------------------------------------------------------------------------
@@ -171,10 +118,9 @@ def overlay(lab):
 
 def another_host(lab):
     elsewhere = {'host_facts.boot': '00000000-0000-4000-8000-000000000000'}
-    with disk_file(lab) as disk, pair(lab, disk, disk) as (src, dst):
+    with disk_file(lab) as disk, pair(lab, disk=disk) as (src, dst):
         def ask(change, *options):
-            done = run(lab, f'qmp:{src.qmp_path}', '--to', receive(lab, 'b', change), '--dst-qmp', dst.qmp_path,
-                       '--data-address', ADDRESS['b'], '--max-downtime', '2s', *options)
+            done = run(lab, *remote(lab, src, dst, '--max-downtime', '2s', *options, change=change))
             if done.returncode == 2:
                 untouched(src, dst)
             return done
@@ -190,13 +136,13 @@ def another_host(lab):
         short = {'host_facts.memory_available_bytes': 1 << 20}
         require('memory-free' in codes(ask({'set': short}, '--unsafe')), 'memory that is not there')
         late = ask({'set': {'host_facts.wall_ms': 1_000_000}}, '--dry-run')
-        require([note['code'] for note in verdicts(late)[1]['notes']] == ['clocks'], late.stdout)
+        require(notes(late) == ['clocks'], late.stdout)
         # A segue that knows nothing of all this.
         older = {'drop': ['disks', 'host_facts'], 'features': ['vm-1']}
         require(codes(ask(older)) == ['disk-unknown', 'disk-cache'], 'an older segue')
         done = ask(older, '--storage-is-shared', '--unsafe')
-        require(done.returncode == 0, f'exit {done.returncode}: {done.stdout[-600:]}')
-        require([note['code'] for note in verdicts(done)[1]['notes']] == ['disk-cache'], done.stdout)
+        accepted(done)
+        require(notes(done) == ['disk-cache'], done.stdout)
         wait_until(lambda: dst.qmp('query-status')['status'] == 'running', 3, 'the guest there')
         verdict = dst.verify()
         require(verdict.ok, verdict.line)
@@ -206,13 +152,13 @@ def another_host(lab):
 def everything(lab):
     with disk_file(lab) as one, disk_file(lab, 'other.raw') as other:
         wrong = ['-cpu', 'qemu64,-sse3', '-device', 'virtio-rng-pci,id=more']
-        with pair(lab, one, other, dst_extra=wrong) as (src, dst):
+        with pair(lab, src_words={'disk': one}, dst_words={'disk': other, 'extra': wrong}) as (src, dst):
             done = run(lab, *local(src, dst))
             found = codes(done)
             require(found == ['disk-not-shared', 'cpu-features', 'devices'], f'{found}')
             untouched(src, dst)
-            text = subprocess.run(lab.enter('a') + [program('segue'), 'migrate', *local(src, dst)], env=lab.env('a'),
-                                  text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=40)
+            text = subprocess.run(segue(lab, *local(src, dst)), env=lab.env('a'), text=True,
+                                  stdin=subprocess.DEVNULL, capture_output=True, timeout=40)
             require('3 things are in the way:' in text.stdout, text.stdout)
             return ', '.join(found)
 
@@ -222,10 +168,9 @@ def everything(lab):
 
 def move_foreign(lab, guest, here, there, *options, version='10'):
     lab.expect_vm(there, 'alien', qemu=version)
-    argv = lab.enter(here) + [program('segue'), 'migrate', f'qmp:{guest.qmp_path}', '--to', receive(lab, there),
-                              '--map-path', f'{lab.host_dir(here)}={lab.host_dir(there)}', '--data-address',
-                              ADDRESS[there], '--max-downtime', '2s', '--no-forecast', '--json', *PATIENT, *options]
-    return subprocess.run(argv, env=lab.env(here), text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    return run(lab, f'qmp:{guest.qmp_path}', '--to', receive(lab, there), '--map-path',
+               f'{lab.host_dir(here)}={lab.host_dir(there)}', '--data-address', ADDRESS[there], '--max-downtime', '2s',
+               *options, host=here, seconds=60)
 
 
 def command_of(pid):
@@ -253,13 +198,12 @@ def foreign(version):
             stack.callback(end_all, lab)
             more = ['-device', 'virtio-rng-pci,id=more', '-device', 'virtio-rng-pci,id=dice', '-uuid',
                     '6f9619ff-8b86-4011-b42d-00c04fc964ff']
-            guest = lab.start_vm('a', 'alien', qemu=version, guest='hot=8 rate=50', disk=disk, extra=more)
+            guest = lab.start_vm('a', 'alien', qemu=version, guest=GUEST, disk=disk, extra=more)
             places = ['a', 'b', 'a']
             began_as = command_of(guest.pid)
             for here, there in zip(places, places[1:]):
                 done = move_foreign(lab, guest, here, there, version=version)
-                require(done.returncode == 0, f'{here} to {there}: exit {done.returncode}: {done.stdout[-500:]}'
-                                              f'{done.stderr.strip()[-600:]}')
+                accepted(done, f'{here} to {there}')
                 require(not guest.running(), 'the source QEMU, whose copy is stale, is still there')
                 new = lab.adopt_vm(there, 'alien')
                 guest.stop()
@@ -281,28 +225,28 @@ def foreign(version):
 def foreign_refused(lab):
     with contextlib.ExitStack() as stack:
         stack.callback(end_all, lab)
-        guest = lab.start_vm('a', 'alien', guest='hot=8 rate=50')
+        guest = lab.start_vm('a', 'alien', guest=GUEST)
         said = []
 
-        def refused(says, done):
+        def says_first(words, done):
             require(codes(done)[-1:] != ['devices'], done.stdout)
-            sentence = lines_of(done)[-1]['findings'][0]['what']
-            require(says in sentence, f'not "{says}": {sentence}')
-            require(guest.qmp('query-status')['status'] == 'running', 'the guest does not run')
+            sentence = findings(done)[0]['what']
+            require(words in sentence, f'not "{words}": {sentence}')
+            untouched(guest)
             said.append(sentence)
 
         guest.qmp('device_add', driver='virtio-rng-pci', id='hot')
-        refused('the device hot (virtio-rng-pci) was plugged in', move_foreign(lab, guest, 'a', 'b'))
+        says_first('the device hot (virtio-rng-pci) was plugged in', move_foreign(lab, guest, 'a', 'b'))
         guest.stop()
         end_all(lab)
-        guest = lab.start_vm('a', 'alien', guest='hot=8 rate=50')
+        guest = lab.start_vm('a', 'alien', guest=GUEST)
         # Both hosts are this one, and their sockets have the same names unless they are mapped.
         done = run(lab, f'qmp:{guest.qmp_path}', '--to', receive(lab, 'b'), '--data-address', ADDRESS['b'])
-        refused(guest.qmp_path, done)
+        says_first(guest.qmp_path, done)
         require('listens on a socket of the command already' in said[-1], said[-1])
         done = run(lab, f'qmp:{guest.qmp_path}', '--to', receive(lab, 'b', {'features': ['vm-1']}), '--data-address',
                    ADDRESS['b'])
-        refused('does not look whose sockets it would take', done)
+        says_first('does not look whose sockets it would take', done)
         require(guest.verify().ok, 'the guest is not whole')
         return ' | '.join(said)
 

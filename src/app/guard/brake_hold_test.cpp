@@ -12,6 +12,8 @@
 #include <memory>
 #include <string>
 
+#include "base/folder_test.hpp"
+
 namespace segue::guard {
 namespace {
 
@@ -24,14 +26,10 @@ std::string text_of(const std::string& path) {
 
 class BrakeHoldTest : public testing::Test {
 protected:
-    std::string folder = testing::TempDir() + "segue_hold_" + std::to_string(::getpid());
+    TestFolder own;
+    std::string folder = own.path();
     std::unique_ptr<BrakeHold> hold = std::make_unique<BrakeHold>();
 
-    void SetUp() override { ASSERT_EQ(::mkdir(folder.c_str(), 0755), 0); }
-    void TearDown() override {
-        for (const char* name : {"/a", "/b"}) ::unlink((folder + name).c_str());
-        ::rmdir(folder.c_str());
-    }
     int file(const std::string& name) const {
         std::ofstream(folder + name) << "";
         return ::open((folder + name).c_str(), O_WRONLY);

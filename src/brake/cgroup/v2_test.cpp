@@ -3,13 +3,12 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <vector>
 
+#include "base/folder_test.hpp"
 #include "brake/cgroup/cgroup_brake.hpp"
 #include "brake/cgroup/undo.hpp"
 
@@ -27,15 +26,13 @@ std::string line_of(const std::string& path) {
 
 class V2 : public testing::Test {
 protected:
-    std::string root;
-    std::string home;  ///< The group in which QEMU, process 100, is; vCPUs 101 and 102, in its own namespace 11 and 12.
+    TestFolder tree;
+    std::string root = tree.path();
+    /// The group in which QEMU, process 100, is; vCPUs 101 and 102, in its own namespace 11 and 12.
+    std::string home = root + "/cgroup/vms/vm";
     GroupFiles files;
 
     void SetUp() override {
-        std::string pattern = testing::TempDir() + "segue_v2_XXXXXX";
-        ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-        root = pattern;
-        home = root + "/cgroup/vms/vm";
         fs::create_directories(home);
         fs::create_directories(root + "/proc/self");
         put(root + "/proc/self/mountinfo",
@@ -49,7 +46,6 @@ protected:
                  [](const std::string& folder) { return remove(folder); },
                  [this](const std::string& folder) { return folder.starts_with(root + "/cgroup"); }};
     }
-    void TearDown() override { fs::remove_all(root); }
 
     void add_thread(int tid, int policy = 0) const {
         const std::string folder = fmt::format("{}/proc/100/task/{}", root, tid);

@@ -102,8 +102,8 @@ TEST_P(Facts, tell_cpus_apart) {
 }
 
 TEST_P(Facts, find_every_writable_image_once) {
-    const RealQemu folder_only("/bin/false", {});
-    const std::string& folder = folder_only.folder();
+    const TestFolder own;
+    const std::string& folder = own.path();
     for (const char* name : {"/a.img", "/b.img", "/c.img", "/ro.img"}) make_file(folder + name);
     const auto qemu = source(
         {"-drive", "file=" + folder + "/a.img,format=raw,if=ide", "-blockdev",
@@ -123,8 +123,8 @@ TEST_P(Facts, find_every_writable_image_once) {
 }
 
 TEST_P(Facts, say_what_is_open_below_each_disk_on_both_sides) {
-    const RealQemu folder_only("/bin/false", {});
-    const std::string& folder = folder_only.folder();
+    const TestFolder own;
+    const std::string& folder = own.path();
     for (const char* name : {"/a.img", "/b.img", "/ro.img"}) make_file(folder + name);
     const auto words = [&](const char* second) {
         return std::vector<std::string>{

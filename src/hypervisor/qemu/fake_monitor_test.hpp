@@ -15,13 +15,14 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value_to.hpp>
 #include <cstring>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/folder_test.hpp"
 #include "base/limits.hpp"
+#include "io/run_loop_test.hpp"
 
 namespace segue::qemu {
 
@@ -33,25 +34,6 @@ inline constexpr std::string_view greeting_text =
     R"({"QMP":{"version":{"qemu":{"micro":22,"minor":2,"major":7},"package":""},"capabilities":["oob"]}})" "\r\n";
 inline constexpr std::string_view greeting_without_oob =
     R"({"QMP":{"version":{"qemu":{"micro":22,"minor":2,"major":7},"package":""},"capabilities":[]}})" "\r\n";
-
-class TemporaryFolder {
-public:
-    TemporaryFolder() {
-        std::string name = "/tmp/segue-test-XXXXXX";
-        EXPECT_NE(::mkdtemp(name.data()), nullptr);
-        path_ = name;
-    }
-    ~TemporaryFolder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-    [[nodiscard]] std::string file(std::string_view name) const { return path_ + "/" + std::string(name); }
-
-private:
-    std::string path_;
-};
 
 /// Says only what the test makes it say, and notes what it hears.
 class FakeMonitor {
@@ -178,16 +160,10 @@ protected:
             if (!result) last_error = result.error();
         };
     }
-    void spin(Duration time = milliseconds{3}) {
-        const auto end = loop.at(loop.now() + time, [this] { loop.stop(); });
-        loop.run();
-        loop.cancel(end);
-    }
+    void spin(Duration time = milliseconds{3}) { run_at_most(loop, time); }
     template <class Condition>
     void spin_until(Condition condition) {
-        const Instant end = loop.now() + seconds{5};
-        while (!condition() && loop.now() < end) spin(milliseconds{1});
-        EXPECT_TRUE(condition()) << "waited in vain";
+        EXPECT_TRUE(run_until(loop, condition, seconds{5})) << "waited in vain";
     }
     [[nodiscard]] std::string heard() const {
         std::string names;
@@ -195,7 +171,7 @@ protected:
         return names;
     }
 
-    TemporaryFolder folder;
+    TestFolder folder;
     std::string path;
     Loop loop;
     std::unique_ptr<FakeMonitor> monitor;

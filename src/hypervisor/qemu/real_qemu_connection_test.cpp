@@ -9,7 +9,6 @@
 
 #include <array>
 #include <boost/json/serialize.hpp>
-#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <optional>
@@ -17,7 +16,9 @@
 #include <thread>
 #include <vector>
 
+#include "base/folder_test.hpp"
 #include "hypervisor/qemu/connection.hpp"
+#include "io/run_loop_test.hpp"
 
 extern char** environ;
 
@@ -34,9 +35,6 @@ constexpr const char* qemu_program = "/usr/bin/qemu-system-x86_64";
 class RealQemu {
 public:
     RealQemu() {
-        std::string name = "/tmp/segue-qemu-XXXXXX";
-        EXPECT_NE(::mkdtemp(name.data()), nullptr);
-        folder_ = name;
         const std::string first = "unix:" + monitor(0) + ",server=on,wait=off";
         const std::string second = "unix:" + monitor(1) + ",server=on,wait=off";
         std::vector<std::string> words = {qemu_program, "-S",       "-nodefaults", "-display", "none", "-machine",
@@ -49,15 +47,11 @@ public:
             std::this_thread::sleep_for(milliseconds{5});
         }
     }
-    ~RealQemu() {
-        kill();
-        std::error_code ignored;
-        std::filesystem::remove_all(folder_, ignored);
-    }
+    ~RealQemu() { kill(); }
     RealQemu(const RealQemu&) = delete;
     RealQemu& operator=(const RealQemu&) = delete;
 
-    [[nodiscard]] std::string monitor(int number) const { return folder_ + "/qmp" + std::to_string(number); }
+    [[nodiscard]] std::string monitor(int number) const { return folder_.file("qmp" + std::to_string(number)); }
     [[nodiscard]] pid_t pid() const { return pid_; }
     void stop() const {
         ::kill(pid_, SIGSTOP);
@@ -82,7 +76,7 @@ private:
         return false;
     }
 
-    std::string folder_;
+    TestFolder folder_;
     pid_t pid_ = 0;
 };
 
@@ -118,13 +112,7 @@ protected:
     }
     template <class Condition>
     void spin_until(Condition condition) {
-        const Instant end = loop.now() + seconds{10};
-        while (!condition() && loop.now() < end) {
-            const auto stop = loop.at(loop.now() + milliseconds{1}, [this] { loop.stop(); });
-            loop.run();
-            loop.cancel(stop);
-        }
-        ASSERT_TRUE(condition()) << "waited in vain";
+        ASSERT_TRUE(run_until(loop, condition)) << "waited in vain";
     }
     Result<json::value> run(Client& client, std::string_view name, json::object arguments = {}) {
         std::optional<Result<json::value>> result;

@@ -55,8 +55,6 @@ Fd listen_at(const std::string& path) {
 }  // namespace
 
 RealQemu::RealQemu(const std::string& program, const std::vector<std::string>& arguments, Listener listener) {
-    std::string pattern = (fs::temp_directory_path() / "segue-qemu-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
     Fd passed;
     std::vector<std::string> words{program};
     if (listener == Listener::this_process) {
@@ -73,10 +71,10 @@ RealQemu::RealQemu(const std::string& program, const std::vector<std::string>& a
     pid_ = ::fork();
     if (pid_ == 0) {
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-        const int log = ::open((folder_ + "/log").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+        const int log = ::open(folder_.file("log").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
         ::dup2(log, 1);
         ::dup2(log, 2);
-        if (::chdir(folder_.c_str()) == 0) ::execv(argv[0], argv.data());
+        if (::chdir(folder().c_str()) == 0) ::execv(argv[0], argv.data());
         ::_exit(127);
     }
     for (int i = 0; i < 500 && !listening(monitor()) && ::waitpid(pid_, nullptr, WNOHANG) == 0; ++i) {
@@ -88,8 +86,6 @@ RealQemu::RealQemu(const std::string& program, const std::vector<std::string>& a
 RealQemu::~RealQemu() {
     ::kill(pid_, SIGKILL);
     ::waitpid(pid_, nullptr, 0);
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
 }
 
 std::string RealQemu::ask(const std::string& command) const {
@@ -103,15 +99,6 @@ std::string RealQemu::ask(const std::string& command) const {
     });
     run_until(loop, [&text] { return !text.empty(); });
     return text;
-}
-
-bool run_until(Loop& loop, const std::function<bool()>& done) {
-    const Instant limit = loop.now() + std::chrono::seconds{10};
-    while (!done() && loop.now() < limit) {
-        loop.at(loop.now() + std::chrono::milliseconds{1}, [&loop] { loop.stop(); });
-        loop.run();
-    }
-    return done();
 }
 
 std::unique_ptr<RealQemu> QemuTest::start(std::vector<std::string> more, const std::vector<std::string>& last) const {

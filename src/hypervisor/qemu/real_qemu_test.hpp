@@ -14,9 +14,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/folder_test.hpp"
 #include "hypervisor/qemu/dst_guest.hpp"
 #include "hypervisor/qemu/src_guest.hpp"
-#include "io/loop.hpp"
+#include "io/run_loop_test.hpp"
 
 namespace segue::qemu {
 
@@ -35,19 +36,16 @@ public:
     RealQemu(const RealQemu&) = delete;
     RealQemu& operator=(const RealQemu&) = delete;
 
-    [[nodiscard]] std::string monitor() const { return folder_ + "/monitor"; }
-    [[nodiscard]] const std::string& folder() const { return folder_; }
+    [[nodiscard]] std::string monitor() const { return folder_.file("monitor"); }
+    [[nodiscard]] const std::string& folder() const { return folder_.path(); }
     [[nodiscard]] pid_t pid() const { return pid_; }
     /// One command by a plain client of its own, the raw `return` as text.
     [[nodiscard]] std::string ask(const std::string& command) const;
 
 private:
-    std::string folder_;
+    TestFolder folder_;
     pid_t pid_ = 0;
 };
-
-/// Runs the loop until `done` or 10 s.
-bool run_until(Loop& loop, const std::function<bool()>& done);
 
 template <class Guest, class Command, class Notice>
 class Asked {

@@ -4,12 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <boost/json/parse.hpp>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
+#include "base/folder_test.hpp"
 #include "hypervisor/qemu/host.hpp"
 #include "hypervisor/qemu/machine_facts.hpp"
 
@@ -19,16 +18,12 @@ namespace {
 namespace fs = std::filesystem;
 
 struct StorageTest : testing::Test {
-    StorageTest() {
-        std::array<char, 32> name{"/tmp/segue-storage-XXXXXX"};
-        folder = ::mkdtemp(name.data());
-    }
-    ~StorageTest() override { fs::remove_all(folder); }
     void put(const std::string& path, const std::string& text) {
         fs::create_directories(fs::path(folder + path).parent_path());
         std::ofstream(folder + path) << text;
     }
-    std::string folder;
+    TestFolder own;
+    std::string folder = own.path();
 };
 
 TEST_F(StorageTest, is_what_the_process_has_open) {

@@ -2,10 +2,11 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+
+#include "base/folder_test.hpp"
 
 namespace segue {
 namespace {
@@ -22,18 +23,12 @@ FixedCosts costs(int stop_ms) { return {milliseconds{stop_ms}, milliseconds{20},
 
 class ExperienceFileTest : public testing::Test {
 protected:
-    void SetUp() override {
-        std::string name = testing::TempDir() + "segue_experience_XXXXXX";
-        ASSERT_NE(::mkdtemp(name.data()), nullptr);
-        folder = name;
-    }
-    void TearDown() override { fs::remove_all(folder); }
-    [[nodiscard]] std::string state() const { return (folder / "state").string(); }
+    [[nodiscard]] std::string state() const { return folder.file("state"); }
     void write(const std::string& path, const std::string& text) const {
         fs::create_directories(fs::path(path).parent_path());
         std::ofstream(path) << text;
     }
-    fs::path folder;
+    TestFolder folder;
 };
 
 TEST_F(ExperienceFileTest, knows_nothing_of_a_new_guest_and_makes_nothing) {

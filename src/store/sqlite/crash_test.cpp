@@ -64,7 +64,7 @@ void write_until_killed(const std::string& path, std::uint64_t move, int to_pare
 }
 
 TEST(Crash, of_a_writer_at_any_moment_loses_nothing_that_was_answered) {
-    const TestFolder folder;
+    const JournalFolder folder;
     std::mt19937 random(7);  // The same moments in every run, as far as the machine allows.
     const auto began = std::chrono::steady_clock::now();
     constexpr std::uint64_t rounds = 50;
@@ -102,7 +102,7 @@ TEST(Crash, of_a_writer_at_any_moment_loses_nothing_that_was_answered) {
 
 TEST(Crash, processes_that_make_the_journal_at_once_all_open_it) {
     for (int round = 0; round < 40; ++round) {
-        const TestFolder folder;
+        const JournalFolder folder;
         std::vector<Child> children;
         for (int process = 0; process < 4; ++process) {
             children.push_back(start([&](int) {
@@ -114,7 +114,7 @@ TEST(Crash, processes_that_make_the_journal_at_once_all_open_it) {
 }
 
 TEST(Crash, processes_that_write_at_once_all_get_their_steps_in_order) {
-    const TestFolder folder;
+    const JournalFolder folder;
     constexpr int steps = 100;
     std::vector<Child> children;
     // They also make the file and its tables at once.
@@ -143,7 +143,7 @@ TEST(Crash, processes_that_write_at_once_all_get_their_steps_in_order) {
 }
 
 TEST(Crash, only_one_of_two_processes_takes_a_dead_ones_move_over) {
-    const TestFolder folder;
+    const JournalFolder folder;
     for (std::uint64_t move = 1; move <= 10; ++move) {
         ASSERT_TRUE(opened(folder.journal())->create(journal_test_move(move), journal_test_step(StepKind::begun)));
         std::vector<Child> children;

@@ -2,12 +2,11 @@
 /// \file  For tests: a folder of its own, and a disk that can be slow, full or broken.
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <filesystem>
 #include <string>
 
+#include "base/folder_test.hpp"
 #include "store/sqlite/sqlite_journal.hpp"
 
 namespace segue {
@@ -30,25 +29,11 @@ public:
     FullDisk& operator=(const FullDisk&) = delete;
 };
 
-class TestFolder {
+/// Holds a state folder, which is not there at first.
+class JournalFolder : public TestFolder {
 public:
-    TestFolder() {
-        std::string name = testing::TempDir() + "segue_journal_XXXXXX";
-        EXPECT_NE(::mkdtemp(name.data()), nullptr);
-        path_ = name;
-    }
-    ~TestFolder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    TestFolder(const TestFolder&) = delete;
-    TestFolder& operator=(const TestFolder&) = delete;
-    [[nodiscard]] std::filesystem::path path() const { return path_; }
-    [[nodiscard]] std::string state() const { return (path_ / "state").string(); }
+    [[nodiscard]] std::string state() const { return file("state"); }
     [[nodiscard]] std::string journal() const { return journal_path(state()); }
-
-private:
-    std::filesystem::path path_;
 };
 
 /// Fails the test and returns null where it cannot be opened.

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "io/run_loop_test.hpp"
 #include "store/journal_samples_test.hpp"
 #include "store/sqlite/disk_test.hpp"
 
@@ -27,16 +28,8 @@ protected:
     void append(StepKind kind, Durability durability, JournalThread::OnDone on_done) {
         thread->append(job, journal_test_owner, journal_test_step(kind), durability, std::move(on_done));
     }
-    /// Until somebody stops the loop, or far too long.
-    void run() {
-        const auto end = loop.at(loop.now() + std::chrono::seconds{20}, [&] {
-            ADD_FAILURE() << "no answer came";
-            loop.stop();
-        });
-        loop.run();
-        loop.cancel(end);
-    }
-    TestFolder folder;
+    void run() { run_until_stopped(loop); }
+    JournalFolder folder;
     Loop loop;
     JobId job{};
     std::unique_ptr<JournalThread> thread;

@@ -12,8 +12,8 @@
 namespace segue {
 
 INSTANTIATE_TEST_SUITE_P(Sqlite, JournalContract, testing::Values(+[]() -> std::unique_ptr<Journal> {
-    static std::unique_ptr<TestFolder> folder;
-    folder = std::make_unique<TestFolder>();
+    static std::unique_ptr<JournalFolder> folder;
+    folder = std::make_unique<JournalFolder>();
     return opened(folder->journal());
 }));
 
@@ -50,7 +50,7 @@ protected:
         }
         return writing.error();
     }
-    TestFolder folder;
+    JournalFolder folder;
     const std::string path = folder.journal();
 };
 

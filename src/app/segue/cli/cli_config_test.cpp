@@ -2,55 +2,32 @@
 
 #include <gtest/gtest.h>
 
-#include <sstream>
-
-#include "app/segue/cli/cli.hpp"
+#include "app/segue/cli/typed_test.hpp"
 
 namespace segue {
 namespace {
 
-using Words = std::vector<std::string>;
-
-Result<Invocation> parse(const std::string& text) {
-    std::istringstream stream(text);
-    Words words;
-    for (std::string word; stream >> word;) words.push_back(word);
-    std::vector<const char*> argv = {"segue"};
-    for (const std::string& word : words) argv.push_back(word.c_str());
-    return parse_command_line(static_cast<int>(argv.size()), argv.data());
-}
-
-template <class T>
-T words_of(const std::string& text) {
-    const auto parsed = parse(text);
-    EXPECT_TRUE(parsed) << (parsed ? "" : parsed.error().message);
-    return parsed && std::holds_alternative<T>(*parsed) ? std::get<T>(*parsed) : T{};
-}
-
 TEST(ConfigWordsTest, AreUnderstood) {
-    const auto explain = words_of<ConfigWords>("config explain web1 --to ssh://root@host2 --json");
+    const auto explain = understood_as<ConfigWords>("config explain web1 --to ssh://root@host2 --json");
     EXPECT_EQ(explain.verb, ConfigWords::Verb::explain);
     EXPECT_EQ(explain.vm, "web1");
     ASSERT_TRUE(explain.to.has_value());
     EXPECT_EQ(explain.to->name, "host2");
     EXPECT_TRUE(explain.json);
-    EXPECT_EQ(words_of<ConfigWords>("config explain qmp:/run/a.qmp").vm, "qmp:/run/a.qmp");
-    EXPECT_EQ(words_of<ConfigWords>("config explain ./web1.toml").vm, "./web1.toml");
-    EXPECT_EQ(words_of<ConfigWords>("config check").verb, ConfigWords::Verb::check);
-    EXPECT_EQ(words_of<DoctorWords>("doctor --host=ssh://host2 --json").host->name, "host2");
-    EXPECT_FALSE(words_of<DoctorWords>("doctor").host.has_value());
+    EXPECT_EQ(understood_as<ConfigWords>("config explain qmp:/run/a.qmp").vm, "qmp:/run/a.qmp");
+    EXPECT_EQ(understood_as<ConfigWords>("config explain ./web1.toml").vm, "./web1.toml");
+    EXPECT_EQ(understood_as<ConfigWords>("config check").verb, ConfigWords::Verb::check);
+    EXPECT_EQ(understood_as<DoctorWords>("doctor --host=ssh://host2 --json").host->name, "host2");
+    EXPECT_FALSE(understood_as<DoctorWords>("doctor").host.has_value());
 }
 
 TEST(ConfigWordsTest, HelpFitsAScreen) {
     for (const auto& [command, text] : {std::pair<const char*, std::string_view>{"config", config_help_text},
                                         {"doctor", doctor_help_text}}) {
         for (const std::string& asked : {std::string(command) + " --help", "help " + std::string(command)}) {
-            EXPECT_EQ(words_of<Help>(asked).text, text) << asked;
+            EXPECT_EQ(understood_as<Help>(asked).text, text) << asked;
         }
-        std::istringstream lines{std::string(text)};
-        int count = 0;
-        for (std::string line; std::getline(lines, line); ++count) EXPECT_LE(line.size(), 80U) << line;
-        EXPECT_LE(count, 24) << command;
+        expect_fits(text, 24);
     }
 }
 
@@ -75,17 +52,12 @@ TEST(ConfigWordsTest, WrongOnesAnswerWithOneSentence) {
         {"doctor --host ssh://a --host ssh://b", "--host is given twice"},
         {"doctro", "\"doctro\" is not a command: did you mean segue doctor?"},
     };
-    for (const auto& [text, says] : wrong) {
-        const auto parsed = parse(text);
-        ASSERT_FALSE(parsed) << text;
-        EXPECT_EQ(parsed.error().kind, ErrorKind::invalid);
-        EXPECT_NE(parsed.error().message.find(says), std::string::npos) << text << ": " << parsed.error().message;
-    }
+    for (const auto& [text, says] : wrong) expect_refused(text, {says});
 }
 
 TEST(MigrateOptions, AreKeptApartFromWhatIsFilledIn) {
-    const auto migrate = words_of<Migrate>("migrate qmp:/a --to ssh://host2 --dst-qmp /b --data-address 10.0.0.2:5000-5005 "
-                                           "--timeout 1h");
+    const auto migrate = understood_as<Migrate>(
+        "migrate qmp:/a --to ssh://host2 --dst-qmp /b --data-address 10.0.0.2:5000-5005 --timeout 1h");
     EXPECT_EQ(migrate.given.timeout, std::chrono::hours{1});
     EXPECT_EQ(migrate.given.max_downtime, std::nullopt);
     EXPECT_EQ(migrate.given.data_address, "10.0.0.2");

@@ -2,28 +2,15 @@
 
 #include <gtest/gtest.h>
 
-#include <sstream>
-
-#include "app/segue/cli/cli.hpp"
+#include "app/segue/cli/typed_test.hpp"
 
 namespace segue {
 namespace {
 
-Result<Invocation> parse(const std::string& text) {
-    std::istringstream stream("segue " + text);
-    std::vector<std::string> words;
-    for (std::string word; stream >> word;) words.push_back(word);
-    std::vector<const char*> argv;
-    for (const std::string& word : words) argv.push_back(word.c_str());
-    return parse_command_line(static_cast<int>(argv.size()), argv.data());
-}
-
 template <class T>
 T command_of(const std::string& text) {
-    const auto parsed = parse(text);
-    EXPECT_TRUE(parsed) << text;
-    const auto* command = parsed ? std::get_if<JobsCommand>(&*parsed) : nullptr;
-    const auto* wanted = command ? std::get_if<T>(command) : nullptr;
+    const auto command = understood_as<JobsCommand>(text);
+    const auto* wanted = std::get_if<T>(&command);
     EXPECT_NE(wanted, nullptr) << text;
     return wanted ? *wanted : T{};
 }
@@ -56,10 +43,7 @@ TEST(JobsWords, that_are_wrong_are_refused_with_what_to_write) {
              Wrong{"status --follow", "needs a JOB"}, Wrong{"cancel 7 --follow", "segue cancel --help"},
              Wrong{"status --last 2", "segue status --help"}, Wrong{"histori", "did you mean segue history"},
              Wrong{"cancle 7", "did you mean segue cancel"}, Wrong{"cancel a\x1b[2J", "\"a?[2J\""}}) {
-        const auto parsed = parse(words);
-        ASSERT_FALSE(parsed) << words;
-        EXPECT_EQ(parsed.error().kind, ErrorKind::invalid);
-        EXPECT_NE(parsed.error().message.find(says), std::string::npos) << words << ": " << parsed.error().message;
+        expect_refused(words, {says});
     }
 }
 
@@ -67,14 +51,9 @@ TEST(JobsHelp, fits_a_screen_and_is_found_both_ways) {
     for (const std::string command : {"history", "status", "cancel"}) {
         const std::string text(jobs_help_text(command));
         for (const std::string& words : {command + " --help", command + " -h", "help " + command}) {
-            const auto parsed = parse(words);
-            ASSERT_TRUE(parsed) << words;
-            EXPECT_EQ(std::get<Help>(*parsed).text, text);
+            EXPECT_EQ(understood_as<Help>(words).text, text) << words;
         }
-        std::istringstream lines(text);
-        int count = 0;
-        for (std::string line; std::getline(lines, line); ++count) EXPECT_LE(line.size(), 80U) << line;
-        EXPECT_LE(count, 24);
+        expect_fits(text, 24);
         EXPECT_NE(text.find("--json"), std::string::npos);
         EXPECT_NE(text.find("Exit"), std::string::npos);
     }

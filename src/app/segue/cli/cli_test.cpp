@@ -7,6 +7,7 @@
 
 #include "app/segue/cli/cli_bounds.hpp"
 #include "app/segue/cli/help_text.hpp"
+#include "app/segue/cli/typed_test.hpp"
 #include "app/segue/words/plain_text.hpp"
 #include "units/text.hpp"
 
@@ -18,29 +19,9 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 using Words = std::vector<std::string>;
 
-Result<Invocation> parse(const Words& words) {
-    std::vector<const char*> argv = {"segue"};
-    for (const std::string& word : words) argv.push_back(word.c_str());
-    return parse_command_line(static_cast<int>(argv.size()), argv.data());
-}
-
-/// Split at blanks; `with` comes after the words that every move needs.
-Words split(const std::string& text) {
-    std::istringstream stream(text);
-    Words words;
-    for (std::string word; stream >> word;) words.push_back(word);
-    return words;
-}
-
 const std::string base = "migrate qmp:/run/a.qmp --dst-qmp /run/b.qmp --data-address 10.77.0.2 ";
 
-Migrate migrate_of(const std::string& text) {
-    const auto parsed = parse(split(text));
-    EXPECT_TRUE(parsed) << parsed.error().message;
-    if (!parsed) return {};
-    EXPECT_TRUE(std::holds_alternative<Migrate>(*parsed));
-    return std::get<Migrate>(*parsed);
-}
+Migrate migrate_of(const std::string& text) { return understood_as<Migrate>(text); }
 
 TEST(CommandLine, takes_the_words_of_the_manual) {
     const Migrate m = migrate_of(
@@ -152,18 +133,18 @@ TEST(CommandLine, builds_the_destination_after_the_source_where_nothing_else_is_
 
 TEST(CommandLine, helps_and_says_its_version) {
     for (const char* words : {"--help", "-h", "help"}) {
-        const auto parsed = parse(split(words));
+        const auto parsed = parse_text(words);
         ASSERT_TRUE(parsed && std::holds_alternative<Help>(*parsed)) << words;
         EXPECT_EQ(std::get<Help>(*parsed).text, help_text);
     }
     for (const char* words :
          {"help migrate", "migrate --help", "migrate -h", "migrate qmp:/a --help", "migrate --json -h"}) {
-        const auto parsed = parse(split(words));
+        const auto parsed = parse_text(words);
         ASSERT_TRUE(parsed && std::holds_alternative<Help>(*parsed)) << words;
         EXPECT_EQ(std::get<Help>(*parsed).text, migrate_help_text);
     }
     for (const char* words : {"--version", "-V", "version"}) {
-        const auto parsed = parse(split(words));
+        const auto parsed = parse_text(words);
         ASSERT_TRUE(parsed && std::holds_alternative<Version>(*parsed)) << words;
     }
 }
@@ -197,16 +178,7 @@ void PrintTo(const Wrong& wrong, std::ostream* out) { *out << wrong.words; }
 class WrongInput : public testing::TestWithParam<Wrong> {};
 
 TEST_P(WrongInput, is_refused_in_one_sentence_with_its_remedy) {
-    const auto parsed = parse(split(GetParam().words));
-    ASSERT_FALSE(parsed);
-    const std::string& message = parsed.error().message;
-    EXPECT_EQ(parsed.error().kind, ErrorKind::invalid);
-    for (const std::string& part : GetParam().says) {
-        EXPECT_NE(message.find(part), std::string::npos) << "\"" << part << "\" is not in: " << message;
-    }
-    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
-    EXPECT_LT(message.size(), 300U) << message;
-    EXPECT_FALSE(message.ends_with('.')) << message;
+    expect_refused(GetParam().words, GetParam().says);
 }
 
 INSTANTIATE_TEST_SUITE_P(Commands, WrongInput, testing::Values(
@@ -290,7 +262,7 @@ INSTANTIATE_TEST_SUITE_P(Steering, WrongInput, testing::Values(
     Wrong{"help migrat", {"\"migrat\" is not a command", "did you mean segue migrate?"}}));
 
 TEST(CommandLine, steers_as_told_and_by_the_defaults_otherwise) {
-    const auto plain = parse(split(base));
+    const auto plain = parse_text(base);
     ASSERT_TRUE(plain);
     const Request& usual = std::get<Migrate>(*plain).request;
     EXPECT_EQ(usual.bounds.min_cpu, Share{0.1});
@@ -298,8 +270,8 @@ TEST(CommandLine, steers_as_told_and_by_the_defaults_otherwise) {
     EXPECT_EQ(usual.brake, BrakeKind::cgroup);
     EXPECT_FALSE(usual.brake_required);
     EXPECT_EQ(usual.aggression, 0.5);
-    const auto told = parse(split(base + "--min-cpu 12.5% --max-stall 150ms --aggression 0.25 --auto-converge "
-                                         "--policy patient"));
+    const auto told = parse_text(base + "--min-cpu 12.5% --max-stall 150ms --aggression 0.25 --auto-converge "
+                                        "--policy patient");
     ASSERT_TRUE(told);
     const auto& migrate = std::get<Migrate>(*told);
     EXPECT_EQ(migrate.request.bounds.min_cpu, Share{0.125});
@@ -308,7 +280,7 @@ TEST(CommandLine, steers_as_told_and_by_the_defaults_otherwise) {
     EXPECT_TRUE(migrate.request.brake_required);
     EXPECT_EQ(migrate.request.aggression, 0.25);
     EXPECT_EQ(migrate.policy, "patient");
-    const auto plan = parse(split("plan qmp:/run/a.qmp --dst-qmp /run/b.qmp --data-address 10.77.0.2"));
+    const auto plan = parse_text("plan qmp:/run/a.qmp --dst-qmp /run/b.qmp --data-address 10.77.0.2");
     ASSERT_TRUE(plan);
     EXPECT_TRUE(std::get<Migrate>(*plan).plan);
     EXPECT_TRUE(std::get<Migrate>(*plan).request.dry_run);

@@ -2,51 +2,31 @@
 
 #include <gtest/gtest.h>
 
-#include <sstream>
-
-#include "app/segue/cli/cli.hpp"
+#include "app/segue/cli/typed_test.hpp"
 
 namespace segue {
 namespace {
 
 using Words = std::vector<std::string>;
 
-Result<Invocation> parse(const std::string& text) {
-    std::istringstream stream(text);
-    Words words;
-    for (std::string word; stream >> word;) words.push_back(word);
-    std::vector<const char*> argv = {"segue"};
-    for (const std::string& word : words) argv.push_back(word.c_str());
-    return parse_command_line(static_cast<int>(argv.size()), argv.data());
-}
-
-VmWords vm_words(const std::string& text) {
-    const auto parsed = parse(text);
-    EXPECT_TRUE(parsed) << parsed.error().message;
-    return parsed && std::holds_alternative<VmWords>(*parsed) ? std::get<VmWords>(*parsed) : VmWords{};
-}
-
 TEST(VmCommandLineWords, AreUnderstood) {
-    const VmWords start = vm_words("vm start web1 --forget-move");
+    const VmWords start = understood_as<VmWords>("vm start web1 --forget-move");
     EXPECT_EQ(start.verb, VmWords::Verb::start);
     EXPECT_EQ(start.what, Words{"web1"});
     EXPECT_TRUE(start.forget_move);
-    EXPECT_EQ(vm_words("vm stop web1 --wait 2min").wait, std::chrono::minutes{2});
-    EXPECT_EQ(vm_words("vm stop --wait=5s web1").wait, std::chrono::seconds{5});
-    EXPECT_TRUE(vm_words("vm stop web1 --now").now);
-    EXPECT_TRUE(vm_words("vm list --json").json);
-    EXPECT_EQ(vm_words("vm show ./web1.toml").what, Words{"./web1.toml"});
-    EXPECT_EQ(vm_words("vm check a.toml b.toml").what, (Words{"a.toml", "b.toml"}));
+    EXPECT_EQ(understood_as<VmWords>("vm stop web1 --wait 2min").wait, std::chrono::minutes{2});
+    EXPECT_EQ(understood_as<VmWords>("vm stop --wait=5s web1").wait, std::chrono::seconds{5});
+    EXPECT_TRUE(understood_as<VmWords>("vm stop web1 --now").now);
+    EXPECT_TRUE(understood_as<VmWords>("vm list --json").json);
+    EXPECT_EQ(understood_as<VmWords>("vm show ./web1.toml").what, Words{"./web1.toml"});
+    EXPECT_EQ(understood_as<VmWords>("vm check a.toml b.toml").what, (Words{"a.toml", "b.toml"}));
 }
 
 TEST(VmCommandLineWords, HelpIsAskedForAnywhere) {
     for (const char* text : {"vm --help", "vm start -h", "help vm"}) {
-        const auto parsed = parse(text);
-        ASSERT_TRUE(parsed && std::holds_alternative<Help>(*parsed)) << text;
-        EXPECT_EQ(std::get<Help>(*parsed).text, vm_help_text);
+        EXPECT_EQ(understood_as<Help>(text).text, vm_help_text) << text;
     }
-    std::istringstream lines{std::string(vm_help_text)};
-    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80U) << line;
+    expect_fits(vm_help_text, 24);
 }
 
 TEST(VmCommandLineWords, WrongOnesAnswerWithOneSentence) {
@@ -69,18 +49,11 @@ TEST(VmCommandLineWords, WrongOnesAnswerWithOneSentence) {
         {"vm stop web1 --wait 2h", "--wait 2 h is out of range: give 1 s to 1 h"},
         {"vmm", "\"vmm\" is not a command: did you mean segue vm?"},
     };
-    for (const auto& [text, says] : wrong) {
-        const auto parsed = parse(text);
-        ASSERT_FALSE(parsed) << text;
-        EXPECT_EQ(parsed.error().kind, ErrorKind::invalid);
-        EXPECT_NE(parsed.error().message.find(says), std::string::npos) << text << ": " << parsed.error().message;
-    }
+    for (const auto& [text, says] : wrong) expect_refused(text, {says});
 }
 
 TEST(MigrateByName, NeedsOnlyAHost) {
-    const auto parsed = parse("migrate web-7 --to ssh://root@host2");
-    ASSERT_TRUE(parsed) << parsed.error().message;
-    const auto& migrate = std::get<Migrate>(*parsed);
+    const auto migrate = understood_as<Migrate>("migrate web-7 --to ssh://root@host2");
     EXPECT_EQ(migrate.vm_name, "web-7");
     EXPECT_EQ(migrate.request.vm, "web-7");
     EXPECT_TRUE(migrate.src_qmp.empty());
@@ -89,9 +62,8 @@ TEST(MigrateByName, NeedsOnlyAHost) {
 }
 
 TEST(MigrateByName, GuestsWithAMonitorHaveNoName) {
-    const auto parsed = parse("migrate qmp:/run/a.qmp --to ssh://[fd00::2] --dst-qmp /run/b.qmp --max-downtime 1s");
-    ASSERT_TRUE(parsed) << parsed.error().message;
-    const auto& migrate = std::get<Migrate>(*parsed);
+    const auto migrate = understood_as<Migrate>(
+        "migrate qmp:/run/a.qmp --to ssh://[fd00::2] --dst-qmp /run/b.qmp --max-downtime 1s");
     EXPECT_TRUE(migrate.vm_name.empty());
     EXPECT_EQ(migrate.request.data_address.host, "fd00::2");
     EXPECT_EQ(migrate.given.max_downtime, std::chrono::seconds{1});

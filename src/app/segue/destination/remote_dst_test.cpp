@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "app/segue/destination/transport.hpp"
+#include "io/run_loop_test.hpp"
 #include "receive/codec.hpp"
 
 namespace segue {
@@ -92,17 +93,10 @@ struct RemoteDstTest : testing::Test {
             [this](const std::string& line) { notes.push_back(line); });
         EXPECT_FALSE(ready) << "a callback from inside of the constructor";
     }
-    void run(Duration most = seconds{10}) {
-        const auto timer = loop.at(loop.now() + most, [this] { loop.stop(); });
-        loop.run();
-        loop.cancel(timer);
-    }
-    /// Until `done`, or 10 s.
+    void run(Duration most) { run_at_most(loop, most); }
     template <class F>
     bool run_until(F done) {
-        const Instant until = loop.now() + seconds{10};
-        while (!done() && loop.now() < until) run(milliseconds{5});
-        return done();
+        return segue::run_until(loop, done);
     }
     void start_and_greet(const DstHost& host) {
         start(host);

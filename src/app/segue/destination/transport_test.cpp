@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <optional>
 
+#include "io/run_loop_test.hpp"
+
 namespace segue {
 namespace {
 
@@ -52,11 +54,7 @@ struct TransportTest : testing::Test {
         transport = std::move(*started);
         EXPECT_TRUE(said.empty() && !end) << "a callback from inside of start";
     }
-    void run(Duration most = seconds{10}) {
-        const auto timer = loop.at(loop.now() + most, [this] { loop.stop(); });
-        loop.run();
-        loop.cancel(timer);
-    }
+    void run(Duration most = seconds{10}) { run_at_most(loop, most); }
     void run_until_said(const std::string& what) {
         wanted = what;
         if (said.find(wanted) == std::string::npos) run();

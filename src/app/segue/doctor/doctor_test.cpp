@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "api/schema_test.hpp"
+#include "base/folder_test.hpp"
 #include "store/sqlite/owner_process.hpp"
 #include "store/sqlite/sqlite_journal.hpp"
 
@@ -15,16 +16,9 @@ namespace {
 
 class DoctorTest : public testing::Test {
 protected:
-    DoctorTest() {
-        std::string name = testing::TempDir() + "segue_doctor_XXXXXX";
-        EXPECT_NE(::mkdtemp(name.data()), nullptr);
-        folder = name;
-    }
     ~DoctorTest() override {
         ::unsetenv("SEGUE_GUARD");
         ::unsetenv("SEGUE_SSH");
-        std::error_code ignored;
-        std::filesystem::remove_all(folder, ignored);
     }
     std::string script(const std::string& name, const std::string& text) const {
         const std::string path = folder + "/" + name;
@@ -43,7 +37,8 @@ protected:
         EXPECT_EQ(found[0].remedy.empty(), verdict == Verdict::ok) << found[0].remedy;
     }
 
-    std::string folder;
+    TestFolder own;
+    std::string folder = own.path();
     Checkups found;
 };
 

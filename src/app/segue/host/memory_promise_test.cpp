@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +12,8 @@
 #include <fstream>
 #include <optional>
 
+#include "base/folder_test.hpp"
+
 namespace segue {
 namespace {
 
@@ -20,18 +21,13 @@ constexpr std::int64_t mib = 1 << 20;
 
 class MemoryPromises : public testing::Test {
 protected:
-    void SetUp() override {
-        std::string name = testing::TempDir() + "promiseXXXXXX";
-        folder = ::mkdtemp(name.data());
-    }
-    void TearDown() override { std::filesystem::remove_all(folder); }
-
     [[nodiscard]] std::size_t files() const {
         const std::filesystem::directory_iterator all(folder + "/receive");
         return static_cast<std::size_t>(std::distance(begin(all), end(all)));
     }
 
-    std::string folder;
+    TestFolder own;
+    std::string folder = own.path();
 };
 
 TEST_F(MemoryPromises, count_for_the_others_and_not_for_oneself) {

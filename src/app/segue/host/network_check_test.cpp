@@ -1,12 +1,10 @@
 #include "app/segue/host/network_check.hpp"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
+
+#include "base/folder_test.hpp"
 
 namespace segue {
 namespace {
@@ -136,16 +134,12 @@ TEST_F(NetworkObstacles, tell_all_that_keeps_a_helper_from_its_bridge) {
 }
 
 struct BridgeRules : testing::Test {
-    BridgeRules() {
-        std::string name = testing::TempDir() + "aclXXXXXX";
-        folder = ::mkdtemp(name.data());
-    }
-    ~BridgeRules() override { std::filesystem::remove_all(folder); }
     std::string trouble(const std::string& text, const std::string& bridge = "br0") const {
         std::ofstream(folder + "/bridge.conf") << text;
         return acl_trouble(folder + "/bridge.conf", bridge);
     }
-    std::string folder;
+    TestFolder own;
+    std::string folder = own.path();
 };
 
 TEST_F(BridgeRules, allow_by_name_or_all) {

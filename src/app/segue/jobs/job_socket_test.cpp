@@ -9,6 +9,7 @@
 
 #include "app/segue/jobs/job_client.hpp"
 #include "app/segue/jobs/job_service.hpp"
+#include "base/folder_test.hpp"
 
 namespace segue {
 namespace {
@@ -19,18 +20,6 @@ using std::chrono::milliseconds;
 /// A state folder of its own, a loop, and clients that are sockets of this test.
 class JobSocketTest : public testing::Test {
 protected:
-    JobSocketTest() {
-        std::string name = testing::TempDir() + "segue_job_XXXXXX";
-        EXPECT_NE(::mkdtemp(name.data()), nullptr);
-        state_ = name;
-        path_ = job_socket_path(state_, 7);
-    }
-    ~JobSocketTest() override {
-        socket_.reset();
-        std::error_code ignored;
-        fs::remove_all(state_, ignored);
-    }
-
     void open() {
         auto opened = JobSocket::open(loop_, path_, [this](const job::Request& request, const JobSocket::Peer& peer) {
             ++requests_;
@@ -80,9 +69,10 @@ protected:
         return found.st_mode & 07777;
     }
 
+    TestFolder folder_;
     Loop loop_;
-    std::string state_;
-    std::string path_;
+    std::string state_ = folder_.path();
+    std::string path_ = job_socket_path(state_, 7);
     std::unique_ptr<JobSocket> socket_;
     int requests_ = 0;
 };

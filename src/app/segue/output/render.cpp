@@ -108,36 +108,29 @@ std::string render_facts(const Summary& summary, const Bounds& bounds) {
                               counted(summary.passes, "pass", "passes"));
 }
 
-std::string_view next_step(Outcome outcome) {
-    switch (outcome) {
-        case Outcome::moved:
-        case Outcome::planned:
-        case Outcome::refused:
-        case Outcome::failed:
-        case Outcome::downtime_exceeded:
-        case Outcome::timeout:
-        case Outcome::cancelled: return "";  // The sentence itself says it (migration/undo.cpp).
-        case Outcome::guest_crashed: return "look at its QEMU's log, then start the guest again from its disks";
-        case Outcome::unknown:
-            return "ask both monitors (query-status); continue no side before the other is known to stand or "
-                   "to be gone";
-    }
-    return "";
-}
+/// How a move is told that was not made, and what is left to do where its sentence does not say it by itself.
+struct Mishap {
+    std::string_view headline;
+    std::string_view next_step;
+};
 
-std::string_view headline(Outcome outcome) {
+Mishap mishap_of(Outcome outcome) {
+    constexpr Mishap not_moved{"not moved", ""};  // The sentence itself says it (migration/undo.cpp).
     switch (outcome) {
-        case Outcome::guest_crashed: return "guest crashed";
-        case Outcome::unknown: return "state unknown";
+        case Outcome::guest_crashed:
+            return {"guest crashed", "look at its QEMU's log, then start the guest again from its disks"};
+        case Outcome::unknown:
+            return {"state unknown", "ask both monitors (query-status); continue no side before the other is known to "
+                                     "stand or to be gone"};
         case Outcome::moved:
         case Outcome::planned:
         case Outcome::refused:
         case Outcome::failed:
         case Outcome::downtime_exceeded:
         case Outcome::timeout:
-        case Outcome::cancelled: return "not moved";
+        case Outcome::cancelled: return not_moved;
     }
-    return "not moved";
+    return not_moved;
 }
 
 /// Of the plain model, whose bandwidth is known.
@@ -255,10 +248,10 @@ std::string render_result(const Summary& summary, std::string_view vm, const Bou
         return fmt::format("{}: {}, nothing was changed", name, coloured("nothing is in the way", green, colour));
     }
     const std::string error = summary.error.empty() ? "no reason was recorded" : plain_text(summary.error);
-    std::string text = fmt::format("{}: {}: {}\n", name, coloured(headline(summary.outcome), red, colour), error);
+    const Mishap mishap = mishap_of(summary.outcome);
+    std::string text = fmt::format("{}: {}: {}\n", name, coloured(mishap.headline, red, colour), error);
     text += render_facts(summary, bounds);
-    const std::string_view next = next_step(summary.outcome);
-    return next.empty() ? text : text + fmt::format("\n  next: {}", next);
+    return mishap.next_step.empty() ? text : text + fmt::format("\n  next: {}", mishap.next_step);
 }
 
 }  // namespace segue

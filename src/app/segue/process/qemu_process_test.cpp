@@ -4,16 +4,13 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <functional>
 #include <string>
 #include <vector>
 
-#include "io/loop.hpp"
+#include "io/run_loop_test.hpp"
 
 namespace segue {
 namespace {
-
-using std::chrono::milliseconds;
 
 TEST(MonitorIn, is_the_path_of_the_first_qmp_socket) {
     EXPECT_EQ(monitor_in({"qemu", "-qmp", "unix:/run/b.qmp,server=on,wait=off"}).value(), "/run/b.qmp");
@@ -22,14 +19,6 @@ TEST(MonitorIn, is_the_path_of_the_first_qmp_socket) {
              {}, {"qemu"}, {"qemu", "-qmp"}, {"qemu", "-qmp", "unix:relative"}, {"qemu", "-qmp", "tcp:h:1"},
              {"qemu", "-daemonize", "-qmp", "unix:/run/b.qmp"}}) {
         EXPECT_FALSE(monitor_in(command));
-    }
-}
-
-void run_until(Loop& loop, const std::function<bool()>& done) {
-    const Instant until = loop.now() + std::chrono::seconds{5};
-    while (!done() && loop.now() < until) {
-        loop.at(loop.now() + milliseconds{5}, [&loop] { loop.stop(); });
-        loop.run();
     }
 }
 
@@ -54,7 +43,7 @@ TEST(QemuProcess, takes_away_the_logs_of_those_that_have_ended_and_no_other) {
     living->run();
     ended->run();
     Loop loop;
-    run_until(loop, [&] { return ended->dead(); });
+    EXPECT_TRUE(run_until(loop, [&] { return ended->dead(); }, std::chrono::seconds{5}));
     EXPECT_EQ(::access(log_of('a').c_str(), F_OK), 0) << "its last words may still be asked for";
     auto next = QemuProcess::prepare({"true"}, log_of('c'));
     ASSERT_TRUE(next);

@@ -2,12 +2,12 @@
 #include "app/segue/replay/explain.hpp"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <filesystem>
 #include <fstream>
 
 #include "api/decision_codec.hpp"
+#include "base/folder_test.hpp"
 #include "policy/converge/converge.hpp"
 
 namespace segue {
@@ -43,28 +43,17 @@ RecordedMove recorded() {
     return move;
 }
 
-class Folder {
+class Folder : public TestFolder {
 public:
-    Folder() {
-        std::string name = testing::TempDir() + "segue-decisions-XXXXXX";
-        path_ = ::mkdtemp(name.data());
-        std::filesystem::create_directories(path_ + "/decisions");
-    }
-    ~Folder() { std::filesystem::remove_all(path_); }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    [[nodiscard]] const std::string& path() const { return path_; }
+    Folder() { std::filesystem::create_directories(path() + "/decisions"); }
     void write(const RecordedMove& move, const std::string& tail) const {
-        std::ofstream file(decision_record_path(path_, move.job));
+        std::ofstream file(decision_record_path(path(), move.job));
         file << R"({"type":"move","job":7,"vm":"web1","policy":"converge"})" << '\n';
         for (const auto& one : move.decisions) {
             file << decision::encode(one.view) << '\n' << decision::encode(one.decision) << '\n';
         }
         file << tail;
     }
-
-private:
-    std::string path_;
 };
 
 TEST(DecisionRecord, is_read_back_without_a_last_line_that_was_cut_short) {

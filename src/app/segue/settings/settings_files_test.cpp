@@ -7,6 +7,7 @@
 
 #include "api/schema_test.hpp"
 #include "app/segue/settings/config_commands.hpp"
+#include "base/folder_test.hpp"
 
 namespace segue {
 namespace {
@@ -14,17 +15,9 @@ namespace {
 class SettingsFilesTest : public testing::Test {
 protected:
     SettingsFilesTest() {
-        std::string name = testing::TempDir() + "segue_settings_XXXXXX";
-        EXPECT_NE(::mkdtemp(name.data()), nullptr);
-        folder = name;
         std::filesystem::create_directories(folder + "/hosts");
-        places = {folder, folder + "/state", "host1.example.com"};
         migrate.to = DstHost{"ssh://root@host2", {"ssh"}, true, "host2"};
         migrate.request.data_address = {"host2", 0};
-    }
-    ~SettingsFilesTest() override {
-        std::error_code ignored;
-        std::filesystem::remove_all(folder, ignored);
     }
 
     void put(const std::string& file, const std::string& text) const {
@@ -37,8 +30,9 @@ protected:
         EXPECT_NE(applied.error().message.find(says), std::string::npos) << applied.error().message;
     }
 
-    std::string folder;
-    VmPlaces places;
+    TestFolder own;
+    std::string folder = own.path();
+    VmPlaces places{folder, folder + "/state", "host1.example.com"};
     Migrate migrate;
 };
 

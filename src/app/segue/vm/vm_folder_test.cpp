@@ -14,6 +14,7 @@
 #include "app/segue/vm/vm_source.hpp"
 #include "app/segue/vm/vm_view.hpp"
 #include "app/segue/words/host_name.hpp"
+#include "base/folder_test.hpp"
 #include "store/sqlite/owner_process.hpp"
 #include "store/sqlite/sqlite_journal.hpp"
 
@@ -27,11 +28,9 @@ constexpr const char* text = "name = 'web1'\ncommand = ['qemu', '-m', '1G']\n[li
 const std::string move_id(32, 'a');
 
 struct VmFolderTest : testing::Test {
-    std::string state = (fs::temp_directory_path() / ("segue-vm-" + std::to_string(::getpid()))).string();
+    TestFolder own;
+    std::string state = own.file("state");
     std::string folder = vm_folder(state, "web1");
-
-    VmFolderTest() { fs::remove_all(state); }
-    ~VmFolderTest() override { fs::remove_all(state); }
 
     VmRecord load() {
         const auto record = load_vm(state, "web1");
