@@ -8,7 +8,7 @@ import shlex
 import signal
 import subprocess
 
-from harness import PATIENT, require
+from harness import PATIENT, require, require_safe
 from lab_arguments import machine_arguments
 from lab_base import run as command
 from lab_bridge import network_arguments
@@ -197,7 +197,7 @@ def at_once(lab):
         require(found == ['source-state', 'network-tap', 'network-script', 'network-bridge', 'data-port'], f'{found}')
         require(not os.path.exists(monitor), 'a QEMU was started')
         there.src.qmp('cont')
-        require(there.src.verify().ok, 'the guest is not whole')
+        require_safe(there.src.verify().ok, 'the guest is not whole')
         return ', '.join(found)
 
 
@@ -346,5 +346,5 @@ def memory(lab):
         wait_until(lambda: asked(pairs[1]).returncode == 0, 5, 'room, once the first was given up', interval=0.2)
         require(not [f for f in os.listdir(os.path.join(lab.state_dir('b'), 'receive')) if f.endswith('.needs')],
                 'what the first needed is still written down')
-        require(all(src.verify().ok for src, _ in pairs), 'a guest is not whole')
+        require_safe(all(src.verify().ok for src, _ in pairs), 'a guest is not whole')
         return said

@@ -4,7 +4,7 @@ import os
 import struct
 import subprocess
 
-from harness import Move, require
+from harness import Move, require, require_safe
 from preflight_asking import (GUEST, accepted, codes, findings, local, notes, pair, receive, refused, remote, run,
                               segue, untouched, verdicts)
 from segue_lab import ADDRESS, HOSTS, LabError, wait_until
@@ -83,7 +83,7 @@ def not_shared(lab):
             require(verdicts(done)[0] == [('disk0', 'no')], done.stdout)
             untouched(src, dst)
         require(one in sentence and other in sentence, sentence)
-        require(src.verify().ok, 'the guest is not whole')
+        require_safe(src.verify().ok, 'the guest is not whole')
         return sentence
 
 
@@ -145,7 +145,7 @@ def another_host(lab):
         require(notes(done) == ['disk-cache'], done.stdout)
         wait_until(lambda: dst.qmp('query-status')['status'] == 'running', 3, 'the guest there')
         verdict = dst.verify()
-        require(verdict.ok, verdict.line)
+        require_safe(verdict.ok, verdict.line)
         return f'{verdict.fields["pages"]} pages moved to an older segue, once the operator had said what it cannot'
 
 
@@ -217,7 +217,7 @@ def foreign(version):
             require(machine.startswith('pc-i440fx-'), f'-machine {machine} is an alias')
             require(description_in(words) == description_in(began_as), f'{words} is not made of {began_as}')
             verdict = guest.verify()
-            require(verdict.ok, verdict.line)
+            require_safe(verdict.ok, verdict.line)
             return f'-machine {machine}; {verdict.fields["pages"]} pages after two moves'
     return case
 
@@ -247,7 +247,7 @@ def foreign_refused(lab):
         done = run(lab, f'qmp:{guest.qmp_path}', '--to', receive(lab, 'b', {'features': ['vm-1']}), '--data-address',
                    ADDRESS['b'])
         says_first('does not look whose sockets it would take', done)
-        require(guest.verify().ok, 'the guest is not whole')
+        require_safe(guest.verify().ok, 'the guest is not whole')
         return ' | '.join(said)
 
 
