@@ -36,6 +36,11 @@ void ReceiveLook::stop_timer() {
     if (timer_) loop_.cancel(*std::exchange(timer_, std::nullopt));
 }
 
+void ReceiveLook::give_up() {
+    stop_timer();
+    listener_.reset();
+}
+
 void ReceiveLook::look(const receive::Prepare& prepare, std::function<void(Found)> then) {
     Found found;
     if (!prepare.command.empty()) {

@@ -42,6 +42,8 @@ public:
     /// at a time.
     void look(const receive::Prepare& prepare, std::function<void(Found)> then);
     [[nodiscard]] bool under_way() const { return listener_ != nullptr; }
+    /// Nobody wants to know any more: `then` does not come. Not from inside of it.
+    void give_up();
 
 private:
     void stop_timer();

@@ -102,6 +102,21 @@ TEST_F(ReceiveLookTest, SaysThatAPortIsTaken) {
     EXPECT_EQ(found->front().code, "data-port");
 }
 
+TEST_F(ReceiveLookTest, IsGivenUpWithoutAWordAndCanBeginAnew) {
+    ReceiveLook at(loop, hanging(), milliseconds{50});
+    look(at, {"slow.example", 0, 0, 0});
+    run(milliseconds{10});
+    at.give_up();
+    EXPECT_FALSE(at.under_way());
+    answer_now.set_value();
+    run(milliseconds{150});
+    EXPECT_EQ(times, 0);
+    look(at, {"slow.example", 0, 0, 0});
+    run(seconds{3});
+    EXPECT_EQ(times, 1);
+    EXPECT_TRUE(found && found->empty());
+}
+
 TEST_F(ReceiveLookTest, EndsWithItsOwnerWithoutAWord) {
     {
         ReceiveLook at(loop, hanging(), milliseconds{50});
