@@ -253,7 +253,9 @@ struct ReceiveShell::Impl {
         facts->host.obstacles = obstacles;
         const Bytes needs{std::max<std::int64_t>(facts->memory.count - facts->host.memory_taken.count, 0)};
         // Said before the others are read: of two that ask at once, one at least sees the other.
-        if (!only_looks && !promise) promise.emplace(where.state_folder, move, needs, facts->pid);
+        if (!only_looks && !promise) {
+            promise.emplace(where.state_folder, move, needs, facts->pid, facts->host.memory_taken);
+        }
         facts->host.memory_promised = promised_to_others(where.state_folder, move);
     }
 
