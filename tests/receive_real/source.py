@@ -59,13 +59,13 @@ def qmp_with_fd(qmp, name, fd, **arguments):
 class Peer:
     """One `segue receive --stdio` on host b and the control connection to it."""
 
-    def __init__(self, lab, program, env=None, move=None, read=True):
+    def __init__(self, lab, program, env=None, move=None, read=True, through=()):
         self.lab, self.move = lab, move or secrets.token_hex(16)
         self.token = secrets.token_hex(16)
         self.lease, self.leases, self.pinging, self.request = 0, [], True, 0
         self.messages, self.seen, self.log = queue.Queue(), [], []
         self.process = subprocess.Popen(
-            lab.enter('b') + [program, 'receive', '--stdio'], env={**lab.env('b'), **(env or {})},
+            lab.enter('b') + [*through, program, 'receive', '--stdio'], env={**lab.env('b'), **(env or {})},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.ended_at = None
         self.threads = [threading.Thread(target=self._read_errors, daemon=True)]
@@ -148,9 +148,10 @@ class Peer:
         self.say('hello', versions_min=1, versions_max=1, segue='test', host='a', features=[], move=self.move)
         return self.wait('hello')
 
-    def prepare(self, monitor='', command=(), expected=None, answers=('prepared',), seconds=25, vm=None):
+    def prepare(self, monitor='', command=(), expected=None, answers=('prepared',), seconds=25, vm=None,
+                data=None):
         nothing = {'uuid': '', 'machine_type': '', 'vcpus': 0, 'memory_bytes': 0}
-        more = {'vm': vm} if vm else {}
+        more = {**({'vm': vm} if vm else {}), **({'data': data} if data else {})}
         return self.ask('prepare', *answers, seconds=seconds, monitor=monitor, command=list(command),
                         expected={**nothing, **(expected or {})}, **more)
 

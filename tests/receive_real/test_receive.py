@@ -22,6 +22,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [HERE, os.path.join(ROOT, 'lab', 'lib')]
 import segue_lab  # noqa: E402
 from lab_arguments import machine_arguments  # noqa: E402
+from slow_names import SlowNames  # noqa: E402
 from source import Peer, connect, load  # noqa: E402
 
 SEGUE = os.environ.get('SEGUE', os.path.join(ROOT, 'build/release/bin/segue'))
@@ -72,8 +73,9 @@ def steps(move):
         return [row[0] for row in rows]
 
 
-class ReceiveTest(unittest.TestCase):
+class ReceiveTest(SlowNames, unittest.TestCase):
     def setUp(self):
+        self.lab, self.figures = LAB, FIGURES
         self.stack = contextlib.ExitStack()
         self.addCleanup(self.stack.close)
 
@@ -82,6 +84,8 @@ class ReceiveTest(unittest.TestCase):
         segue_lab.wait_until(lambda: not guardians(), 3, 'the end of all guardians')
 
     # -- parts
+
+    guardians = staticmethod(guardians)
 
     def peer(self, **options):
         options.setdefault('env', {})['SEGUE_GUARD'] = GUARD

@@ -43,48 +43,58 @@ Addresses look_up(const std::string& host, std::uint16_t port, int flags) {
 }  // namespace
 
 struct Resolver::Impl {
-    explicit Impl(Loop& loop_in) : loop(loop_in), done(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-        SEGUE_ASSERT(done);
+    /// The thread's too: it may outlive the resolver.
+    struct Found {
+        Fd done{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+        std::optional<Addresses> addresses;  ///< Written before `done` is, read after the thread was joined.
+    };
+
+    Impl(Loop& loop_in, LookUp look_up_in)
+        : loop(loop_in), look_up_name(std::move(look_up_in)), found(std::make_shared<Found>()) {
+        SEGUE_ASSERT(found->done);
+        if (look_up_name) return;
+        look_up_name = [](const std::string& host, std::uint16_t port) { return look_up(host, port, 0); };
     }
     ~Impl() {
         if (watch) loop.unwatch(*watch);
-        // Before the members that it writes to.
-        if (thread.joinable()) thread.join();
+        // It may hang in getaddrinfo, which nothing ends; all that it touches is its own.
+        if (thread.joinable()) thread.detach();
     }
 
     void finish() {
         if (watch) loop.unwatch(*std::exchange(watch, std::nullopt));
+        // It has nothing left to do.
         if (thread.joinable()) thread.join();
         std::uint64_t count = 0;
-        (void)!::read(done.get(), &count, sizeof(count));
+        (void)!::read(found->done.get(), &count, sizeof(count));
         const auto answer = std::exchange(on_addresses, nullptr);
-        Addresses result = *std::exchange(addresses, std::nullopt);
+        Addresses result = *std::exchange(found->addresses, std::nullopt);
         answer(std::move(result));
     }
 
     Loop& loop;
-    Fd done;
+    LookUp look_up_name;
+    std::shared_ptr<Found> found;
     std::optional<Loop::WatchId> watch;
     std::function<void(Addresses)> on_addresses;
-    std::optional<Addresses> addresses;  ///< Written by the thread before `done` is.
     std::thread thread;
 };
 
-Resolver::Resolver(Loop& loop) : impl_(std::make_unique<Impl>(loop)) {}
+Resolver::Resolver(Loop& loop, LookUp look_up) : impl_(std::make_unique<Impl>(loop, std::move(look_up))) {}
 Resolver::~Resolver() = default;
 
 void Resolver::resolve(const std::string& host, std::uint16_t port, std::function<void(Addresses)> on_addresses) {
     SEGUE_ASSERT(!impl_->on_addresses);
     impl_->on_addresses = std::move(on_addresses);
-    impl_->watch = impl_->loop.watch_readable(impl_->done.get(), [impl = impl_.get()] { impl->finish(); });
-    const auto tell = [impl = impl_.get()](Addresses result) {
-        impl->addresses = std::move(result);
+    impl_->watch = impl_->loop.watch_readable(impl_->found->done.get(), [impl = impl_.get()] { impl->finish(); });
+    const auto tell = [found = impl_->found](Addresses result) {
+        found->addresses = std::move(result);
         const std::uint64_t one = 1;
-        (void)!::write(impl->done.get(), &one, sizeof(one));
+        (void)!::write(found->done.get(), &one, sizeof(one));
     };
     // A numeric address needs no resolver and no thread.
     if (auto numeric = look_up(host, port, AI_NUMERICHOST)) return tell(std::move(numeric));
-    impl_->thread = std::thread([tell, host, port] { tell(look_up(host, port, 0)); });
+    impl_->thread = std::thread([tell, look_up = impl_->look_up_name, host, port] { tell(look_up(host, port)); });
 }
 
 }  // namespace segue

@@ -201,11 +201,13 @@ void Reading::add_storage(GuestFacts& facts) {
     for (Disk& disk : facts.disks) {
         if (disk.local) disk.storage = files.at(disk.file);
     }
+    Bytes huge_reserved;
     for (const std::string& backend : memory_backends(of("objects"))) {
         if (!is_true(&of(backend + "hugetlb")) && !files.on_huge_pages(text_of(&of(backend + "mem-path")))) continue;
         // Reserved as a whole when it was mapped, whether touched yet or not.
-        facts.host.memory_taken += {integer_of(&of(backend + "size")).value_or(0)};
+        huge_reserved += {integer_of(&of(backend + "size")).value_or(0)};
     }
+    if (huge_reserved > Bytes{}) facts.host.memory_taken = memory_taken_by(facts.pid, huge_reserved);
 }
 
 }  // namespace

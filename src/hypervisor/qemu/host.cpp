@@ -64,6 +64,19 @@ std::int64_t kilobytes_in(std::string_view text, std::string_view name) {
     return -1;
 }
 
+Bytes memory_taken_in(std::string_view status, Bytes huge_reserved) {
+    const auto said = [status](std::string_view name) {
+        return Bytes{std::max<std::int64_t>(kilobytes_in(status, name), 0)};
+    };
+    // Huge pages count in no Rss.
+    return said("RssAnon") + said("RssShmem") + std::max(said("HugetlbPages"), huge_reserved);
+}
+
+Bytes memory_taken_by(pid_t pid, Bytes huge_reserved) {
+    const std::string status = text_of_file(fmt::format("/proc/{}/status", pid));
+    return status.empty() ? Bytes{} : memory_taken_in(status, huge_reserved);
+}
+
 std::vector<std::string> memory_groups(std::string_view cgroup, const std::string& root_v2,
                                        const std::string& root_v1) {
     std::vector<std::string> folders;
@@ -120,10 +133,7 @@ HostFacts read_host(pid_t pid) {
             facts.memory_available = std::min(facts.memory_available, Bytes{*room});
         }
     }
-    const std::string status = text_of_file(process + "status");
-    facts.memory_taken = {std::max<std::int64_t>(kilobytes_in(status, "RssAnon"), 0) +
-                          std::max<std::int64_t>(kilobytes_in(status, "RssShmem"), 0) +
-                          std::max<std::int64_t>(kilobytes_in(status, "HugetlbPages"), 0)};
+    facts.memory_taken = memory_taken_by(pid);
     return facts;
 }
 

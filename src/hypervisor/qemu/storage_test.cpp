@@ -99,6 +99,18 @@ TEST(Host, says_what_it_has) {
     EXPECT_EQ(read_host(0).boot, facts.boot);
 }
 
+TEST(MemoryTaken, counts_huge_pages_beside_what_is_resident) {
+    const std::string status = "Name:\tqemu-system-x86\nVmRSS:\t   71000 kB\nRssAnon:\t   50000 kB\n"
+                               "RssFile:\t   20000 kB\nRssShmem:\t    1000 kB\nHugetlbPages:\t  204800 kB\n";
+    EXPECT_EQ(memory_taken_in(status), Bytes{(50'000 + 1'000 + 204'800) * 1024});
+    EXPECT_EQ(memory_taken_in(status, Bytes{300 << 20}), Bytes{51'000 * 1024 + (300 << 20)}) << "touched or not";
+    EXPECT_EQ(memory_taken_in(status, Bytes{100 << 20}), memory_taken_in(status));
+    EXPECT_EQ(memory_taken_in("RssAnon:\t 4 kB\n"), Bytes{4096}) << "a kernel without huge pages";
+    EXPECT_EQ(memory_taken_in(""), Bytes{0});
+    EXPECT_GT(memory_taken_by(::getpid()), Bytes{0});
+    EXPECT_EQ(memory_taken_by(0), Bytes{0});
+}
+
 TEST(MemoryGroups, are_those_of_both_versions_up_to_the_root) {
     EXPECT_EQ(memory_groups("5:cpu,cpuacct:/c\n4:memory:/a/b\n0::/s/t\n", "/2", "/1"),
               (std::vector<std::string>{"/1/a/b", "/1/a", "/1", "/2/s/t", "/2/s", "/2"}));

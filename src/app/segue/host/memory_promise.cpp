@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include "hypervisor/qemu/host.hpp"
 
@@ -23,16 +22,6 @@ constexpr std::string_view ending = ".needs";
 
 std::string folder_in(const std::string& state_folder) { return state_folder + "/receive"; }
 
-/// 0 where it is gone.
-std::int64_t resident_of(pid_t pid) {
-    std::ifstream file(fmt::format("/proc/{}/status", pid));
-    std::stringstream status;
-    status << file.rdbuf();
-    const std::string text = status.str();
-    return std::max<std::int64_t>(qemu::kilobytes_in(text, "RssAnon"), 0) +
-           std::max<std::int64_t>(qemu::kilobytes_in(text, "RssShmem"), 0);
-}
-
 /// Its process has ended: nobody will take that memory.
 bool abandoned(const fs::path& path) {
     const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -44,22 +33,23 @@ bool abandoned(const fs::path& path) {
 
 std::int64_t still_needed(const fs::path& path) {
     std::ifstream file(path);
-    std::int64_t needs = 0, resident = 0;
+    std::int64_t needs = 0, taken = 0;
     pid_t pid = 0;
-    if (!(file >> needs >> pid >> resident)) return 0;
-    const std::int64_t now = resident_of(pid);
+    if (!(file >> needs >> pid >> taken)) return 0;
+    const std::int64_t now = qemu::memory_taken_by(pid).count;
     if (now == 0) return 0;
-    return std::clamp<std::int64_t>(needs - (now - resident), 0, std::max<std::int64_t>(needs, 0));
+    return std::clamp<std::int64_t>(needs - (now - taken), 0, std::max<std::int64_t>(needs, 0));
 }
 
 }  // namespace
 
-MemoryPromise::MemoryPromise(const std::string& state_folder, const std::string& move, Bytes needs, pid_t pid)
+MemoryPromise::MemoryPromise(const std::string& state_folder, const std::string& move, Bytes needs, pid_t pid,
+                             Bytes taken)
     : path_(fmt::format("{}/{}{}", folder_in(state_folder), move, ending)) {
     ::mkdir(folder_in(state_folder).c_str(), 0700);
     const std::string draft = path_ + ".new";
     file_ = Fd(::open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    const std::string text = fmt::format("{} {} {}\n", needs.count, pid, resident_of(pid));
+    const std::string text = fmt::format("{} {} {}\n", needs.count, pid, taken.count);
     // Locked before it is seen by its name, or a reader would take it for what somebody left.
     const bool made = file_ && ::flock(file_.get(), LOCK_EX | LOCK_NB) == 0 &&
                       ::write(file_.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&

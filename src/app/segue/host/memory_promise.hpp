@@ -17,9 +17,9 @@ namespace segue {
 
 class MemoryPromise {
 public:
-    /// \param needs  What the guest may still take from now on. \param pid  Of its QEMU: what it takes from then on is
-    /// needed no more.
-    MemoryPromise(const std::string& state_folder, const std::string& move, Bytes needs, pid_t pid);
+    /// \param needs  What the guest may still take. \param pid  Of its QEMU. \param taken  What that has (as in
+    /// HostFacts, huge pages included that are not touched yet): what it takes beyond is needed no more.
+    MemoryPromise(const std::string& state_folder, const std::string& move, Bytes needs, pid_t pid, Bytes taken);
     ~MemoryPromise();
     MemoryPromise(const MemoryPromise&) = delete;
     MemoryPromise& operator=(const MemoryPromise&) = delete;

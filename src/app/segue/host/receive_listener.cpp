@@ -40,8 +40,11 @@ std::uint16_t port_of(const SocketAddress& address) {
 
 }  // namespace
 
-ReceiveListener::ReceiveListener(Loop& loop, receive::Listen request, Callbacks callbacks)
-    : loop_(loop), request_(std::move(request)), callbacks_(std::move(callbacks)), resolver_(loop) {
+ReceiveListener::ReceiveListener(Loop& loop, receive::Listen request, Callbacks callbacks, Resolver::LookUp look_up)
+    : loop_(loop),
+      request_(std::move(request)),
+      callbacks_(std::move(callbacks)),
+      resolver_(loop, std::move(look_up)) {
     resolver_.resolve(request_.host, request_.port, [this](Result<std::vector<SocketAddress>> addresses) {
         if (!addresses) return callbacks_.on_open(std::unexpected(std::move(addresses).error()));
         if (closed_) return;

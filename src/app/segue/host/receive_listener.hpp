@@ -32,7 +32,7 @@ public:
     };
 
     /// Begins to listen where `request` says. The callbacks may call `close`, but not destroy this.
-    ReceiveListener(Loop& loop, receive::Listen request, Callbacks callbacks);
+    ReceiveListener(Loop& loop, receive::Listen request, Callbacks callbacks, Resolver::LookUp look_up = {});
     ~ReceiveListener();
     ReceiveListener(const ReceiveListener&) = delete;
     ReceiveListener& operator=(const ReceiveListener&) = delete;

@@ -1,8 +1,11 @@
 #include "app/segue/host/receive_look.hpp"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "app/segue/host/network_check.hpp"
+#include "app/segue/words/plain_text.hpp"
 #include "vm/networks.hpp"
 
 namespace segue {
@@ -18,7 +21,25 @@ std::vector<Obstacle> data_obstacles(const Result<DataAddress>& opened) {
              "give --data-address an address of that host, by which this one reaches it"}};
 }
 
+Obstacle no_answer(const std::string& host, Duration waited) {
+    return {"data-address",
+            fmt::format("the address of '{}' given as --data-address was not found within {} s: its name service does "
+                        "not answer", plain_text(host), std::chrono::duration<double>(waited).count()),
+            "give --data-address a numeric address of that host, or mend its name service (/etc/resolv.conf there)"};
+}
+
 }  // namespace
+
+ReceiveLook::~ReceiveLook() { stop_timer(); }
+
+void ReceiveLook::stop_timer() {
+    if (timer_) loop_.cancel(*std::exchange(timer_, std::nullopt));
+}
+
+void ReceiveLook::give_up() {
+    stop_timer();
+    listener_.reset();
+}
 
 void ReceiveLook::look(const receive::Prepare& prepare, std::function<void(Found)> then) {
     Found found;
@@ -39,6 +60,11 @@ void ReceiveLook::look_at_data(const receive::DataPlace& place, std::function<vo
     listen.port = place.port;
     listen.port_first = place.port_first;
     listen.port_last = place.port_last;
+    timer_ = loop_.at(loop_.now() + at_most_, [this, host = place.host, then] {
+        timer_.reset();
+        listener_.reset();
+        then({no_answer(host, at_most_)});
+    });
     listener_ = std::make_unique<ReceiveListener>(
         loop_, std::move(listen),
         ReceiveListener::Callbacks{[this, then = std::move(then)](const Result<DataAddress>& opened) {
@@ -46,9 +72,11 @@ void ReceiveLook::look_at_data(const receive::DataPlace& place, std::function<vo
                                        listener_->close();
                                        // Later: this is one of its own callbacks.
                                        loop_.post([old = std::shared_ptr<ReceiveListener>(std::move(listener_))] {});
+                                       stop_timer();
                                        then(data_obstacles(opened));
                                    },
-                                   [](const Fd&) {}, [](const std::string&) {}});
+                                   [](const Fd&) {}, [](const std::string&) {}},
+        look_up_);
 }
 
 }  // namespace segue

@@ -64,6 +64,7 @@ struct ReceiveShell::Impl {
     std::optional<VmArrival> arrival;  ///< Of a VM that is moved by its definition.
     bool arrival_found = false;        ///< It was begun by an earlier session.
     ReceiveLook look;
+    std::optional<receive::RequestId> held;  ///< Of the `prepare` that waits for the look's end.
     std::vector<Obstacle> obstacles;  ///< That it found and that keep no QEMU from starting.
     bool only_looks = false;
     std::optional<MemoryPromise> promise;
@@ -79,7 +80,7 @@ struct ReceiveShell::Impl {
           session(receive::Hello{receive::version_min, receive::version_max, where.version, this_host_name(),
                                  {std::string(receive::vm_feature), std::string(receive::sockets_feature)}, {}}),
           journal(std::move(j)),
-          look(l),
+          look(l, where.look_up),
           qemu(l, where.guard_program,
                {[this](const GuestNotice& notice) { feed(notice); }, [this] { feed(receive::GuardianGone{}); }}),
           control(l, where.in, where.out,
@@ -98,21 +99,26 @@ struct ReceiveShell::Impl {
 
     void hear(receive::Message message) {
         if (const auto* hello = std::get_if<receive::Hello>(&message)) src_host = hello->host;
-        if (auto* prepare = std::get_if<receive::Prepare>(&message); prepare && comes_in_time()) {
+        // What comes at the wrong time is the session's to refuse.
+        if (auto* prepare = std::get_if<receive::Prepare>(&message);
+            prepare && session.stage() == receive::Stage::idle) {
             return look_first(std::move(*prepare));
         }
         feed(receive::FromPeer{std::move(message)});
     }
 
-    /// What comes at the wrong time is the session's to refuse.
-    [[nodiscard]] bool comes_in_time() const {
-        return session.stage() == receive::Stage::idle && events.empty() && !look.under_way();
-    }
-
     /// All that is in the way on this host at once, before anything is started for it.
+    ///
+    /// What else comes meanwhile does not queue up behind it but goes to the session at once: an abort must not wait
+    /// for a name service that hangs. With whichever event the session leaves `idle`, the prepare that is held back is
+    /// given up and answered (`pump`), so none is ever taken but from `idle`; and there is one at a time.
     void look_first(receive::Prepare prepare) {
+        if (held) return refuse_prepare(prepare.request, "this host is being looked at for another prepare");
+        drop_arrival();  // Of an earlier prepare, which started nothing.
         if (prepare.vm && !build_command(prepare)) return;
+        held = prepare.request;
         look.look(prepare, [this, prepare](ReceiveLook::Found found) mutable {
+            held.reset();
             obstacles = std::move(found.data);
             if (found.network.empty()) return take(std::move(prepare));
             // QEMU would refuse to start: these go with the rest.
@@ -120,8 +126,20 @@ struct ReceiveShell::Impl {
             std::string all;
             for (const Obstacle& one : obstacles) all += (all.empty() ? "" : "; ") + one.what;
             say("started nothing: " + all);
+            drop_arrival();
             control.send(receive::Failed{prepare.request, {ErrorKind::refused, all, {}}, obstacles});
         });
+    }
+
+    void give_up_held() {
+        look.give_up();
+        drop_arrival();
+        refuse_prepare(*std::exchange(held, std::nullopt), "the move was ended meanwhile");
+    }
+
+    void refuse_prepare(receive::RequestId request, std::string why) {
+        say("started nothing: " + why);
+        control.send(receive::Failed{request, {ErrorKind::conflict, std::move(why), {}}});
     }
 
     void take(receive::Prepare prepare) {
@@ -133,8 +151,6 @@ struct ReceiveShell::Impl {
 
     /// From the definition, with this host's values; the session knows commands only.
     [[nodiscard]] bool build_command(receive::Prepare& prepare) {
-        if (arrival) arrival->abandon();
-        arrival.reset();
         auto begun = VmArrival::begin(where.state_folder, move, src_host, *prepare.vm);
         if (!begun) {
             say("refused a VM: " + to_string(begun.error()));
@@ -145,6 +161,12 @@ struct ReceiveShell::Impl {
         journal->know_vm(arrival->name());
         prepare.command = arrival->command();
         return true;
+    }
+
+    /// Once: from then on the VM's folder belongs to whoever takes its lock.
+    void drop_arrival() {
+        if (arrival) arrival->abandon();
+        arrival.reset();
     }
 
     void feed(receive::SessionEvent event) {
@@ -160,6 +182,8 @@ struct ReceiveShell::Impl {
             events.pop_front();
             const receive::Stage before = session.stage();
             const auto effects = session.step(next, loop.now());
+            // Before the answer to what ended it, and before the connection is closed for it.
+            if (held && session.stage() != receive::Stage::idle) give_up_held();
             // Before what the new stage asks for is done.
             if (session.stage() != before) pass_fault_points(session.stage());
             for (const auto& effect : effects) {
@@ -229,7 +253,9 @@ struct ReceiveShell::Impl {
         facts->host.obstacles = obstacles;
         const Bytes needs{std::max<std::int64_t>(facts->memory.count - facts->host.memory_taken.count, 0)};
         // Said before the others are read: of two that ask at once, one at least sees the other.
-        if (!only_looks && !promise) promise.emplace(where.state_folder, move, needs, facts->pid);
+        if (!only_looks && !promise) {
+            promise.emplace(where.state_folder, move, needs, facts->pid, facts->host.memory_taken);
+        }
         facts->host.memory_promised = promised_to_others(where.state_folder, move);
     }
 
@@ -244,7 +270,8 @@ struct ReceiveShell::Impl {
                         feed(receive::DataConnected{std::move(taken)});
                     });
                 },
-                [this](std::string who) { feed(receive::StrangerRefused{std::move(who)}); }});
+                [this](std::string who) { feed(receive::StrangerRefused{std::move(who)}); }},
+            where.look_up);
     }
     void perform(const receive::CloseListener&) {
         if (!listener) return;
@@ -285,7 +312,7 @@ struct ReceiveShell::Impl {
         // Died: the guest is this host's, and crashed.
         if (left_in == Stage::running || left_in == Stage::died) arrival->arrived();
         const bool undone = left_in == Stage::aborted || left_in == Stage::refused || left_in == Stage::ending;
-        if (undone || (left_in == Stage::idle && !arrival_found)) arrival->abandon();
+        if (undone || (left_in == Stage::idle && !arrival_found)) drop_arrival();
     }
 
     // ---- the end -------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@
 
 #include "app/segue/output/sink.hpp"
 #include "base/result.hpp"
+#include "channel/tcp/resolver.hpp"
 #include "io/loop.hpp"
 
 namespace segue {
@@ -21,6 +22,7 @@ public:
         std::string state_folder;
         int in = 0;
         int out = 1;
+        Resolver::LookUp look_up = {};  ///< Of names; other than the system's is for tests.
     };
 
     /// Opens the journal and begins to listen to the peer. \param err  For log lines.
