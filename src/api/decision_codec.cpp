@@ -15,7 +15,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t depth_max = 8;
-constexpr std::int64_t version = 2;
+constexpr std::int64_t version = 3;
 
 // Each type says its fields once, for writing and for reading.
 
@@ -53,6 +53,7 @@ void fields(Io& io, T& outlook) {
     io("first_pass_scan_ns", outlook.first_pass_scan);
     io("round_overhead_ns", outlook.round_overhead);
     io("costs", outlook.costs);
+    io("vcpus", outlook.vcpus);
     io("passes_seen", outlook.passes_seen);
 }
 

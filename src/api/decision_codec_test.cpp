@@ -37,6 +37,7 @@ Outlook any_outlook() {
     out.round_overhead = Duration{*rc::gen::arbitrary<std::int64_t>()};
     out.costs = {Duration{*rc::gen::arbitrary<std::int64_t>()}, Duration{3}, Duration{-1}};
     out.passes_seen = *rc::gen::arbitrary<int>();
+    out.vcpus = *rc::gen::arbitrary<int>();
     return out;
 }
 

@@ -175,6 +175,7 @@ View Migration::view() const {
     view.brake = brake_range();
     view.share = share_;
     view.outlook = model_->outlook();
+    view.outlook.vcpus = src_ ? src_->vcpus : 0;
     return view;
 }
 

@@ -44,6 +44,7 @@ struct Outlook {
     Duration first_pass_scan{0};  ///< What finding the zero pages takes of pass 1 beside its bytes.
     Duration round_overhead{0};  ///< Of each pass, beside its bytes: dirty sync, QEMU's 100 ms windows.
     FixedCosts costs;            ///< Of the switchover.
+    int vcpus = 0;               ///< 0: not known.
     int passes_seen = 0;         ///< Dirty syncs of this move behind `curve`; 0 before the start.
 };
 

@@ -152,11 +152,12 @@ void forecast(Decision& decision, const Steering& steering, const Steering::Pric
                      scene.elapsed_s + first + std::hypot(std::max(up, 0.0), std::max(late, 0.0))};
     decision.total_s = scene.in_first_pass ? unforeseen_before(known) : unforeseen_underway(known, first);
     const double fixed = steering.ground().usual_s;
+    const double stall = 0.4 * steering.ground().counted_stall * usual_one.stall_s;
     const double middle = usual_one.downtime_s;
     const double low = std::min({middle, less.finished ? less.downtime_s : middle}) -
-                       (costs_taken[1] - costs_taken[0]) * fixed - usual_one.stall_s * 0.4;
+                       (costs_taken[1] - costs_taken[0]) * fixed - stall;
     const double high = std::max({middle, more.finished ? more.downtime_s : middle}) +
-                        (costs_taken[2] - costs_taken[1]) * fixed + usual_one.stall_s * 0.4;
+                        (costs_taken[2] - costs_taken[1]) * fixed + stall;
     decision.downtime_s = unforeseen_downtime({std::max(low, 0.0), middle, high}, scene.max_downtime_s);
 }
 

@@ -61,6 +61,7 @@ Ground ground_of(const Outlook& outlook, const BrakeRange& brake, double budget,
     out.overhead_s = to_seconds(outlook.round_overhead);
     out.fixed_s = to_seconds(outlook.costs.total());
     out.usual_s = to_seconds(expected_costs(outlook.costs).total());
+    out.counted_stall = outlook.vcpus == 1 ? 0 : 1;
     out.memory = static_cast<double>(outlook.memory.count);
     out.level_sigma = outlook.level_sigma;
     out.round_sigma = outlook.round_sigma;

@@ -45,6 +45,9 @@ struct Ground {
     double overhead_s = 0;
     double fixed_s = 0;  ///< Charged for the standstill, beside bytes and stall.
     double usual_s = 0;  ///< What of it is usually taken.
+    /// Of the stall that the stop has to wait for, what the standstill counts (0 or 1). It begins with the first vCPU
+    /// that is stopped: an only one, held by the brake, is stopped when its stall ends; of several the others wait.
+    double counted_stall = 1;
     double memory = 0;
     double level_sigma = 0;
     double round_sigma = 0;

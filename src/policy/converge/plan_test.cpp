@@ -71,6 +71,16 @@ TEST(Plan, of_a_guest_that_never_converges_shows_the_brake) {
     EXPECT_NE(std::find(row.binding.begin(), row.binding.end(), "max-downtime"), row.binding.end());
 }
 
+TEST(Plan, counts_the_stall_as_standstill_where_other_vcpus_stand_meanwhile) {
+    auto question = hot_guest(0.05);
+    question.outlook.vcpus = 4;
+    const auto several = plan_row(question, 0.5);
+    question.outlook.vcpus = 1;
+    const auto one = plan_row(question, 0.5);
+    EXPECT_EQ(one.lowest_share, several.lowest_share) << "The stall is charged to the budget all the same.";
+    EXPECT_NEAR(several.downtime_s.p50 - one.downtime_s.p50, several.stall_s.p50 / 2, 0.3 * several.stall_s.p50);
+}
+
 TEST(Plan, of_a_quiet_guest_shows_none) {
     auto question = hot_guest(0.05);
     question.outlook.curve = Curve::saturating(mebibytes(20), mebibytes_per_second(5));

@@ -90,9 +90,10 @@ private:
     }
 
     void stop(const Setting& setting, double pending) {
-        out_.downtime_s =
-            truth_.usual_s * luck_.costs + setting.stall_s * luck_.stall + pending / truth_.switch_bandwidth;
-        out_.total_s += out_.downtime_s;
+        const double stall = setting.stall_s * luck_.stall;
+        const double rest = truth_.usual_s * luck_.costs + pending / truth_.switch_bandwidth;
+        out_.downtime_s = truth_.counted_stall * stall + rest;
+        out_.total_s += stall + rest;
         out_.wanted_s += truth_.busy * out_.downtime_s;
         out_.lost_work_s += truth_.busy * out_.downtime_s;
         out_.sent += pending;

@@ -49,7 +49,7 @@ public:
 
     MoveResult run() {
         set_out();
-        const Start start{setting_, beholder_->look(), budget(), reserve_};
+        const Start start{setting_, outlook(), budget(), reserve_};
         if (pilot_.on_start && !pilot_.on_start(start)) return end(End::gave_up, "refused before the start");
         wanted_before_ = copying_.guest().wanted();
         worked_before_ = worked_at_sync_ = copying_.guest().worked();
@@ -78,6 +78,11 @@ private:
     [[nodiscard]] double until(double look_at) const;
     void apply_due();
     void look();
+    [[nodiscard]] Outlook outlook() {
+        Outlook out = beholder_->look();
+        out.vcpus = static_cast<int>(case_.guest.busy.size());
+        return out;
+    }
     void synced(double backlog, double left_over = 0);
     void decide(double backlog);
     void obey(const Decision& decision);
@@ -282,7 +287,7 @@ void Flight::decide(double backlog) {
     view.aggression = bounds_.aggression;
     view.brake = brake_;
     view.share = {asked_share_};
-    view.outlook = beholder_->look();
+    view.outlook = outlook();
     const Decision decision = pilot_.policy->decide(view);
     if (result_.syncs == 2 && decision.total_s) {
         result_.total_after_1 = decision.total_s;
@@ -330,10 +335,13 @@ bool Flight::must_roll_back(double& stood) {
 void Flight::switch_over() {
     auto& rng = copying_.chance();
     copying_.wait(between(rng, 0.00005, 0.001), share_);
-    const double began = copying_.now_s();
+    double began = copying_.now_s();
     // A vCPU that is being held stops when it may run again.
     const double stall = share_ < 1 ? (steered() ? stall_at(share_) : throttle_.stall_s()) * rng.unit() : 0;
-    copying_.wait(stall + to_seconds(costs_.stop), 0);
+    copying_.wait(stall, 0);
+    // Until then an only one was held by its brake; of several the others have been standing.
+    if (case_.guest.busy.size() == 1) began = copying_.now_s();
+    copying_.wait(to_seconds(costs_.stop), 0);
     static_cast<void>(copying_.sync());
     static_cast<void>(copying_.drain());
     double stood = copying_.now_s() - began;
