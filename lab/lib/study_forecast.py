@@ -79,10 +79,14 @@ def one(lab, name, seed):
 
 
 def run_all(results, moves):
-    done = {(line['guest'], line['seed']) for line in results.lines}
+    done = study_loop.done(results.lines, move_of)
     wanted = [(name, seed) for seed in range(1, -(-moves // len(GUESTS)) + 1) for name in GUESTS][:moves]
     return study_loop.run_all(results, wanted, done.__contains__, segue_lab.Lab(f'forecast{os.getpid()}', '100MiB/s'),
                               one, told, lambda name, seed: f'{name} #{seed}')
+
+
+def move_of(line):
+    return line['guest'], line['seed']
 
 
 def told(line):
@@ -113,11 +117,12 @@ def p90(values):
 
 
 def report(lines):
-    """Prints the figures; whether every goal is reached."""
-    good = True
+    """Prints the figures, of each move as it was made last; whether every goal is reached."""
+    lines, good = study_loop.newest(lines, move_of), True
     say(f"{len(lines)} moves of {len({line['guest'] for line in lines})} guests, "
         f"{sum(line['outcome'] == 'moved' for line in lines)} moved, "
-        f"{sum(not line['feasible'] for line in lines)} called infeasible before")
+        f"{sum(not line['feasible'] for line in lines)} called infeasible before, "
+        f"{sum(line.get('disturbed', False) for line in lines)} disturbed to the last")
     for when, keys in GOALS.items():
         for key, goal in keys.items():
             found = list(pairs(lines, when, key))

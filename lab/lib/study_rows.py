@@ -68,6 +68,10 @@ def within(line, key):
     return band['p10'] - grain <= was <= band['p90'] + grain
 
 
+def row_of(line):
+    return line['guest'], line['level']
+
+
 def told(line):
     text = f"{line['guest']} at {line['level']:.1f}: {line['outcome']}"
     for key, (word, unit, scale) in FIGURES.items():
@@ -80,7 +84,7 @@ def told(line):
 
 
 def run_all(results, guests, levels):
-    done = {(line['guest'], line['level']) for line in results.lines}
+    done = study_loop.done(results.lines, row_of)
     wanted = [(name, level) for level in levels for name in guests]
     return study_loop.run_all(results, wanted, done.__contains__,
                               segue_lab.Lab(f'rows{os.getpid()}', f'{LINK_MIB_S * 11 // 10}MiB/s'), one, told,
@@ -88,10 +92,12 @@ def run_all(results, guests, levels):
 
 
 def report(lines):
-    """Prints the figures; whether every goal is reached. A move that did not end well is outside of every row."""
-    good = bool(lines)
+    """Prints the figures, of each row as it was carried out last; whether every goal is reached. A move that did not
+    end well is outside of every row."""
+    lines, good = study_loop.newest(lines, row_of), bool(lines)
     bad = [line for line in lines if line['outcome'] != 'moved' or line['broken'] or not line['whole']]
-    say(f"{len(lines)} rows carried out, {len(bad)} not moved or not within the bounds")
+    say(f"{len(lines)} rows carried out, {len(bad)} not moved or not within the bounds, "
+        f"{sum(line.get('disturbed', False) for line in lines)} disturbed to the last")
     good = good and not bad
     for key, (word, _, _) in FIGURES.items():
         held = sum(within(line, key) is True for line in lines)

@@ -77,7 +77,7 @@ class Loop(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        self.path, self.trouble, self.made = os.path.join(folder.name, 'r.jsonl'), {}, []
+        self.path, self.trouble, self.made, self.stolen = os.path.join(folder.name, 'r.jsonl'), {}, [], []
 
     def one(self, lab, name, seed):
         self.assertEqual(lab, 'the lab')
@@ -90,7 +90,11 @@ class Loop(unittest.TestCase):
     def run_all(self, wanted):
         results = Results(self.path)
         done = {(line['name'], line['seed']) for line in results.lines}
-        with contextlib.redirect_stdout(io.StringIO()) as said, unittest.mock.patch('time.sleep'):
+        theft = unittest.mock.Mock(**{'return_value': unittest.mock.Mock()})
+        type(theft.return_value).share = unittest.mock.PropertyMock(
+            side_effect=lambda: self.stolen.pop(0) if self.stolen else 0.0)
+        with contextlib.redirect_stdout(io.StringIO()) as said, unittest.mock.patch('time.sleep'), \
+                unittest.mock.patch('study_loop.wait_for_calm'), unittest.mock.patch('study_loop.Theft', theft):
             broken = study_loop.run_all(results, wanted, done.__contains__, contextlib.nullcontext('the lab'),
                                         self.one, lambda line: f"told {line['name']}",
                                         lambda name, seed: f'{name} #{seed}')
@@ -113,6 +117,20 @@ class Loop(unittest.TestCase):
         self.assertEqual(self.made, [('a', 1), ('a', 1), ('b', 1), ('b', 1), ('c', 1)])
         self.assertEqual([line['name'] for line in Results(self.path).lines], ['a', 'c'])
         self.assertIn('b #1: the lab broke, try 2: no QEMU', said)
+
+    def test_a_run_that_the_machine_below_disturbed_is_made_again_and_the_newest_counts(self):
+        self.stolen = [0.2, 0.01, 0.1, 0.1, 0.1, 0.0]
+        broken, said = self.run_all([('a', 1), ('b', 1), ('c', 1)])
+        self.assertEqual(broken, 0)
+        self.assertEqual(self.made, [('a', 1)] * 2 + [('b', 1)] * 3 + [('c', 1)])
+        self.assertIn('told a; DISTURBED: the machine below took 20% of the CPUs', said)
+        lines = Results(self.path).lines
+        self.assertEqual([line['disturbed'] for line in lines], [True, False, True, True, True, False])
+        newest = study_loop.newest(lines, lambda line: line['name'])
+        self.assertEqual([(line['name'], line['disturbed']) for line in newest],
+                         [('a', False), ('b', True), ('c', False)])
+        self.assertEqual(study_loop.done(lines[:3], lambda line: line['name']), {'a'})
+        self.assertEqual(study_loop.done(lines, lambda line: line['name']), {'a', 'b', 'c'})
 
 
 class Counting(unittest.TestCase):
@@ -230,8 +248,9 @@ class Rows(unittest.TestCase):
                 'row': dict.fromkeys(study_rows.FIGURES, band), 'was': dict.fromkeys(study_rows.FIGURES, 1.0), **what}
 
     def judged(self, lines):
+        different = [{**line, 'level': i} for i, line in enumerate(lines)]
         with contextlib.redirect_stdout(io.StringIO()) as said:
-            return study_rows.report(lines), said.getvalue()
+            return study_rows.report(different), said.getvalue()
 
     def test_seven_of_ten_within_their_rows_are_enough_and_six_are_not(self):
         off = self.line(was=dict.fromkeys(study_rows.FIGURES, 1.2))

@@ -50,7 +50,7 @@ void fields(Io& io, T& outlook) {
     io("memory_bytes", outlook.memory.count);
     io("first_pass_bytes", outlook.first_pass.count);
     io("first_pass_sigma", outlook.first_pass_sigma);
-    io("first_pass_scan_ns", outlook.first_pass_scan);
+    io("first_pass_beside_ns", outlook.first_pass_beside);
     io("round_overhead_ns", outlook.round_overhead);
     io("costs", outlook.costs);
     io("vcpus", outlook.vcpus);

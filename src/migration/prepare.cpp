@@ -24,6 +24,8 @@ constexpr Duration flush_max = std::chrono::seconds{60};
 /// The shortest is the one that shows what a blackout's worth of work dirties, which decides how hard a brake must be.
 constexpr std::array sample_intervals = {Duration{std::chrono::milliseconds{100}}, Duration{std::chrono::seconds{1}},
                                          Duration{std::chrono::seconds{3}}};
+/// Connecting both QEMUs, and QEMU's first window of 100 ms, in which next to nothing is sent (measured).
+constexpr Duration opening_usual = std::chrono::milliseconds{200};
 /// Of the resident memory as a guess at what pass 1 has to send: QEMU itself has some, and zero pages may be there.
 constexpr double resident_sigma = 0.1;
 
@@ -77,6 +79,7 @@ void Migration::facts_complete() {
     model_.emplace(src_->memory, request_.experience.guest);
     model_->set_costs(switchover_costs(request_));
     model_->expect_zero_scan(request_.zero_scan);
+    model_->expect_opening(opening_usual);
     if (src_->resident.count > 0) {
         model_->expect_first_pass(std::min(src_->resident, src_->memory), resident_sigma);
     }

@@ -303,8 +303,9 @@ Outlook GuestModel::outlook() const {
     out.memory = memory_;
     out.first_pass = first_pass_;
     out.first_pass_sigma = first_pass_sigma_;
+    if (passes_seen_ == 0) out.first_pass_beside = opening_;
     if (passes_seen_ == 0 && zero_scan_.per_second > 0 && first_pass_ < memory_) {
-        out.first_pass_scan = (memory_ - first_pass_) / zero_scan_;
+        out.first_pass_beside += (memory_ - first_pass_) / zero_scan_;
     }
     out.costs = costs_;
     out.passes_seen = passes_seen_;

@@ -75,6 +75,8 @@ public:
     void expect_first_pass(Bytes bytes, double sigma);
     /// How fast the source finds that pages are zero; nothing is sent meanwhile.
     void expect_zero_scan(ByteRate rate) { zero_scan_ = rate; }
+    /// From the start of the move until pass 1 flows.
+    void expect_opening(Duration usual) { opening_ = usual; }
     void set_costs(const FixedCosts& costs) { costs_ = costs; }
 
     [[nodiscard]] Outlook outlook() const;
@@ -124,6 +126,7 @@ private:
     Bytes first_pass_;
     double first_pass_sigma_ = 0;
     ByteRate zero_scan_;
+    Duration opening_{0};
     int passes_seen_ = 0;
     std::vector<Residual> residuals_;
     std::vector<double> overheads_s_;

@@ -80,6 +80,18 @@ TEST(GuestModel, of_a_guest_never_seen_has_an_outlook_that_says_how_little_it_kn
     EXPECT_EQ(outlook.costs, prior_fixed_costs);
 }
 
+TEST(GuestModel, expects_the_opening_of_the_stream_until_the_first_pass_is_over) {
+    Feed feed;
+    feed.model.expect_opening(from_seconds(0.2));
+    EXPECT_EQ(feed.model.outlook().first_pass_beside, from_seconds(0.2));
+    feed.model.expect_first_pass(bytes(4 * link), 0);
+    feed.model.expect_zero_scan({static_cast<std::int64_t>(link)});
+    const double zero_s = static_cast<double>((memory - bytes(4 * link)).count) / link;
+    EXPECT_NEAR(to_seconds(feed.model.outlook().first_pass_beside), 0.2 + zero_s, 0.01);
+    feed.pass(12, 6, saturating(6));
+    EXPECT_EQ(feed.model.outlook().first_pass_beside, Duration{0});
+}
+
 TEST(GuestModel, learns_the_curve_and_the_first_pass_from_the_syncs) {
     Feed feed;
     feed.pass(12, 6, saturating(6));

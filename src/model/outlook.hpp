@@ -41,7 +41,7 @@ struct Outlook {
     /// What pass 1 has to send: memory without its zero pages, headers counted. Only part of it is sure before.
     Bytes first_pass;
     double first_pass_sigma = 0.0;
-    Duration first_pass_scan{0};  ///< What finding the zero pages takes of pass 1 beside its bytes.
+    Duration first_pass_beside{0};  ///< Of pass 1, beside its bytes: opening the stream, finding zero pages.
     Duration round_overhead{0};  ///< Of each pass, beside its bytes: dirty sync, QEMU's 100 ms windows.
     FixedCosts costs;            ///< Of the switchover.
     int vcpus = 0;               ///< 0: not known.

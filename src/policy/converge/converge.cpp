@@ -110,7 +110,7 @@ Scene scene_of(const View& view, double bandwidth) {
         const double bulk = out.outlook.first_pass.count > 0 ? static_cast<double>(out.outlook.first_pass.count)
                                                              : out.now.backlog;
         out.first_pass = bulk;
-        out.first_pass_s = bulk / bandwidth + to_seconds(out.outlook.first_pass_scan) + out.ground.overhead_s;
+        out.first_pass_s = bulk / bandwidth + to_seconds(out.outlook.first_pass_beside) + out.ground.overhead_s;
     }
     return out;
 }

@@ -130,7 +130,7 @@ private:
         const double bytes = std::min(asked_.first_pass * std::exp(draw.first_pass * outlook_.first_pass_sigma),
                                       ground.memory);
         const double first_s =
-            bytes / (ground.bandwidth * luck.speed) + asked_.first_pass_scan_s + ground.overhead_s;
+            bytes / (ground.bandwidth * luck.speed) + asked_.first_pass_beside_s + ground.overhead_s;
         std::size_t nearest = 0;
         for (std::size_t i = 1; i < levels; ++i) {
             if (std::abs(level_at_[i] - level) < std::abs(level_at_[nearest] - level)) nearest = i;

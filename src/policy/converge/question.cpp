@@ -36,8 +36,8 @@ Asked asked_of(const PlanQuestion& question, std::size_t shares_max) {
     out.ground = ground_of(outlook, question.brake, budget_of(question), bandwidth, switching, shares_max);
     const Bytes bulk = outlook.first_pass.count > 0 ? outlook.first_pass : outlook.memory;
     out.first_pass = static_cast<double>(bulk.count);
-    out.first_pass_scan_s = to_seconds(outlook.first_pass_scan);
-    out.first_pass_s = out.first_pass / bandwidth + out.first_pass_scan_s + out.ground.overhead_s;
+    out.first_pass_beside_s = to_seconds(outlook.first_pass_beside);
+    out.first_pass_s = out.first_pass / bandwidth + out.first_pass_beside_s + out.ground.overhead_s;
     out.timeout_s = question.timeout ? to_seconds(*question.timeout) : std::numeric_limits<double>::infinity();
     if (band.p10 > 0 && band.p90 > band.p10) {
         out.slowness = std::clamp(bandwidth / band.p10, 1.0, 3.0);

@@ -10,7 +10,7 @@ struct Asked {
     Ground ground;
     double first_pass = 0;
     double first_pass_s = 0;
-    double first_pass_scan_s = 0;  ///< Of it: beside the bytes.
+    double first_pass_beside_s = 0;  ///< Of it: beside the bytes.
     double timeout_s = 0;  ///< Infinity where there is none.
     double slowness = 1;
     double speed_sigma = 0;  ///< Of the logarithm of the link's speed.

@@ -75,8 +75,8 @@ std::string outlook_object(const Outlook& outlook) {
     out += fmt::format(R"("busy_ratio":{},"unbraked_ratio":{},"bandwidth_bytes_per_second":{},)",
                        text_of(outlook.busy.ratio), text_of(outlook.unbraked_ratio),
                        outlook.bandwidth_known ? band(outlook.bandwidth_bytes_per_second) : "null");
-    out += fmt::format(R"("first_pass_bytes":{},"first_pass_sigma":{},"first_pass_scan_seconds":{},)",
-                       outlook.first_pass.count, text_of(outlook.first_pass_sigma), seconds(outlook.first_pass_scan));
+    out += fmt::format(R"("first_pass_bytes":{},"first_pass_sigma":{},"first_pass_beside_seconds":{},)",
+                       outlook.first_pass.count, text_of(outlook.first_pass_sigma), seconds(outlook.first_pass_beside));
     out += fmt::format(R"("round_overhead_seconds":{},)", seconds(outlook.round_overhead));
     out += fmt::format(R"("stop_seconds":{},"load_seconds":{},"handover_seconds":{},"vcpus":{},"passes_seen":{}}})",
                        seconds(outlook.costs.stop), seconds(outlook.costs.load), seconds(outlook.costs.handover),

@@ -55,7 +55,7 @@ public:
         const double zero = case_.guest.memory_bytes - nonzero;
         out.first_pass = {static_cast<std::int64_t>(nonzero * (1 + page_header / page_bytes) +
                                                     zero / page_bytes * zero_page_bytes)};
-        if (passes_ <= 1) out.first_pass_scan = from_seconds(zero / setting_.scan_per_s);
+        if (passes_ <= 1) out.first_pass_beside = from_seconds(zero / setting_.scan_per_s);
         out.round_overhead = from_seconds(case_.sync_s);
         out.costs = setting_.costs;
         out.passes_seen = passes_;
