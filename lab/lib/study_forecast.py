@@ -19,10 +19,10 @@ from study_cells import Results
 from study_loop import say
 from watching import ROOT
 
-# name -> (guest, link in MiB/s)
+# name -> (guest, link in MiB/s). `rate=` only where it converges by itself: a paced guest catches up under a brake.
 GUESTS = {
     'idle': ('pattern=idle', 100), 'half zero': ('fill=50 hot=24 rate=30', 100), 'uniform': ('hot=60 rate=60', 100),
-    'ramp': ('pattern=ramp hot=48 rate=90', 100), 'hot and cold': ('pattern=hotcold hot=24 cold=20 rate=70', 50),
+    'ramp': ('pattern=ramp hot=48 rate=60', 100), 'hot and cold': ('pattern=hotcold hot=24 cold=20 work=6000', 50),
     'bursts': ('hot=48 rate=80 on=400 off=1200', 50), 'never converges': ('hot=64 work=4000', 60),
     'never converges, large': ('hot=96 work=8000', 50)}
 # When it was said -> the figure -> P90 of the error at most. Of the total's, a part of what was; of the downtime's, in

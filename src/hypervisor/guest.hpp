@@ -149,6 +149,7 @@ struct GuestFacts {
     /// As QEMU names them, in its own pid namespace; empty where it names none. For the brake, on the source.
     std::vector<int> vcpu_threads = {};
     Bytes resident = {};  ///< Memory of its process that is really there; 0 where that cannot be seen.
+    std::optional<Bytes> content = {};  ///< RAM that is not zero, of the source at the first look; if it can be seen.
     std::vector<Disk> disks = {};   ///< Everything below them, in the hypervisor's order.
     bool disks_known = false;       ///< False from a segue that does not look at them.
     HostFacts host = {};

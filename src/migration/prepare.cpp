@@ -28,6 +28,8 @@ constexpr std::array sample_intervals = {Duration{std::chrono::milliseconds{100}
 constexpr Duration opening_usual = std::chrono::milliseconds{200};
 /// Of the resident memory as a guess at what pass 1 has to send: QEMU itself has some, and zero pages may be there.
 constexpr double resident_sigma = 0.1;
+/// Of what is not zero, as some thousand pages show it: the guest goes on filling and clearing some.
+constexpr double content_sigma = 0.03;
 
 }  // namespace
 
@@ -80,7 +82,9 @@ void Migration::facts_complete() {
     model_->set_costs(switchover_costs(request_));
     model_->expect_zero_scan(request_.zero_scan);
     model_->expect_opening(opening_usual);
-    if (src_->resident.count > 0) {
+    if (src_->content) {
+        model_->expect_first_pass(*src_->content, content_sigma);
+    } else if (src_->resident.count > 0) {
         model_->expect_first_pass(std::min(src_->resident, src_->memory), resident_sigma);
     }
     if (src_->images.empty()) return after_first_flush();

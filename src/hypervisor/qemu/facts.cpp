@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "hypervisor/qemu/guest_content.hpp"
 #include "hypervisor/qemu/host.hpp"
 #include "hypervisor/qemu/machine_facts.hpp"
 #include "hypervisor/qemu/storage.hpp"
@@ -173,7 +174,8 @@ GuestFacts Reading::facts() {
     facts.images = writable_images(of("query-block"), of("query-named-block-nodes"),
                                    process ? process->working_directory() : std::string{});
 
-    if (!found) found = originals(side, of("query-migrate-capabilities"), of("query-migrate-parameters"));
+    const bool first_look = !found;
+    if (first_look) found = originals(side, of("query-migrate-capabilities"), of("query-migrate-parameters"));
     facts.missing_features = missing_features(side, *found);
     facts.auto_converge = has_auto_converge(*found);
     facts.put_back_script = put_back_script(side, *found);
@@ -184,6 +186,7 @@ GuestFacts Reading::facts() {
     facts.brief_samples = facts.native_switchover_bandwidth;  // calc-time-unit came with the same version, 8.2.
     facts.pid = process ? static_cast<int>(process->pid()) : 0;
     facts.resident = {process ? process->resident_bytes() : 0};
+    if (first_look && side == Side::source && process) facts.content = content_of(process->pid(), facts.memory);
     add_storage(facts);
     return facts;
 }
