@@ -81,6 +81,11 @@ TEST_P(Facts, of_twins_on_both_sides_agree_before_the_firmware_has_run_too) {
     EXPECT_EQ(here.cpu_features, there.cpu_features);
     EXPECT_EQ(here.cpu_type, there.cpu_type);
     EXPECT_EQ(here.machine_type, there.machine_type);
+    // A guest that has run its firmware and nothing else has filled next to nothing.
+    ASSERT_TRUE(here.content);
+    EXPECT_LT(*here.content, mebibytes(16));
+    EXPECT_GT(here.resident, *here.content);
+    EXPECT_FALSE(there.content);
     EXPECT_EQ(there.run_state, RunState::inmigrate);
     EXPECT_TRUE(there.missing_features.empty());
     EXPECT_EQ(there.pid, dst->pid());
