@@ -3,7 +3,7 @@
 
 Reads BUILD/results/ctest.xml (ctest --output-junit) and, for entries that are GoogleTest programs,
 BUILD/results/NAME.xml; of a unittest program the line "Ran N tests". Prints "PASSED FAILED SKIPPED", then
-the names of what failed, one a line. No ctest.xml counts as one failure. What BUILD/results/ctest-again.xml
+the names of what failed, one a line. No ctest.xml counts as one failure. What BUILD/results/ctest-again-N.xml
 (ctest --rerun-failed) has replaces the entry of that name.
 """
 
@@ -44,10 +44,9 @@ def count(build):
         return 0, ["ctest wrote no report"], 0
     passed, failed, skipped = 0, [], 0
     entries = {}
-    for report in (results / "ctest.xml", results / "ctest-again.xml"):
-        if report.exists():
-            cases = xml.etree.ElementTree.parse(report).getroot().iter("testcase")
-            entries.update({case.get("name"): case for case in cases})
+    for report in (results / "ctest.xml", *sorted(results.glob("ctest-again-*.xml"))):
+        cases = xml.etree.ElementTree.parse(report).getroot().iter("testcase")
+        entries.update({case.get("name"): case for case in cases})
     for entry, case in entries.items():
         status = case.get("status")
         report = results / f"{entry}.xml"

@@ -55,10 +55,10 @@ class CountCases(unittest.TestCase):
     def test_what_was_run_again_counts_as_it_ended_then(self):
         both = CASE.format("lint", "run", "") + CASE.format("layers", "fail", "")
         self.write("ctest.xml", CTEST.format(both))
-        self.write("ctest-again.xml", CTEST.format(CASE.format("layers", "run", "")))
-        self.assertEqual(count_cases.count(self.build), (2, [], 0))
-        self.write("ctest-again.xml", CTEST.format(CASE.format("layers", "fail", "")))
+        self.write("ctest-again-1.xml", CTEST.format(CASE.format("layers", "fail", "")))
         self.assertEqual(count_cases.count(self.build), (1, ["layers"], 0))
+        self.write("ctest-again-2.xml", CTEST.format(CASE.format("layers", "run", "")))
+        self.assertEqual(count_cases.count(self.build), (2, [], 0))
 
 
 if __name__ == "__main__":
