@@ -78,6 +78,8 @@ TEST(Plan, counts_the_stall_as_standstill_where_other_vcpus_stand_meanwhile) {
     question.outlook.vcpus = 1;
     const auto one = plan_row(question, 0.5);
     EXPECT_EQ(one.lowest_share, several.lowest_share) << "The stall is charged to the budget all the same.";
+    EXPECT_EQ(one.lost_work_s, several.lost_work_s);
+    EXPECT_EQ(one.total_s, several.total_s);
     EXPECT_NEAR(several.downtime_s.p50 - one.downtime_s.p50, several.stall_s.p50 / 2, 0.3 * several.stall_s.p50);
 }
 

@@ -94,8 +94,9 @@ private:
         const double rest = truth_.usual_s * luck_.costs + pending / truth_.switch_bandwidth;
         out_.downtime_s = truth_.counted_stall * stall + rest;
         out_.total_s += stall + rest;
-        out_.wanted_s += truth_.busy * out_.downtime_s;
-        out_.lost_work_s += truth_.busy * out_.downtime_s;
+        // The guest works in neither, whatever the standstill counts.
+        out_.wanted_s += truth_.busy * (stall + rest);
+        out_.lost_work_s += truth_.busy * (stall + rest);
         out_.sent += pending;
     }
 
