@@ -27,13 +27,22 @@ class SlowNames:
         peer.greet()
         return peer, taker
 
-    def test_an_abort_does_not_wait_for_a_name_service_that_hangs(self):
+    def asks_in_vain(self):
+        """A prepare for which the name is being looked up now: the peer, the command and where its monitor would be."""
         peer, taker = self.peer_with_silent_names()
         command, base = self.command()
         peer.say('prepare', request=77, monitor='', command=command, data=self.SLOW,
                  expected={'uuid': '', 'machine_type': '', 'vcpus': 0, 'memory_bytes': 0})
         taker.settimeout(5)
         self.assertIn(b'slow', taker.recv(512))
+        return peer, command, f'{base}.qmp'
+
+    def require_no_qemu(self, path):
+        with socket.socket(socket.AF_UNIX) as monitor, self.assertRaises(OSError):
+            monitor.connect(path)
+
+    def test_an_abort_does_not_wait_for_a_name_service_that_hangs(self):
+        peer, command, monitor = self.asks_in_vain()
         second = peer.prepare(command=command, answers=('error',), seconds=2)
         self.assertEqual(second['kind'], 'conflict')
         asked = time.monotonic()
@@ -45,24 +54,17 @@ class SlowNames:
         time.sleep(max(asked + 6 - time.monotonic(), 0))
         reply = peer.status()
         self.assertEqual((reply['stage'], reply['qemu_alive']), ('aborted', False))
-        with socket.socket(socket.AF_UNIX) as monitor, self.assertRaises(OSError):
-            monitor.connect(f'{base}.qmp')
+        self.require_no_qemu(monitor)
         self.assertEqual(self.guardians(), [])
         peer.say('bye')
         self.assertEqual(peer.wait_end(), 1)
         self.assertEqual(len([m for m in peer.seen if m.get('request') == 77]), 1)
 
     def test_a_source_that_leaves_does_not_wait_for_a_name_service_that_hangs(self):
-        peer, taker = self.peer_with_silent_names()
-        command, base = self.command()
-        peer.say('prepare', request=77, monitor='', command=command, data=self.SLOW,
-                 expected={'uuid': '', 'machine_type': '', 'vcpus': 0, 'memory_bytes': 0})
-        taker.settimeout(5)
-        taker.recv(512)
+        peer, _, monitor = self.asks_in_vain()
         peer.process.stdin.close()
         self.assertEqual(peer.wait_end(2), 0)
-        with socket.socket(socket.AF_UNIX) as monitor, self.assertRaises(OSError):
-            monitor.connect(f'{base}.qmp')
+        self.require_no_qemu(monitor)
 
     def test_a_name_service_that_hangs_is_told(self):
         dst, (peer, _) = self.destination(), self.peer_with_silent_names()

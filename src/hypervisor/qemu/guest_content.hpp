@@ -5,7 +5,7 @@
 /// free). Seen from outside, in QEMU's process: /proc/PID/maps names the mapping of the RAM, /proc/PID/pagemap its
 /// pages that are there (Documentation/admin-guide/mm/pagemap.rst), process_vm_readv(2) reads some of them. Nothing is
 /// changed; a page that is not there, or swapped out, is not touched.
-/// Needs what ptrace(2) needs. Cost: 4096 pages, 5 to 10 ms. Thread: any.
+/// Needs what ptrace(2) needs. Cost: 4096 pages, 9 to 14 ms (measured at 128 MiB and at 2 GiB). Thread: any.
 
 #include <cstdint>
 #include <optional>

@@ -1,13 +1,13 @@
 #include "app/segue/host/receive_look.hpp"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <future>
-#include <memory>
 #include <optional>
+
+#include "channel/tcp/hanging_names_test.hpp"
+#include "io/run_loop_test.hpp"
 
 namespace segue {
 namespace {
@@ -15,32 +15,12 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-using Addresses = Result<std::vector<SocketAddress>>;
-
-Addresses loopback(std::uint16_t port) {
-    SocketAddress address;
-    auto* in = reinterpret_cast<sockaddr_in*>(&address.storage);
-    in->sin_family = AF_INET;
-    in->sin_port = htons(port);
-    ::inet_pton(AF_INET, "127.0.0.1", &in->sin_addr);
-    address.size = sizeof *in;
-    return std::vector{address};
-}
-
 struct ReceiveLookTest : testing::Test {
     Loop loop;
-    std::promise<void> answer_now;
-    std::shared_future<void> answered = answer_now.get_future().share();
+    HangingNames names;
     std::optional<std::vector<Obstacle>> found;
     int times = 0;
 
-    /// Hangs until it is told to answer, or for 30 s, as the system's does.
-    Resolver::LookUp hanging() {
-        return [answered = answered](const std::string&, std::uint16_t port) {
-            answered.wait_for(seconds{30});
-            return loopback(port);
-        };
-    }
     void look(ReceiveLook& at, const receive::DataPlace& place) {
         at.look_at_data(place, [this](std::vector<Obstacle> obstacles) {
             found = std::move(obstacles);
@@ -49,19 +29,14 @@ struct ReceiveLookTest : testing::Test {
         });
         EXPECT_FALSE(found) << "answered from inside of look_at_data";
     }
-    void run(Duration most) {
-        const auto timer = loop.at(loop.now() + most, [this] { loop.stop(); });
-        loop.run();
-        loop.cancel(timer);
-    }
 };
 
 TEST_F(ReceiveLookTest, SaysThatANameServiceDoesNotAnswer) {
-    ReceiveLook at(loop, hanging(), milliseconds{200});
+    ReceiveLook at(loop, names.look_up(), milliseconds{200});
     const Instant began = loop.now();
     look(at, {"slow.example", 0, 0, 0});
     EXPECT_TRUE(at.under_way());
-    run(seconds{3});
+    run_at_most(loop, seconds{3});
     ASSERT_TRUE(found) << "it hangs";
     EXPECT_GE(loop.now() - began, milliseconds{200});
     ASSERT_EQ(found->size(), 1U);
@@ -70,19 +45,19 @@ TEST_F(ReceiveLookTest, SaysThatANameServiceDoesNotAnswer) {
                                    "its name service does not answer");
     EXPECT_FALSE(at.under_way());
     // What is found later is nobody's.
-    answer_now.set_value();
-    run(milliseconds{100});
+    names.let_go();
+    run_at_most(loop, milliseconds{100});
     EXPECT_EQ(times, 1);
 }
 
 TEST_F(ReceiveLookTest, FindsNothingWhereTheNameServiceAnswersInTime) {
-    ReceiveLook at(loop, hanging(), milliseconds{300});
+    ReceiveLook at(loop, names.look_up(), milliseconds{300});
     look(at, {"quick.example", 0, 0, 0});
-    answer_now.set_value();
-    run(seconds{3});
+    names.let_go();
+    run_at_most(loop, seconds{3});
     ASSERT_TRUE(found);
     EXPECT_TRUE(found->empty());
-    run(milliseconds{400});
+    run_at_most(loop, milliseconds{400});
     EXPECT_EQ(times, 1) << "and its time is over then, too";
 }
 
@@ -97,35 +72,35 @@ TEST_F(ReceiveLookTest, SaysThatAPortIsTaken) {
     ::getsockname(taken.get(), reinterpret_cast<sockaddr*>(&address), &size);
     ReceiveLook at(loop);
     look(at, {"127.0.0.1", ntohs(address.sin_port), 0, 0});
-    run(seconds{3});
+    run_at_most(loop, seconds{3});
     ASSERT_TRUE(found && found->size() == 1);
     EXPECT_EQ(found->front().code, "data-port");
 }
 
 TEST_F(ReceiveLookTest, IsGivenUpWithoutAWordAndCanBeginAnew) {
-    ReceiveLook at(loop, hanging(), milliseconds{50});
+    ReceiveLook at(loop, names.look_up(), milliseconds{50});
     look(at, {"slow.example", 0, 0, 0});
-    run(milliseconds{10});
+    run_at_most(loop, milliseconds{10});
     at.give_up();
     EXPECT_FALSE(at.under_way());
-    answer_now.set_value();
-    run(milliseconds{150});
+    names.let_go();
+    run_at_most(loop, milliseconds{150});
     EXPECT_EQ(times, 0);
     look(at, {"slow.example", 0, 0, 0});
-    run(seconds{3});
+    run_at_most(loop, seconds{3});
     EXPECT_EQ(times, 1);
     EXPECT_TRUE(found && found->empty());
 }
 
 TEST_F(ReceiveLookTest, EndsWithItsOwnerWithoutAWord) {
     {
-        ReceiveLook at(loop, hanging(), milliseconds{50});
+        ReceiveLook at(loop, names.look_up(), milliseconds{50});
         look(at, {"slow.example", 0, 0, 0});
-        run(milliseconds{10});
+        run_at_most(loop, milliseconds{10});
     }
-    run(milliseconds{150});
+    run_at_most(loop, milliseconds{150});
     EXPECT_EQ(times, 0);
-    answer_now.set_value();
+    names.let_go();
 }
 
 }  // namespace

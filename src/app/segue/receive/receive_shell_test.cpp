@@ -1,10 +1,7 @@
 #include "app/segue/receive/receive_shell.hpp"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -13,7 +10,6 @@
 #include <array>
 #include <filesystem>
 #include <functional>
-#include <future>
 #include <memory>
 #include <optional>
 #include <span>
@@ -22,7 +18,10 @@
 #include <vector>
 
 #include "app/segue/vm/vm_arrival.hpp"
+#include "base/folder_test.hpp"
+#include "channel/tcp/hanging_names_test.hpp"
 #include "io/fd.hpp"
+#include "io/run_loop_test.hpp"
 #include "receive/codec.hpp"
 #include "receive/limits.hpp"
 
@@ -66,11 +65,11 @@ struct Monitor {
 
 /// `segue receive` with a source at the other end of its streams, and a name service that hangs until it is let go.
 struct ReceiveShellTest : testing::Test {
-    std::string state = testing::TempDir() + "shellXXXXXX";
+    TestFolder made;
+    const std::string& state = made.path();
     Loop loop;
     Said err;
-    std::promise<void> names;
-    bool named = false;
+    HangingNames names;
     Fd ours;
     Fd in;
     Fd out;
@@ -81,7 +80,6 @@ struct ReceiveShellTest : testing::Test {
     std::unique_ptr<ReceiveShell> shell;
 
     void SetUp() override {
-        ASSERT_NE(::mkdtemp(state.data()), nullptr);
         std::array<int, 2> pair{};
         ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()), 0);
         ours = Fd(pair[0]);
@@ -89,10 +87,7 @@ struct ReceiveShellTest : testing::Test {
         out = Fd(::fcntl(in.get(), F_DUPFD_CLOEXEC, 0));
         watch = loop.watch_readable(ours.get(), [this] { read_some(); });
         ReceiveShell::Where where{"0.1.0", "/bin/false", state, in.get(), out.get(), {}};
-        where.look_up = [answered = names.get_future().share()](const std::string&, std::uint16_t port) {
-            answered.wait_for(seconds{30});
-            return loopback(port);
-        };
+        where.look_up = names.look_up();
         auto opened = ReceiveShell::open(loop, std::move(where), err, [this](int how) { status = how; });
         ASSERT_TRUE(opened) << to_string(opened.error());
         shell = std::move(*opened);
@@ -108,24 +103,11 @@ struct ReceiveShellTest : testing::Test {
         ASSERT_TRUE(std::holds_alternative<receive::Hello>(heard.front()));
     }
     void TearDown() override {
-        let_go();
+        names.let_go();
         if (watch) loop.unwatch(*watch);
         shell.reset();
-        std::filesystem::remove_all(state);
     }
 
-    static Result<std::vector<SocketAddress>> loopback(std::uint16_t port) {
-        SocketAddress address;
-        auto* at = reinterpret_cast<sockaddr_in*>(&address.storage);
-        at->sin_family = AF_INET;
-        at->sin_port = htons(port);
-        ::inet_pton(AF_INET, "127.0.0.1", &at->sin_addr);
-        address.size = sizeof *at;
-        return std::vector{address};
-    }
-    void let_go() {
-        if (!std::exchange(named, true)) names.set_value();
-    }
     void read_some() {
         std::array<char, 4096> bytes{};
         const ssize_t count = ::recv(ours.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
@@ -143,15 +125,8 @@ struct ReceiveShellTest : testing::Test {
         ours.reset();
     }
     /// At most 5 s.
-    bool until(const std::function<bool()>& done) {
-        const Instant end = loop.now() + seconds{5};
-        while (!done() && loop.now() < end) wait(milliseconds{5});
-        return done();
-    }
-    void wait(Duration time) {
-        loop.at(loop.now() + time, [this] { loop.stop(); });
-        loop.run();
-    }
+    bool until(const std::function<bool()>& done) { return run_until(loop, done, seconds{5}); }
+    void wait(Duration time) { run_at_most(loop, time); }
 
     [[nodiscard]] receive::Prepare prepare(RequestId request, const std::string& monitor) const {
         receive::Prepare wanted{request, monitor, {}, {}};
@@ -191,7 +166,7 @@ TEST_F(ReceiveShellTest, AnAbortDoesNotWaitForTheLookAndTheHeldPrepareIsAnswered
     say(receive::Abort{second, "enough"});
     ASSERT_TRUE(until([this] { return !answers<receive::Aborted>(second).empty(); })) << err.all;
     expect_given_up();
-    let_go();
+    names.let_go();
     wait(milliseconds{200});
     expect_given_up();
     EXPECT_FALSE(monitor.attached());
@@ -207,7 +182,7 @@ TEST_F(ReceiveShellTest, ASourceThatLeavesDuringTheLookIsAnsweredAndLeft) {
     ASSERT_TRUE(until([this] { return status && failed(first); })) << err.all;
     EXPECT_EQ(status, 0);
     expect_given_up();
-    let_go();
+    names.let_go();
     wait(milliseconds{200});
     expect_given_up();
     EXPECT_FALSE(monitor.attached());
@@ -221,7 +196,7 @@ TEST_F(ReceiveShellTest, ALookEndsWithTheConnectionToTheSource) {
     ASSERT_TRUE(until([this] { return status.has_value(); })) << err.all;
     EXPECT_EQ(status, 0);
     EXPECT_NE(err.all.find("started nothing: the move was ended meanwhile"), std::string::npos) << err.all;
-    let_go();
+    names.let_go();
     wait(milliseconds{200});
     EXPECT_FALSE(monitor.attached());
 }
@@ -247,7 +222,7 @@ TEST_F(ReceiveShellTest, ASecondPrepareDuringTheLookIsRefusedAndTheFirstGoesOn) 
     EXPECT_EQ(told[0]->error.kind, ErrorKind::conflict);
     EXPECT_EQ(told[0]->error.message, "this host is being looked at for another prepare");
     EXPECT_FALSE(failed(first));
-    let_go();
+    names.let_go();
     EXPECT_TRUE(until([&] { return monitor.attached(); })) << err.all;
     EXPECT_FALSE(other.attached());
     EXPECT_EQ(answers<receive::Failed>(second).size(), 1U);
