@@ -50,6 +50,7 @@ std::string render(const PreflightReport& report, const JsonContext& context) {
 
 std::string render(const ForecastReport& report, const JsonContext& context) {
     json::object line = begin("forecast", context);
+    line["underway"] = report.underway;
     line["calibrated"] = false;
     line["model"] = "rounds";
     json::array samples;

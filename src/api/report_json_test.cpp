@@ -128,6 +128,10 @@ TEST(ResultJson, repairs_text_that_is_no_utf8) {
 TEST(ForecastJson, is_marked_as_uncalibrated_and_silent_without_a_bandwidth) {
     const auto good = json::parse(report_json(forecast(true, true), context()));
     EXPECT_EQ(good.at("calibrated"), json::value(false));
+    EXPECT_EQ(good.at("underway"), json::value(false));
+    ForecastReport later = forecast(true, true);
+    later.underway = true;
+    EXPECT_EQ(json::parse(report_json(later, context())).at("underway"), json::value(true));
     EXPECT_EQ(good.at("passes"), json::value(6));
     EXPECT_TRUE(good.at("floor_bytes").is_null());
     const auto never = json::parse(report_json(forecast(true, false), context()));

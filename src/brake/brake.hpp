@@ -38,7 +38,7 @@ struct BrakeOpen {
 struct BrakeSet {
     Share share;  ///< all_of_it lets go.
 };
-struct BrakeRead {};  ///< BrakeSample.
+struct BrakeRead {};  ///< BrakeSample. After an open or a look.
 /// Lets go and removes every trace. Works also when nothing was ever opened.
 struct BrakeClose {};
 
@@ -53,8 +53,8 @@ struct BrakeReady {
 /// What the vCPUs did: for the work clock.
 struct BrakeSample {
     Instant at;
-    Duration worked{0};     ///< Run time since open, mean of the vCPUs.
-    Duration throttled{0};  ///< Time kept from running since open, by the brake or by others, mean of the vCPUs.
+    Duration worked{0};     ///< Run time since the first look or open, mean of the vCPUs.
+    Duration throttled{0};  ///< Time kept from running since then, by the brake or by others, mean of the vCPUs.
     Duration worked_least{0};  ///< Of the vCPU that ran least.
 };
 struct BrakeDone {};

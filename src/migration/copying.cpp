@@ -97,6 +97,7 @@ void Migration::poll() {
         submit(StreamCommand{StreamRead{}}, stream_max, &Migration::on_stream);
     }
     keep_images_flushed();
+    if (!request_.non_live) sample_beside_pass();
     if (now_ >= next_report_) {
         next_report_ = now_ + report_every;
         report_progress();
@@ -113,8 +114,8 @@ void Migration::on_progress(const Result<AnswerValue>& answer) {
     const Bytes remaining_before = progress_.remaining;
     progress_ = *progress;
     if (progress->status == MigrationStatus::active && !stopped_by_us_) {
-        // QEMU holds its main loop from before the stop until pre-switchover is set: an answer `active`
-        // means that the guest ran after the question was asked.
+        // QEMU holds its main loop from the moment every vCPU stands until pre-switchover is set: an answer `active`
+        // means that one of them had not been stopped when the question was asked.
         ran_at_ = progress_asked_at_;
         note_answer_time(now_ - progress_asked_at_);
         note({.pass = static_cast<std::uint32_t>(progress->dirty_syncs), .ran_at = ran_at_});

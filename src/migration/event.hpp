@@ -86,6 +86,7 @@ struct Submit {
 
 /// For the operator's eyes and the log.
 struct ForecastReport {
+    bool underway = false;  ///< Told again during pass 1, with a longer sample and the link as it was measured.
     std::vector<DirtySample> samples;
     DirtyCurve curve;
     ByteRate bandwidth;            ///< What it assumes.

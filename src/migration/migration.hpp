@@ -7,8 +7,9 @@
 /// and docs/safety.md lists, state by state, who may die there.
 ///
 /// Thread: none of its own; not re-entrant. Errors: none; failures of the world are events.
-/// Where to read: up to `migrate` in prepare.cpp, pre-copy in copying.cpp, the budget and go in go.cpp, the
-/// blackout in switchover.cpp, rollback in undo.cpp, unasked news in notices.cpp, plumbing in migration.cpp.
+/// Where to read: up to `migrate` in prepare.cpp, page sampling in sampling.cpp, pre-copy in copying.cpp, the budget
+/// and go in go.cpp, the blackout in switchover.cpp, rollback in undo.cpp, unasked news in notices.cpp, plumbing in
+/// migration.cpp.
 
 #include <deque>
 #include <map>
@@ -84,16 +85,11 @@ private:
     [[nodiscard]] std::optional<Duration> clock_ahead() const;
     void on_flushed_first(const Result<AnswerValue>& answer);
     void after_first_flush();
-    void sample();
-    void sample_next();
-    void on_sample(const Result<AnswerValue>& answer);
-    void forecast();
     void start_guard();
     void on_guard_ready(const Result<AnswerValue>& answer);
     void look_at_brake();
     void on_brake_looked(const Result<AnswerValue>& answer);
     [[nodiscard]] std::optional<Finding> no_brake(const Result<AnswerValue>& answer);
-    void sample_or_start();
     void open_brake();
     void on_brake_ready(const Result<AnswerValue>& answer);
     void prepare();
@@ -102,6 +98,20 @@ private:
     void on_prepared(const Result<AnswerValue>& answer);
     void journal_migrate();
     void on_migrate_journaled(const Result<AnswerValue>& answer);
+
+    // ---- page sampling, before the start and beside pass 1 (sampling.cpp)
+    void sample_or_start();
+    void sample_next();
+    void on_sample_clock(const Result<AnswerValue>& answer);
+    void on_sample(const Result<AnswerValue>& answer);
+    void on_sample_clocked(const Result<AnswerValue>& answer);
+    [[nodiscard]] Duration work_between(const BrakeSample& from, const BrakeSample& to) const;
+    void sampled(std::optional<Duration> worked);
+    void learn_sample(std::optional<Duration> worked);
+    void forecast();
+    [[nodiscard]] std::optional<ByteRate> rate_of_pass() const;
+    void sample_beside_pass();
+    void on_sample_beside_pass(const Result<AnswerValue>& answer);
 
     // ---- pre-copy (copying.cpp) and go (go.cpp)
     void start_copying();
@@ -214,7 +224,14 @@ private:
     bool flush_in_flight_ = false;
     Instant next_flush_;
     std::vector<DirtySample> samples_;
-    std::size_t sample_ = 0;  ///< Which of the intervals.
+    struct Sampling {
+        std::size_t next = 0;          ///< Which of the intervals.
+        std::size_t before_start = 0;  ///< So many of them.
+        bool beside = false;           ///< One is under way beside pass 1.
+        ByteRate rate;                 ///< The newest answer.
+        std::optional<BrakeSample> clock;  ///< When it began.
+    };
+    Sampling sampling_;
     std::optional<DirtyCurve> curve_;
     std::optional<GuestModel> model_;
     GuardReady guard_;

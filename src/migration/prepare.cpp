@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <iterator>
 #include <string>
 #include <utility>
@@ -11,7 +10,6 @@
 #include "base/assert.hpp"
 #include "migration/migration.hpp"
 #include "migration/preflight.hpp"
-#include "model/page_sampling.hpp"
 #include "units/text.hpp"
 
 namespace segue {
@@ -21,9 +19,6 @@ constexpr Duration change_max = std::chrono::seconds{5};
 /// A disk that needs longer would not keep a switchover within its bounds either.
 constexpr Duration journal_max = std::chrono::seconds{10};
 constexpr Duration flush_max = std::chrono::seconds{60};
-/// The shortest is the one that shows what a blackout's worth of work dirties, which decides how hard a brake must be.
-constexpr std::array sample_intervals = {Duration{std::chrono::milliseconds{100}}, Duration{std::chrono::seconds{1}},
-                                         Duration{std::chrono::seconds{3}}};
 /// Connecting both QEMUs, and QEMU's first window of 100 ms, in which next to nothing is sent (measured).
 constexpr Duration opening_usual = std::chrono::milliseconds{200};
 /// Of the resident memory as a guess at what pass 1 has to send: QEMU itself has some, and zero pages may be there.
@@ -108,64 +103,6 @@ void Migration::after_first_flush() {
     if (!findings.empty()) return refuse(std::move(findings));
     if (request_.brake == BrakeKind::cgroup) return look_at_brake();
     sample_or_start();
-}
-
-void Migration::sample_or_start() {
-    if (request_.forecast) {
-        enter(MigrationStage::sampling);
-        sample_ = src_->brief_samples ? 0 : 1;
-        sample_next();
-    } else {
-        start_guard();
-    }
-}
-
-void Migration::sample_next() {
-    const Duration interval = sample_intervals[sample_];
-    submit(SrcCommand{SrcSampleDirtying{interval, src_->memory}}, interval + change_max, &Migration::on_sample);
-}
-
-void Migration::on_sample(const Result<AnswerValue>& answer) {
-    if (stage_ != MigrationStage::sampling) return;
-    const auto* rate = answer_as<ByteRate>(answer);
-    if (!rate) {
-        decided("no forecast", answer ? "the source gave no dirty rate" : to_string(answer.error()));
-        return start_guard();
-    }
-    const Duration interval = sample_intervals[sample_];
-    samples_.push_back({interval, *rate * interval});
-    model_->add_sample({interval, *rate * interval, pages_hashed(src_->memory)});
-    if (++sample_ < sample_intervals.size()) return sample_next();
-    curve_ = fit_dirty_curve(samples_[samples_.size() - 2], samples_.back(), src_->memory);
-    forecast();
-    const std::string objection = policy_->refuse(view());
-    if (!objection.empty() && !request_.dry_run) {
-        return refuse({{objection, "segue plan shows what each choice would cost; --no-forecast tries all the same"}});
-    }
-    start_guard();
-}
-
-void Migration::forecast() {
-    const auto& bounds = request_.bounds;
-    ForecastReport out;
-    out.samples = samples_;
-    out.curve = *curve_;
-    out.bandwidth_known = bounds.max_bandwidth.has_value() || bounds.switchover_bandwidth.has_value();
-    if (out.bandwidth_known) {
-        out.bandwidth = bounds.max_bandwidth ? pacing_for(*bounds.max_bandwidth, {}) : *bounds.switchover_bandwidth;
-        model_->expect_bandwidth(out.bandwidth);
-        const ByteRate blackout = bounds.switchover_bandwidth ? *bounds.switchover_bandwidth : out.bandwidth;
-        const FixedCosts costs = switchover_costs(request_);
-        const Duration reserve = rollback_reserve({}, {}, true, request_.experience.rollback_worst);
-        reserve_ = reserve;
-        out.budget = pending_budget(bounds.max_downtime, reserve, costs, blackout, {});
-        out.rounds = forecast_rounds(*curve_, src_->memory, out.bandwidth, out.budget, costs.total());
-    }
-    const View shown = view();
-    out.outlook = shown.outlook;
-    out.brake = shown.brake;
-    out.reserve = shown.reserve;
-    report(std::move(out));
 }
 
 void Migration::start_guard() {

@@ -3,8 +3,8 @@
 ///
 /// A policy is a deterministic automaton: constructed alike and shown the same views, it decides the
 /// same, bit for bit. It has no clock, no I/O, no randomness, no globals, and no access to a hypervisor;
-/// all it may know is in `View`, all it can do is in `Decision`. migration/ calls it once per dirty sync
-/// and checks what it decides against the bounds.
+/// all it may know is in `View`, all it can do is in `Decision`. migration/ calls it once per dirty sync,
+/// once more whenever a page sample came in during pass 1, and checks what it decides against the bounds.
 /// Thread: the loop's. Cost: under 1 ms a call. Errors: none; too little evidence means carry on.
 
 #include <memory>

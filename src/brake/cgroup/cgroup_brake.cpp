@@ -57,6 +57,7 @@ Result<BrakeAnswer> CgroupBrake::open(const BrakeOpen& command) {
         }
         if (auto fits = check_home(threads[at], vcpus, command.floor); !fits) return std::unexpected(fits.error());
     }
+    watch(command.pid, threads);
     if (command.only_look) {
         std::vector<VcpuGroup> to_be(threads.size());
         for (std::size_t at = 0; at < threads.size(); ++at) {
@@ -78,9 +79,19 @@ Result<BrakeAnswer> CgroupBrake::open(const BrakeOpen& command) {
     return BrakeAnswer(BrakeReady{brake_steps(floor_, any.burst, run_), undo_line("segue-" + name_, groups_)});
 }
 
+/// A thread that stays counts on from when it was first seen.
+void CgroupBrake::watch(int pid, const std::vector<VcpuThread>& threads) {
+    pid_ = pid;
+    std::vector<Watched> now;
+    for (const VcpuThread& thread : threads) {
+        const auto known = std::ranges::find(watched_, thread.tid, &Watched::tid);
+        now.push_back(known != watched_.end() ? *known : Watched{thread.tid, run_time(files_, pid, thread.tid)});
+    }
+    watched_ = std::move(now);
+}
+
 /// Only what is not ours yet is touched; what is gone goes.
 Result<void> CgroupBrake::take(const BrakeOpen& command, const std::vector<VcpuThread>& threads) {
-    pid_ = command.pid;
     floor_ = command.floor;
     std::erase_if(groups_, [&](const VcpuGroup& group) {
         const bool stays = std::ranges::find(threads, group.thread.tid, &VcpuThread::tid) != threads.end();
@@ -93,7 +104,6 @@ Result<void> CgroupBrake::take(const BrakeOpen& command, const std::vector<VcpuT
         if (std::ranges::any_of(groups_, ours)) continue;
         SEGUE_TRY(group, make_group(files_, thread, fmt::format("segue-{}-vcpu{}", name_, made_++)));
         group.named = command.vcpu_threads[at];
-        group.before = run_time(files_, pid_, thread.tid);
         groups_.push_back(std::move(group));
     }
     return set(std::max(share_, floor_));
@@ -118,17 +128,17 @@ Result<void> CgroupBrake::set(Share share) {
 BrakeSample CgroupBrake::read() const {
     BrakeSample sample;
     sample.at = now_on_this_host();
-    if (groups_.empty()) return sample;
+    if (watched_.empty()) return sample;
     sample.worked_least = Duration::max();
-    for (const VcpuGroup& group : groups_) {
-        // A thread that is gone (unplugged, or QEMU ended) shows no more than when the brake took it.
-        const RunTime now = run_time(files_, pid_, group.thread.tid);
-        const Duration worked = std::max(now.ran - group.before.ran, Duration{0});
+    for (const Watched& vcpu : watched_) {
+        // A thread that is gone (unplugged, or QEMU ended) shows no more than when it was first seen.
+        const RunTime now = run_time(files_, pid_, vcpu.tid);
+        const Duration worked = std::max(now.ran - vcpu.before.ran, Duration{0});
         sample.worked += worked;
         sample.worked_least = std::min(sample.worked_least, worked);
-        sample.throttled += std::max(now.kept - group.before.kept, Duration{0});
+        sample.throttled += std::max(now.kept - vcpu.before.kept, Duration{0});
     }
-    const auto count = static_cast<std::int64_t>(groups_.size());
+    const auto count = static_cast<std::int64_t>(watched_.size());
     sample.worked /= count;
     sample.throttled /= count;
     return sample;
@@ -144,6 +154,7 @@ Result<void> CgroupBrake::close() {
     }
     for (const std::string& home : homes) disable_cpu(home);
     groups_.clear();
+    watched_.clear();
     share_ = all_of_it;
     return done;
 }

@@ -44,6 +44,7 @@ public:
 
 private:
     [[nodiscard]] Result<BrakeAnswer> open(const BrakeOpen& command);
+    void watch(int pid, const std::vector<VcpuThread>& threads);
     [[nodiscard]] Result<void> take(const BrakeOpen& command, const std::vector<VcpuThread>& threads);
     [[nodiscard]] Result<void> set(Share share);
     [[nodiscard]] BrakeSample read() const;
@@ -56,6 +57,11 @@ private:
     Share share_ = all_of_it;
     int made_ = 0;        ///< Groups so far: the next one's number.
     Duration run_{0};     ///< How long the kernel lets a group run before it looks; 0: not yet known.
+    struct Watched {
+        int tid = 0;
+        RunTime before;  ///< When it was first seen.
+    };
+    std::vector<Watched> watched_;  ///< Every vCPU, from the first look or open on.
     std::vector<VcpuGroup> groups_;
 };
 

@@ -325,6 +325,20 @@ TEST(CgroupBrake, LooksWithoutATouchAndItsLineUndoesWhatOpeningWillMake) {
     EXPECT_TRUE(groups_left().empty());
 }
 
+TEST(CgroupBrake, ReadsWhatTheVcpusRanSinceItFirstLookedAndGoesOnCountingOnceItIsOpen) {
+    const Spinner guest;
+    CgroupBrake brake(own_name());
+    EXPECT_EQ(read_brake(brake).worked, Duration{0}) << "nothing was looked at";
+    ASSERT_TRUE(brake.perform(BrakeOpen{guest.pid(), {guest.pid()}, Share{0.05}, true}));
+    const BrakeSample first = read_brake(brake);
+    std::this_thread::sleep_for(milliseconds{300});
+    const BrakeSample looked = read_brake(brake);
+    EXPECT_GT(looked.worked - first.worked, (looked.at - first.at) / 3) << "it spins";
+    EXPECT_LT(looked.worked - first.worked, looked.at - first.at + milliseconds{20});
+    open_brake(brake, guest.pid(), {guest.pid()}, 0.05);
+    EXPECT_GE(read_brake(brake).worked, looked.worked);
+}
+
 TEST(CgroupBrake, RefusesAQuotaAboveThatLeavesLessThanTheFloor) {
     const Waiting guest("105000");  // Of 100 ms.
     CgroupBrake brake(own_name());

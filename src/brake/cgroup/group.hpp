@@ -23,7 +23,6 @@ struct VcpuGroup {
     Fd quota;      ///< cpu.cfs_quota_us or cpu.max, to write.
     bool enabled_cpu = false;  ///< We wrote +cpu into the parent's cgroup.subtree_control.
     bool burst = false;
-    RunTime before;  ///< When it was made.
 };
 
 /// "segue-" ... "-vcpuN" or "-probe", absolute and without a step back.

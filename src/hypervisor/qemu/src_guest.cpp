@@ -79,6 +79,7 @@ struct SrcGuest::Impl {
 
     void on(const SrcInspect&, const CallPtr& call);
     void on(const SrcSampleDirtying& command, const CallPtr& call);
+    void begin_sample(const SrcSampleDirtying& command, const CallPtr& call);
     void on(const SrcPrepare& command, const CallPtr& call);
     void on(const SrcTakeStream&, const CallPtr& call);
     void on(const SrcStop&, const CallPtr& call) { call->order("stop", {}); }
@@ -134,7 +135,15 @@ void SrcGuest::Impl::on(const SrcInspect&, const CallPtr& call) {
     });
 }
 
+/// What another Segue or tool began to measure ends by itself; nothing can end it sooner.
 void SrcGuest::Impl::on(const SrcSampleDirtying& command, const CallPtr& call) {
+    call->ask("query-dirty-rate", {}, [this, command, call](const json::value& reply) {
+        if (text_of(member(reply, "status")) != "measuring") return begin_sample(command, call);
+        call->again(poll_pause, "the end of a sample that is not ours", [this, command, call] { on(command, call); });
+    });
+}
+
+void SrcGuest::Impl::begin_sample(const SrcSampleDirtying& command, const CallPtr& call) {
     json::object arguments;
     const bool brief = command.interval < std::chrono::seconds{1};
     const Duration interval = brief ? command.interval : std::chrono::seconds{calc_time(command.interval)};

@@ -58,9 +58,11 @@ void Brake::submit(const BrakeCommand& command, OnAnswer on_answer) {
 }
 
 BrakeReady Brake::open(const BrakeOpen& command) {
+    if (!context_.truth.brake_open) {
+        settled_ = context_.agenda.now();
+        worked_s_ = throttled_s_ = 0;
+    }
     context_.truth.brake_open = true;
-    settled_ = context_.agenda.now();
-    worked_s_ = throttled_s_ = 0;
     floor_ = std::clamp(command.floor.ratio, 0.01, 1.0);
     BrakeReady ready;
     for (int i = 0; i < steps; ++i) {

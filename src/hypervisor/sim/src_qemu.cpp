@@ -132,6 +132,7 @@ Result<GuestAnswer> SrcQemu::facts() const {
     facts.memory = context_.plan.guest.memory;
     facts.images = {{"disk0", "/images/sim.raw"}};
     facts.native_switchover_bandwidth = context_.plan.qemu.native_switchover_bandwidth;
+    facts.brief_samples = facts.native_switchover_bandwidth;
     facts.out_of_band = true;
     facts.pid = 100;
     facts.put_back_script = "put back\n";

@@ -79,6 +79,54 @@ TEST(ConvergePolicy, brakes_the_first_pass_only_for_a_timeout_that_needs_it) {
     EXPECT_EQ(decided(view).share, all_of_it);
 }
 
+/// Dirties far more than the link carries, however little it may run.
+View hopeless_guest() {
+    auto view = first_pass(hot_guest());
+    view.outlook.curve = Curve::saturating(mebibytes(500), mebibytes_per_second(20'000));
+    view.outlook.curve_sigma.fill(0.05);
+    view.outlook.level_sigma = 0.05;
+    return view;
+}
+
+TEST(ConvergePolicy, refuses_before_the_start_what_no_choice_can_end_and_says_what_would) {
+    const auto why = make_converge_policy()->refuse(hopeless_guest());
+    EXPECT_NE(why.find("max-downtime stands in the way; it needs downtime >= "), std::string::npos) << why;
+    EXPECT_EQ(make_converge_policy()->refuse(first_pass(hot_guest())), "");
+}
+
+TEST(ConvergePolicy, refuses_before_the_start_a_timeout_that_pass_1_alone_outlasts) {
+    auto view = first_pass(hot_guest());
+    view.timeout = seconds{4};
+    EXPECT_NE(make_converge_policy()->refuse(view).find("timeout stands in the way"), std::string::npos);
+}
+
+TEST(ConvergePolicy, gives_up_during_pass_1_only_when_a_longer_sample_shows_it_hopeless) {
+    const auto policy = make_converge_policy();
+    auto view = hopeless_guest();
+    EXPECT_TRUE(carries_on(policy->decide(view))) << "at its beginning: --no-forecast tries all the same";
+    view.elapsed = milliseconds{3400};
+    const auto decision = policy->decide(view);
+    EXPECT_TRUE(gives_up(decision));
+    EXPECT_NE(decision.because.find("by what was sampled"), std::string::npos) << decision.because;
+    auto good = first_pass(hot_guest());
+    const auto other = make_converge_policy();
+    EXPECT_TRUE(carries_on(other->decide(good)));
+    good.elapsed = milliseconds{3400};
+    EXPECT_TRUE(carries_on(other->decide(good)));
+}
+
+TEST(ConvergePolicy, does_not_give_up_during_pass_1_because_the_link_is_slow_just_then) {
+    const auto policy = make_converge_policy();
+    auto view = first_pass(hot_guest());
+    EXPECT_TRUE(carries_on(policy->decide(view)));
+    view.elapsed = milliseconds{3400};
+    view.outlook.bandwidth_bytes_per_second = {2e6, 3e6, 4e6};
+    view.bandwidth = ByteRate{2'000'000};
+    view.budget = Bytes{400'000};
+    const auto decision = policy->decide(view);
+    EXPECT_FALSE(gives_up(decision)) << decision.because;
+}
+
 TEST(ConvergePolicy, waits_while_the_link_is_not_measured) {
     auto view = hot_guest();
     view.bandwidth.reset();

@@ -75,7 +75,7 @@ How
   --dry-run               check both sides, forecast, change nothing
   --storage-is-shared     its disks are the same there, where nothing shows it
   --unsafe                move though a disk may be stale, or memory short
-  --no-forecast           start at once, without 4 s of page sampling
+  --no-forecast           start at once, without page sampling
   --json                  one JSON object per line on standard output
   -v, --verbose           also say what is decided, and why
 

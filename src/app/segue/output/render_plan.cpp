@@ -99,12 +99,13 @@ std::string render_plan(const Plan& plan, std::string_view vm, const Bounds& bou
 std::string render_expected(const PlanRow& row, const ForecastReport& forecast) {
     const std::string told_from = fmt::format("\n  told from: {}; the link carries {}", render_samples(forecast),
                                               to_text(forecast.bandwidth));
+    const std::string head = fmt::format("forecast{} at aggression {:.1f}",
+                                         forecast.underway ? " after a longer look," : "", row.aggression);
     if (row.finishes_ratio <= 0) {
-        return fmt::format("forecast at aggression {:.1f}: cannot be done within {}; segue plan shows what would do",
-                           row.aggression, joined(row.binding, ", ")) + told_from;
+        return fmt::format("{}: cannot be done within {}; segue plan shows what would do", head,
+                           joined(row.binding, ", ")) + told_from;
     }
-    std::string text = fmt::format("forecast at aggression {:.1f}, middle (and 10 to 90 of 100):\n  {}", row.aggression,
-                                   cost_words(row));
+    std::string text = fmt::format("{}, middle (and 10 to 90 of 100):\n  {}", head, cost_words(row));
     if (!row.feasible) {
         text += fmt::format("\n  only {:.0f} of 100 such moves would end so; segue plan shows what would do",
                             row.finishes_ratio * 100);

@@ -71,6 +71,13 @@ TEST(RenderExpected, is_one_row_in_words) {
                   std::string(told_from));
 }
 
+TEST(RenderExpected, says_of_a_forecast_during_pass_1_that_it_looked_longer) {
+    ForecastReport later = seen();
+    later.underway = true;
+    EXPECT_TRUE(render_expected(row_of(0.4), later)
+                    .starts_with("forecast after a longer look, at aggression 0.4, middle (and 10 to 90 of 100):\n"));
+}
+
 TEST(RenderExpected, says_of_a_guest_that_needs_no_brake_that_it_is_not_braked) {
     PlanRow row = row_of(0.5);
     row.lowest_share = {1, 1, 1};

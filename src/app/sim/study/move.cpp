@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <utility>
 
 #include "app/sim/study/copying.hpp"
 #include "model/page_sampling.hpp"
@@ -16,6 +18,9 @@ constexpr double run_time_read_s = 0.25;
 constexpr double before_go_s = 0.001;  ///< downtime-limit until go.
 constexpr std::size_t passes_kept = 64;
 constexpr double mib = 1024.0 * 1024;
+constexpr std::array sample_intervals_s = {0.1, 1.0, 3.0};
+constexpr std::size_t samples_before_start = 2;
+constexpr double sample_settle_s = 0.3;
 constexpr double probe_noise = 0.01;
 constexpr double scan_noise = 0.1;
 constexpr double stream_noise = 0.007;
@@ -49,8 +54,13 @@ public:
 
     MoveResult run() {
         set_out();
-        const Start start{setting_, outlook(), budget(), reserve_};
-        if (pilot_.on_start && !pilot_.on_start(start)) return end(End::gave_up, "refused before the start");
+        if (pilot_.on_start) pilot_.on_start({setting_, outlook_of(*planner_), budget(), reserve_});
+        planner_.reset();
+        if (pilot_.as_segue) {
+            result_.because = pilot_.policy->refuse(view());
+            result_.refused = !result_.because.empty();
+            if (result_.refused) return end(End::gave_up, result_.because);
+        }
         wanted_before_ = copying_.guest().wanted();
         worked_before_ = worked_at_sync_ = copying_.guest().worked();
         listen();
@@ -73,17 +83,27 @@ private:
         if (pilot_.log) pilot_.log(fmt::format("{:9.3f} {}", copying_.now_s(), line));
     }
     void set_out();
-    void sample();
+    struct Sampled {
+        double interval_s = 0;
+        Bytes told;
+        std::int64_t pages_hashed = 0;
+        double worked_s = 0;
+    };
+    void sample_first();
+    [[nodiscard]] Sampled sample(GuestRun& guest, double interval_s);
+    void sample_beside();
+    [[nodiscard]] bool may_sample() const;
     void listen();
     [[nodiscard]] double until(double look_at) const;
     void apply_due();
     void look();
-    [[nodiscard]] Outlook outlook() {
-        Outlook out = beholder_->look();
+    [[nodiscard]] Outlook outlook_of(Beholder& beholder) const {
+        Outlook out = beholder.look();
         out.vcpus = static_cast<int>(case_.guest.busy.size());
         return out;
     }
     void synced(double backlog, double left_over = 0);
+    [[nodiscard]] View view() const;
     void decide(double backlog);
     void obey(const Decision& decision);
     [[nodiscard]] Bytes budget() const;
@@ -103,6 +123,9 @@ private:
     const BrakeRange brake_;
     AutoConverge throttle_;
     std::unique_ptr<Beholder> beholder_;
+    std::unique_ptr<Beholder> planner_;  ///< Who waits for all samples, as `segue plan` does.
+    std::size_t next_sample_ = 0;
+    std::optional<std::pair<double, Sampled>> beside_;  ///< When it ends, and what it will say.
     Setting setting_;
     FixedCosts costs_;  ///< As they will be.
     Duration reserve_{0};
@@ -141,26 +164,67 @@ void Flight::set_out() {
     setting_.probed_per_s = copying_.rate_now() * (1 + probe_noise * normal(rng));
     if (bounds_.max_bandwidth) setting_.cap_per_s = *bounds_.max_bandwidth;
     beholder_ = pilot_.beholder(setting_, copying_.guest(), case_);
-    sample();
+    planner_ = pilot_.beholder(setting_, copying_.guest(), case_);
+    sample_first();
 }
 
-/// Page sampling as migration/prepare.cpp has it made by QEMU 8.2 and later, the guest at full speed.
-void Flight::sample() {
-    auto& guest = copying_.guest();
-    for (const double interval : {0.1, 1.0, 3.0}) {
-        static_cast<void>(guest.take_dirty());
-        const double worked = guest.worked();
-        guest.advance(interval, 1);
-        double pages = 0;
-        for (const double dirty : guest.take_dirty()) pages += dirty;
-        const auto samples = static_cast<double>(pages_hashed(setting_.memory));
-        const double hits = binomial(copying_.chance(), samples, pages * page_bytes / case_.guest.memory_bytes);
-        const double seen = hits / samples * case_.guest.memory_bytes;
-        const double told = std::floor(seen / interval / mib) * mib;  // Whole MiB a second.
-        if (!result_.rate_sampled && interval >= 1) result_.rate_sampled = told;
-        beholder_->sampled(from_seconds(interval), bytes(told * interval), static_cast<std::int64_t>(samples),
-                           from_seconds(guest.worked() - worked));
+/// As migration/sampling.cpp has it: a move begins after the brief samples, a plan waits for all of them.
+void Flight::sample_first() {
+    const auto show = [](Beholder& beholder, const Sampled& one) {
+        beholder.sampled(from_seconds(one.interval_s), one.told, one.pages_hashed, from_seconds(one.worked_s));
+    };
+    for (; next_sample_ < samples_before_start; ++next_sample_) {
+        const auto one = sample(copying_.guest(), sample_intervals_s[next_sample_]);
+        if (!result_.rate_sampled && one.interval_s >= 1) {
+            result_.rate_sampled = static_cast<double>(one.told.count) / one.interval_s;
+        }
+        show(*beholder_, one);
+        show(*planner_, one);
     }
+    GuestRun later = copying_.guest();
+    for (std::size_t i = samples_before_start; i < sample_intervals_s.size(); ++i) {
+        show(*planner_, sample(later, sample_intervals_s[i]));
+    }
+}
+
+/// As QEMU 8.2 and later do it, the guest at full speed.
+Flight::Sampled Flight::sample(GuestRun& guest, double interval_s) {
+    static_cast<void>(guest.take_dirty());
+    const double worked = guest.worked();
+    guest.advance(interval_s, 1);
+    double pages = 0;
+    for (const double dirty : guest.take_dirty()) pages += dirty;
+    const std::int64_t samples = pages_hashed(setting_.memory);
+    const double part = pages * page_bytes / case_.guest.memory_bytes;
+    const double hits = binomial(copying_.chance(), static_cast<double>(samples), part);
+    const double seen = hits / static_cast<double>(samples) * case_.guest.memory_bytes;
+    const double told = std::floor(seen / interval_s / mib) * mib;  // Whole MiB a second.
+    return {interval_s, bytes(told * interval_s), samples, guest.worked() - worked};
+}
+
+bool Flight::may_sample() const {
+    if (!steered() || !pilot_.as_segue || beside_ || next_sample_ >= sample_intervals_s.size()) return false;
+    if (result_.syncs != 1 || share_ < 1 || share_next_ || copying_.now_s() < sample_settle_s) return false;
+    const double content = static_cast<double>(setting_.resident.count) - copying_.sent_bytes();
+    const double left = std::min(copying_.pending_bytes(), std::max(content, 0.0));
+    return left / cautious_rate() > sample_intervals_s[next_sample_] + sample_settle_s;
+}
+
+/// What the guest will do meanwhile, done in advance on a copy.
+void Flight::sample_beside() {
+    const double now = copying_.now_s();
+    if (may_sample()) {
+        GuestRun ahead = copying_.guest();
+        const auto one = sample(ahead, sample_intervals_s[next_sample_]);
+        beside_ = {now + one.interval_s, one};
+    }
+    if (!beside_ || now < beside_->first - 1e-9) return;
+    const Sampled one = beside_->second;
+    beside_.reset();
+    ++next_sample_;
+    if (share_least_ < 1 || share_next_) return;
+    beholder_->sampled(from_seconds(one.interval_s), one.told, one.pages_hashed, from_seconds(one.worked_s));
+    if (result_.syncs == 1) decide(static_cast<double>(passes_.back().backlog.count));
 }
 
 void Flight::listen() {
@@ -176,6 +240,7 @@ void Flight::listen() {
 double Flight::until(double look_at) const {
     double until = look_at;
     if (share_next_) until = std::min(until, share_next_->first);
+    if (beside_) until = std::min(until, beside_->first);
     if (steered() && bounds_.timeout_s) until = std::min(until, *bounds_.timeout_s);
     if (const auto due = throttle_.sync_due_s(); due && !steered()) until = std::min(until, *due);
     return std::max(until, copying_.now_s() + 1e-6);
@@ -187,6 +252,8 @@ void Flight::apply_due() {
         share_ = share_next_->second;
         share_next_.reset();
     }
+    sample_beside();
+    if (done_) return;
     result_.lowest_share = std::min(result_.lowest_share, share_);
     const double stall = steered() ? stall_at(share_) : throttle_.stall_s();
     result_.worst_stall_s = std::max(result_.worst_stall_s, share_ < 1 ? stall : 0);
@@ -274,7 +341,7 @@ void Flight::synced(double backlog, double left_over) {
     decide(backlog);
 }
 
-void Flight::decide(double backlog) {
+View Flight::view() const {
     View view;
     view.elapsed = from_seconds(copying_.now_s());
     if (bounds_.timeout_s) view.timeout = from_seconds(*bounds_.timeout_s);
@@ -287,7 +354,13 @@ void Flight::decide(double backlog) {
     view.aggression = bounds_.aggression;
     view.brake = brake_;
     view.share = {asked_share_};
-    view.outlook = outlook();
+    view.outlook = outlook_of(*beholder_);
+    view.reserve = reserve_;
+    return view;
+}
+
+void Flight::decide(double backlog) {
+    const View view = this->view();
     const Decision decision = pilot_.policy->decide(view);
     if (result_.syncs == 2 && decision.total_s) {
         result_.total_after_1 = decision.total_s;

@@ -26,6 +26,7 @@ enum class End { moved, gave_up, timed_out, rolled_back, endless };
 struct MoveResult {
     End end = End::endless;
     std::string because;         ///< Of giving up.
+    bool refused = false;        ///< Before the start.
     double total_s = 0;
     double downtime_s = 0;       ///< Also where it was rolled back.
     double lost_s = 0;           ///< Guest work, standstill included.
@@ -42,7 +43,7 @@ struct MoveResult {
     Curve curve_after_1;         ///< The true one at the second dirty sync, where asked for.
 };
 
-/// What a case is like before its start, as Segue knows it.
+/// What a case is like before its start, as `segue plan` knows it: after all its samples.
 struct Start {
     Setting setting;
     Outlook outlook;
@@ -57,8 +58,8 @@ struct Pilot {
     Policy* policy = nullptr;   ///< Or none: auto-converge.
     BeholderOf beholder;
     AutoConvergeSettings auto_converge{};
-    /// Before the start: false refuses. May look at the forecast.
-    std::function<bool(const Start&)> on_start{};
+    std::function<void(const Start&)> on_start{};
+    bool as_segue = false;  ///< The policy may refuse before the start, and page sampling goes on beside pass 1.
     bool keep_curve = false;
     double endless_s = 4 * 3600;  ///< Given up by the study itself.
     Log log{};

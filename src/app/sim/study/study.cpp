@@ -12,8 +12,6 @@ namespace segue::study {
 namespace {
 
 constexpr double slack = 0.1;
-/// Before the start little is known, and the second pass is soon enough to give up.
-constexpr double refused_below = 0.05;
 /// What clocks and counters may be off by before a bound counts as broken.
 constexpr double exact = 1e-6;
 
@@ -22,6 +20,7 @@ class Timed final : public Policy {
 public:
     Timed(Policy& policy, const std::function<double()>& stopwatch) : policy_(policy), stopwatch_(stopwatch) {}
     [[nodiscard]] std::string_view name() const noexcept override { return policy_.name(); }
+    [[nodiscard]] std::string refuse(const View& view) const override { return policy_.refuse(view); }
     [[nodiscard]] Decision decide(const View& view) override {
         const double began = stopwatch_ ? stopwatch_() : 0;
         Decision decision = policy_.decide(view);
@@ -62,19 +61,18 @@ Attempt attempt(const Case& one, const Bounds& bounds, const Contestant& contest
     pilot.endless_s = patience_s(one, bounds);
     pilot.beholder = contestant.beholder;
     pilot.log = log;
+    pilot.as_segue = true;
     pilot.on_start = [&](const Start& start) {
-        if (!contestant.foretell) return true;
+        if (!contestant.foretell) return;
         out.before = contestant.foretell(start, bounds, brake_for(bounds));
-        // Refused is what hardly ever ends well; what is only doubtful is tried.
-        out.refused = out.before && out.before->finishes_ratio < refused_below;
         if (log && out.before) {
-            log(fmt::format("before: {}feasible, {:.2f} s ({:.2f} to {:.2f}), standstill {:.0f} ms",
-                            out.refused ? "not " : "", out.before->total_s.p50, out.before->total_s.p10,
+            log(fmt::format("before: {:.0f} of 100 end, {:.2f} s ({:.2f} to {:.2f}), standstill {:.0f} ms",
+                            out.before->finishes_ratio * 100, out.before->total_s.p50, out.before->total_s.p10,
                             out.before->total_s.p90, out.before->downtime_s.p50 * 1e3));
         }
-        return !out.refused;
     };
     out.result = run_move(one, bounds, pilot);
+    out.refused = out.result.refused;
     out.decision_worst_s = timed.worst_s();
     out.broken = broken_bounds(out.result, bounds);
     return out;

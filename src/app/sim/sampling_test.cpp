@@ -1,0 +1,114 @@
+// Page sampling beside pass 1 (migration/sampling.cpp): when it is made, what it is good for, and when it is left.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/sim/runner.hpp"
+#include "policy/policy.hpp"
+
+namespace segue::sim {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+/// When it was asked, and in which pass.
+struct Asked {
+    Duration at{0};
+    std::int64_t pass = 0;
+    double level_sigma = 0;
+};
+
+/// The patient policy, but for what it is to say in pass 1.
+class Asking final : public Policy {
+public:
+    Asking(std::optional<double> share, bool gives_up, std::vector<Asked>& asked)
+        : share_(share), gives_up_(gives_up), asked_(asked), patient_(make_patient_policy()) {}
+    [[nodiscard]] std::string_view name() const noexcept override { return "asking"; }
+    [[nodiscard]] Decision decide(const View& view) override {
+        asked_.push_back({view.elapsed, view.passes.back().number, view.outlook.level_sigma});
+        if (gives_up_ && asked_.size() == 2) return {GiveUp{}, "seen enough"};
+        Decision decision = patient_->decide(view);
+        if (share_) decision.share = Share{asked_.size() == 1 ? *share_ : 1.0};
+        return decision;
+    }
+
+private:
+    std::optional<double> share_;
+    bool gives_up_;
+    std::vector<Asked>& asked_;
+    std::unique_ptr<Policy> patient_;
+};
+
+class Sampling : public testing::Test {
+protected:
+    std::vector<Asked> asked;
+    std::optional<double> share;
+    bool gives_up = false;
+
+    /// On a link of 100 MiB/s.
+    Scenario of(Bytes memory) {
+        Scenario s = plain_scenario(3);
+        s.request.forecast = true;
+        s.request.brake = BrakeKind::cgroup;
+        s.plan.guest.memory = memory;
+        s.plan.guest.zero_share = 0;
+        s.policy = [this] { return std::make_unique<Asking>(share, gives_up, asked); };
+        return s;
+    }
+
+    RunResult run(const Scenario& scenario) {
+        RunResult result = run_scenario(scenario);
+        std::string transcript;
+        for (const auto& line : result.transcript) transcript += line + '\n';
+        for (const auto& what : result.violations) ADD_FAILURE() << what << '\n' << transcript;
+        return result;
+    }
+
+    [[nodiscard]] std::size_t asked_in_pass_1() const {
+        return static_cast<std::size_t>(
+            std::ranges::count_if(asked, [](const Asked& one) { return one.pass == 1; }));
+    }
+};
+
+TEST_F(Sampling, goes_on_beside_a_pass_1_that_outlasts_it_and_the_policy_is_asked_again) {
+    EXPECT_EQ(outcome_word(run(of(mebibytes(600)))), "moved");
+    ASSERT_EQ(asked_in_pass_1(), 2U);
+    EXPECT_GT(asked[1].at - asked[0].at, seconds{3} + milliseconds{300});
+    EXPECT_LT(asked[1].at - asked[0].at, seconds{4});
+    EXPECT_NE(asked[1].level_sigma, asked[0].level_sigma) << "something was learned";
+}
+
+TEST_F(Sampling, is_not_begun_beside_a_pass_1_that_would_end_first) {
+    EXPECT_EQ(outcome_word(run(of(mebibytes(300)))), "moved");
+    EXPECT_EQ(asked_in_pass_1(), 1U);
+}
+
+TEST_F(Sampling, is_not_made_for_who_wants_no_forecast) {
+    Scenario s = of(mebibytes(600));
+    s.request.forecast = false;
+    EXPECT_EQ(outcome_word(run(s)), "moved");
+    EXPECT_EQ(asked_in_pass_1(), 1U);
+}
+
+TEST_F(Sampling, is_not_made_of_a_guest_that_is_held) {
+    share = 0.5;
+    EXPECT_EQ(outcome_word(run(of(mebibytes(600)))), "moved");
+    EXPECT_EQ(asked_in_pass_1(), 1U);
+}
+
+TEST_F(Sampling, that_shows_a_move_to_be_hopeless_ends_it_and_the_guest_runs_on) {
+    gives_up = true;
+    const RunResult result = run(of(mebibytes(600)));
+    EXPECT_EQ(outcome_word(result), "downtime-exceeded");
+    ASSERT_TRUE(result.summary);
+    EXPECT_EQ(result.summary->guest_on, GuestOn::source);
+    EXPECT_EQ(asked.size(), 2U);
+}
+
+}  // namespace
+}  // namespace segue::sim
