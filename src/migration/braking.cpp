@@ -115,6 +115,7 @@ void Migration::grant(Share share) {
     if (share == share_) return;
     decided(share < share_ ? "brake" : "let go", fmt::format("each vCPU may run {} of the time", to_text(share)));
     share_ = share;
+    sampling_.braked = sampling_.braked || share < all_of_it;
     share_least_ = std::min(share_least_, share);
     pass_share_ = std::min(pass_share_, share);
     summary_.lowest_share = std::min(summary_.lowest_share, share);

@@ -107,8 +107,10 @@ private:
     void on_sample_clocked(const Result<AnswerValue>& answer);
     [[nodiscard]] Duration work_between(const BrakeSample& from, const BrakeSample& to) const;
     void sampled(std::optional<Duration> worked);
+    void look_longer();
     void learn_sample(std::optional<Duration> worked);
     void forecast();
+    [[nodiscard]] std::optional<ByteRate> expected_rate() const;
     [[nodiscard]] std::optional<ByteRate> rate_of_pass() const;
     void sample_beside_pass();
     void on_sample_beside_pass(const Result<AnswerValue>& answer);
@@ -225,9 +227,11 @@ private:
     Instant next_flush_;
     std::vector<DirtySample> samples_;
     struct Sampling {
-        std::size_t next = 0;          ///< Which of the intervals.
+        std::vector<Duration> intervals;
+        std::size_t next = 0;          ///< Which of them.
         std::size_t before_start = 0;  ///< So many of them.
         bool beside = false;           ///< One is under way beside pass 1.
+        bool braked = false;           ///< Since that one began.
         ByteRate rate;                 ///< The newest answer.
         std::optional<BrakeSample> clock;  ///< When it began.
     };

@@ -1,47 +1,36 @@
 // Page sampling: before the start as briefly as a first judgement needs, and on beside pass 1, where it costs no time.
 // What it shows becomes the forecast, and the reason to refuse or to end what cannot succeed.
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <array>
-#include <iterator>
 #include <utility>
 
 #include "migration/migration.hpp"
 #include "migration/preflight.hpp"
 #include "model/page_sampling.hpp"
+#include "units/text.hpp"
 
 namespace segue {
 namespace {
 
-using std::chrono::milliseconds;
-using std::chrono::seconds;
-
-/// The shortest is the one that shows what a blackout's worth of work dirties, which decides how hard a brake must be;
-/// the longer ones show what passes dirty.
-constexpr std::array sample_intervals = {Duration{milliseconds{100}}, Duration{seconds{1}}, Duration{seconds{3}}};
-/// A move begins after so many, whose 1.1 s show whether it is hopeless; `segue plan` waits for all.
-constexpr std::size_t samples_before_start = 2;
-constexpr Duration sample_max = seconds{5};
-constexpr Duration clock_max = milliseconds{500};
-/// Until a first rate of the link is known; and so much sooner than pass 1 a sample beside it must end, since comparing
-/// its pages costs 0.1 s of a CPU.
-constexpr Duration settle = milliseconds{300};
-
+constexpr Duration sample_max = std::chrono::seconds{5};
+constexpr Duration clock_max = std::chrono::milliseconds{500};
 }  // namespace
 
 void Migration::sample_or_start() {
     if (!request_.forecast) return start_guard();
     enter(MigrationStage::sampling);
-    sampling_.next = src_->brief_samples ? 0 : 1;
-    // A QEMU that samples by whole seconds has no shorter second one.
-    const bool all = request_.dry_run || !src_->brief_samples;
-    sampling_.before_start = all ? sample_intervals.size() : samples_before_start;
+    // A QEMU that samples by whole seconds has no shorter ones, and one alone is no curve.
+    const bool brief = src_->brief_samples;
+    sampling_.intervals.assign(sample_intervals.begin() + (brief ? 0 : 1), sample_intervals.end());
+    sampling_.before_start = request_.dry_run || !brief ? sampling_.intervals.size() : samples_before_start;
     sample_next();
 }
 
 void Migration::sample_next() {
     // How much of the interval the vCPUs ran: what a guest dirties belongs to its work, not to the wall's time.
     if (!brake_.steps.empty()) submit(BrakeCommand{BrakeRead{}}, clock_max, &Migration::on_sample_clock);
-    const Duration interval = sample_intervals[sampling_.next];
+    const Duration interval = sampling_.intervals[sampling_.next];
     submit(SrcCommand{SrcSampleDirtying{interval, src_->memory}}, interval + sample_max, &Migration::on_sample);
 }
 
@@ -57,6 +46,7 @@ void Migration::on_sample(const Result<AnswerValue>& answer) {
     const auto* rate = answer_as<ByteRate>(answer);
     if (!rate) {
         decided("no forecast", answer ? "the source gave no dirty rate" : to_string(answer.error()));
+        sampling_.next = sampling_.intervals.size();
         return start_guard();
     }
     sampling_.rate = *rate;
@@ -75,11 +65,12 @@ void Migration::on_sample_clocked(const Result<AnswerValue>& answer) {
 Duration Migration::work_between(const BrakeSample& from, const BrakeSample& to) const {
     const double wall_s = to_seconds(to.at - from.at);
     const double part = wall_s > 0 ? std::clamp(to_seconds(to.worked - from.worked) / wall_s, 0.0, 1.0) : 1.0;
-    return from_seconds(part * to_seconds(sample_intervals[sampling_.next]));
+    return from_seconds(part * to_seconds(sampling_.intervals[sampling_.next]));
 }
 
 void Migration::sampled(std::optional<Duration> worked) {
     learn_sample(worked);
+    if (request_.dry_run) look_longer();
     if (sampling_.next < sampling_.before_start) return sample_next();
     forecast();
     const std::string objection = policy_->refuse(view());
@@ -89,8 +80,22 @@ void Migration::sampled(std::optional<Duration> worked) {
     start_guard();
 }
 
+/// A plan of a long move is worth a longer wait, once.
+void Migration::look_longer() {
+    if (sampling_.next < sampling_.intervals.size() || sampling_.before_start > sample_intervals.size()) return;
+    const auto rate = expected_rate();
+    if (!rate || rate->per_second <= 0) return;
+    const Duration pass = model_->outlook().first_pass / *rate;
+    const Duration last = last_look(pass);
+    sampling_.before_start = sample_intervals.size() + 1;  // Never again.
+    if (last.count() == 0) return;
+    sampling_.intervals.push_back(last);
+    report(DecisionReport{elapsed(), fmt::format("sampling for {} more", to_text(last)),
+                          fmt::format("pass 1 would take about {}", to_text(pass))});
+}
+
 void Migration::learn_sample(std::optional<Duration> worked) {
-    const Duration interval = sample_intervals[sampling_.next++];
+    const Duration interval = sampling_.intervals[sampling_.next++];
     const Bytes dirtied = sampling_.rate * interval;
     samples_.push_back({interval, dirtied});
     PageSample sample{interval, dirtied, pages_hashed(src_->memory)};
@@ -107,16 +112,13 @@ void Migration::forecast() {
     out.underway = underway;
     out.samples = samples_;
     out.curve = *curve_;
+    const auto expected = expected_rate();
     const auto measured = underway ? rate_of_pass() : std::nullopt;
-    out.bandwidth_known = bounds.max_bandwidth || bounds.switchover_bandwidth || measured;
+    out.bandwidth_known = expected || measured;
     if (!underway) reserve_ = rollback_reserve({}, {}, true, request_.experience.rollback_worst);
     if (out.bandwidth_known) {
-        if (measured) {
-            out.bandwidth = *measured;
-        } else {
-            out.bandwidth = bounds.max_bandwidth ? pacing_for(*bounds.max_bandwidth, {}) : *bounds.switchover_bandwidth;
-            model_->expect_bandwidth(out.bandwidth);
-        }
+        out.bandwidth = measured ? *measured : *expected;
+        if (!underway) model_->expect_bandwidth(out.bandwidth);
         const ByteRate blackout = bounds.switchover_bandwidth ? *bounds.switchover_bandwidth : out.bandwidth;
         const FixedCosts costs = switchover_costs(request_);
         out.budget = pending_budget(bounds.max_downtime, reserve_, costs, blackout, {});
@@ -129,23 +131,32 @@ void Migration::forecast() {
     report(std::move(out));
 }
 
+/// What the operator says of the link.
+std::optional<ByteRate> Migration::expected_rate() const {
+    const auto& bounds = request_.bounds;
+    return bounds.max_bandwidth ? pacing_for(*bounds.max_bandwidth, {}) : bounds.switchover_bandwidth;
+}
+
+/// Nothing where nothing gets through just then.
 std::optional<ByteRate> Migration::rate_of_pass() const {
     const auto busy = bandwidth_.median();
-    return busy ? busy : seen_.median();
+    const auto rate = busy ? busy : seen_.median();
+    return rate && rate->per_second > 0 ? rate : std::nullopt;
 }
 
 /// A sample that ends before pass 1 does tells at no cost what else would be known only by its end.
 void Migration::sample_beside_pass() {
-    if (!request_.forecast || sampling_.beside || sampling_.next >= sample_intervals.size()) return;
-    if (passes_.size() != 1 || share_ < all_of_it || elapsed() < passes_.front().began + settle) return;
+    if (!request_.forecast || sampling_.beside || sampling_.next >= sampling_.intervals.size()) return;
+    if (passes_.size() != 1 || share_ < all_of_it || elapsed() < passes_.front().began + sample_settle) return;
     const auto rate = rate_of_pass();
-    if (!rate || rate->per_second <= 0 || !stream_) return;
+    if (!rate || !stream_) return;
     const Bytes seen = src_->content ? *src_->content : src_->resident;
     const Bytes content = seen.count > 0 ? std::min(seen, src_->memory) : src_->memory;
     const Bytes left = std::min(progress_.remaining, std::max(content - stream_->acked, Bytes{0}));
-    const Duration interval = sample_intervals[sampling_.next];
-    if (left / *rate < interval + settle) return;
+    const Duration interval = sampling_.intervals[sampling_.next];
+    if (left / *rate < interval + sample_settle) return;
     sampling_.beside = true;
+    sampling_.braked = false;
     sampling_.clock = worked_;
     submit(SrcCommand{SrcSampleDirtying{interval, src_->memory}}, interval + sample_max,
            &Migration::on_sample_beside_pass);
@@ -155,15 +166,14 @@ void Migration::on_sample_beside_pass(const Result<AnswerValue>& answer) {
     sampling_.beside = false;
     const auto* rate = answer_as<ByteRate>(answer);
     // A brake that was set meanwhile belongs to a part of the interval only.
-    const bool braked = share_ < all_of_it || pass_share_ < all_of_it;
-    if (!rate || braked || stage_ != MigrationStage::copying || stopping_allowed_) {
-        sampling_.next = sample_intervals.size();
+    if (!rate || sampling_.braked || stage_ != MigrationStage::copying || stopping_allowed_) {
+        sampling_.next = sampling_.intervals.size();
         return;
     }
     sampling_.rate = *rate;
     const bool clocked = sampling_.clock && worked_ && worked_->at > sampling_.clock->at;
     learn_sample(clocked ? std::optional(work_between(*sampling_.clock, *worked_)) : std::nullopt);
-    if (passes_.size() != 1) return;
+    if (passes_.size() != 1 || !curve_) return;
     forecast();
     ask_policy();
 }

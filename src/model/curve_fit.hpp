@@ -1,6 +1,6 @@
 #pragma once
-/// \file  Finds a guest's dirty curve from what was seen of it: page samples before the start, dirty syncs during
-///        the move, earlier moves.
+/// \file  Finds a guest's dirty curve from what was seen of it: page samples before the start and beside pass 1,
+///        dirty syncs during the move, earlier moves.
 ///
 /// Non-negative least squares on ramps min(x/tau, 1) and exponentials 1 - exp(-x/tau), tau from 10 ms to 300 s of
 /// work: every concave curve is a mixture of these (theory.md 1.2), so that no family of guests is assumed. What
@@ -23,7 +23,7 @@ namespace segue {
 
 enum class CurveEvidence {
     remembered,  ///< From earlier moves of this guest.
-    sample,      ///< Page sampling before the start: hashes contents, misses rewrites of the same value.
+    sample,      ///< Page sampling: hashes contents, misses rewrites of the same value.
     sync,        ///< A dirty sync of this move: exact, but for what the guest did otherwise in that round.
 };
 

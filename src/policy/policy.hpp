@@ -41,7 +41,7 @@ struct BrakeRange {
 struct View {
     Duration elapsed{0};  ///< Since the move began.
     std::optional<Duration> timeout;
-    std::vector<Pass> passes;  ///< Oldest first; the last is the one that has just begun.
+    std::vector<Pass> passes;  ///< Oldest first; the last is under way, and has just begun but where a sample came in.
     Bytes memory;
     std::optional<ByteRate> bandwidth;  ///< Of the stream, cautious; absent before the first busy window.
     /// The most that may be pending at the stop; the worst stall of the share granted now is charged.
@@ -83,7 +83,7 @@ public:
     /// Stable identifier: `[a-z][a-z0-9-]*`.
     [[nodiscard]] virtual std::string_view name() const noexcept = 0;
     /// Before anything is changed, `passes` empty: why no allowed choice can succeed, and what would help. Empty: one
-    /// may.
+    /// may. Cost: some milliseconds.
     [[nodiscard]] virtual std::string refuse(const View& view) const;
     [[nodiscard]] virtual Decision decide(const View& view) = 0;
 

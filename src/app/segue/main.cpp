@@ -211,7 +211,8 @@ void remember(ExperienceFile& memory, const std::string& guest, const Summary& e
 /// What the policy expects of this move: only of its own steering, and of a link whose bandwidth is known.
 std::optional<PlanRow> expected_of(const Migrate& wanted, const ForecastReport& forecast) {
     const bool steers = wanted.policy == "converge" && wanted.request.brake != BrakeKind::auto_converge;
-    if (!steers || !forecast.bandwidth_known) return std::nullopt;
+    // A link that is faster than QEMU is never measured.
+    if (!steers || !forecast.bandwidth_known || !forecast.outlook.bandwidth_known) return std::nullopt;
     return plan_row(question_of(wanted, forecast), wanted.request.aggression);
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "app/sim/runner.hpp"
+#include "hypervisor/sim/world.hpp"
 #include "policy/policy.hpp"
 
 namespace segue::sim {
@@ -109,6 +110,56 @@ TEST_F(Sampling, that_shows_a_move_to_be_hopeless_ends_it_and_the_guest_runs_on)
     EXPECT_EQ(result.summary->guest_on, GuestOn::source);
     EXPECT_EQ(asked.size(), 2U);
 }
+
+TEST_F(Sampling, whose_answer_comes_while_nothing_gets_through_ends_nothing) {
+    for (const int length_ms : {300, 1500, 4000}) {
+        asked.clear();
+        Scenario s = of(mebibytes(600));
+        s.script = {{milliseconds{3000}, [](World& world) { world.link_factor(0); }},
+                    {milliseconds{3000 + length_ms}, [](World& world) { world.link_factor(1); }}};
+        EXPECT_EQ(outcome_word(run(s)), "moved") << length_ms;
+        EXPECT_EQ(asked_in_pass_1(), 2U);
+    }
+}
+
+TEST_F(Sampling, that_failed_before_the_start_is_not_begun_again_beside_pass_1) {
+    Scenario s = of(mebibytes(600));
+    s.plan.qemu.first_sample_fails = true;
+    EXPECT_EQ(outcome_word(run(s)), "moved");
+    EXPECT_EQ(asked_in_pass_1(), 1U);
+}
+
+TEST_F(Sampling, outlasted_by_nothing_when_the_link_gets_faster_is_forgotten) {
+    Scenario s = of(mebibytes(600));
+    s.script = {{milliseconds{1000}, [](World& world) { world.link_factor(5); }}};
+    EXPECT_EQ(outcome_word(run(s)), "moved");
+    EXPECT_EQ(asked_in_pass_1(), 1U);
+}
+
+/// Two seconds into pass 1, while a sample is outstanding.
+class SamplingStruck : public Sampling, public testing::WithParamInterface<Fault> {};
+
+TEST_P(SamplingStruck, keeps_every_promise) {
+    for (const bool own_monitor : {true, false}) {
+        asked.clear();
+        Scenario s = of(mebibytes(600));
+        s.fault = GetParam();
+        s.moment = Moment::copying;
+        s.offset = seconds{2};
+        s.length = seconds{1};
+        s.plan.guard.own_monitor = own_monitor;
+        const RunResult result = run(s);
+        EXPECT_TRUE(result.struck);
+        // One that stalls goes on afterwards, asked again or not.
+        if (GetParam() != Fault::segue_stalled) {
+            EXPECT_EQ(asked_in_pass_1(), 1U);
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Faults, SamplingStruck,
+                         testing::Values(Fault::user_cancel, Fault::src_dies, Fault::src_monitor_lost, Fault::dst_dies,
+                                         Fault::segue_killed, Fault::segue_stalled, Fault::guardian_killed));
 
 }  // namespace
 }  // namespace segue::sim

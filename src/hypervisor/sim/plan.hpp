@@ -33,6 +33,7 @@ struct LinkPlan {
 
 struct QemuPlan {
     bool native_switchover_bandwidth = true;
+    bool first_sample_fails = false;      ///< Somebody else is measuring.
     bool continue_answered_late = false;  ///< The answer to migrate-continue loses its race for the lock.
     Duration pause = std::chrono::microseconds{300};         ///< First vCPU stopped to STOP.
     Duration drain_and_flush = std::chrono::milliseconds{1};  ///< STOP to pre-switchover.

@@ -93,6 +93,9 @@ Monitor::Work SrcQemu::work_of(const SrcCommand& command) {
             const Monitor::Reply& reply;
             void operator()(const SrcInspect&) { reply(q.facts()); }
             void operator()(const SrcSampleDirtying& c) {
+                if (q.context_.plan.qemu.first_sample_fails && !std::exchange(q.sampled_, true)) {
+                    return reply(fail(ErrorKind::timed_out, "not in time: the end of a sample that is not ours"));
+                }
                 const double noise = 0.8 + 0.4 * q.rng_.unit();
                 const Bytes distinct = q.memory_.distinct_in(c.interval);
                 const ByteRate rate = scale(distinct / c.interval, noise);

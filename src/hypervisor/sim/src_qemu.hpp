@@ -107,6 +107,7 @@ private:
     std::int64_t window_written_ = 0;
     Instant next_check_;
     Instant worked_until_;
+    bool sampled_ = false;  ///< Once at least.
 };
 
 }  // namespace segue::sim

@@ -71,6 +71,7 @@ struct Scene {
     bool in_first_pass = false;
     double first_pass = 0;  ///< Bytes.
     double first_pass_s = 0;
+    double first_pass_left_s = 0;
 };
 
 double stall_of(const BrakeRange& range, double share) {
@@ -116,6 +117,8 @@ Scene scene_of(const View& view, double bandwidth) {
                                                              : out.now.backlog;
         out.first_pass = bulk;
         out.first_pass_s = bulk / bandwidth + to_seconds(out.outlook.first_pass_beside) + out.ground.overhead_s;
+        // It is asked about again while it is on its way.
+        out.first_pass_left_s = std::max(out.first_pass_s - to_seconds(view.elapsed - last.began), 0.0);
     }
     return out;
 }
@@ -175,12 +178,16 @@ public:
         const PlanQuestion question = question_of(view);
         if (const auto hurdle = no_way(question)) return objection_to(*hurdle);
         // What hardly ever ends well is no better; what is only doubtful is tried.
-        if (plan_row(question, view.aggression).finishes_ratio >= hardly_ever) return {};
-        return objection_to(converge::hurdle_of(question));
+        const double ends_ratio = plan_row(question, view.aggression).finishes_ratio;
+        if (ends_ratio >= hardly_ever) return {};
+        return fmt::format("by what was sampled of the guest {:.0f} of 100 such moves would end within all bounds: {}",
+                           ends_ratio * 100, hindrance_of(converge::hurdle_of(question)));
     }
 
     [[nodiscard]] Decision decide(const View& view) override {
         if (view.passes.empty()) return {CarryOn{}, {}};
+        const bool begins = view.passes.back().number <= 1 && !asked_again(view);
+        if (begins && view.outlook.bandwidth_known) promised_rate_ = view.outlook.bandwidth_bytes_per_second.p50;
         if (view.timeout && view.elapsed >= *view.timeout) {
             return {GiveUp{"timeout"}, fmt::format("the timeout of {} is over", to_text(*view.timeout))};
         }
@@ -210,22 +217,24 @@ private:
         return hurdle;
     }
 
-    static std::string objection_to(const Hurdle& hurdle) {
+    static std::string hindrance_of(const Hurdle& hurdle) {
         const auto words = in_words(relaxations_of(hurdle));
-        return fmt::format("by what was sampled of the guest no allowed choice keeps all bounds: {} stands in the "
-                           "way{}",
-                           binding_bound(hurdle), words.empty() ? "" : "; it needs " + words);
+        return fmt::format("{} stands in the way{}", binding_bound(hurdle), words.empty() ? "" : "; it needs " + words);
     }
 
-    /// In pass 1, when a longer sample came in. A link that is slow just now is no reason yet.
-    std::optional<Decision> hopeless_already(const View& view) {
+    static std::string objection_to(const Hurdle& hurdle) {
+        return "by what was sampled of the guest no allowed choice keeps all bounds: " + hindrance_of(hurdle);
+    }
+
+    /// Whether a longer sample has come in since pass 1 began.
+    static bool asked_again(const View& view) { return view.elapsed - view.passes.back().began >= sampled_after; }
+
+    /// In pass 1, when a longer sample came in. A link that is slow just now is no reason yet, and of one of which
+    /// nothing was known before the start it cannot be told whether it is.
+    [[nodiscard]] std::optional<Decision> hopeless_already(const View& view) const {
+        if (!asked_again(view) || promised_rate_ <= 0) return std::nullopt;
         PlanQuestion question = question_of(view);
         auto& band = question.outlook.bandwidth_bytes_per_second;
-        if (view.elapsed - view.passes.back().began < sampled_after) {
-            // Nothing is known that was not known before the start.
-            promised_rate_ = band.p50;
-            return std::nullopt;
-        }
         const double best = std::max(promised_rate_, band.p90);
         band = {best, best, best};
         const auto hurdle = no_way(question);
@@ -248,7 +257,7 @@ private:
         const double left = scene.now.time_left;
         const Steering steering(ground, std::max(ground.memory, scene.now.backlog));
         const auto& setting =
-            ground.settings[steering.first_pass_setting(scene.first_pass_s, left, scene.now.slowness)];
+            ground.settings[steering.first_pass_setting(scene.first_pass_left_s, left, scene.now.slowness)];
         Decision out{CarryOn{}, {}, Share{setting.share}};
         out.because = fmt::format("pass 1 sends {}, about {}; it should leave {}",
                                   bytes(scene.first_pass), seconds(scene.first_pass_s),
@@ -259,8 +268,8 @@ private:
         }
         Situation then = scene.now;
         then.backlog = dirtied(ground, setting, scene.first_pass_s);
-        then.time_left -= scene.first_pass_s;
-        forecast(out, steering, steering.price(view.aggression), scene, then, scene.first_pass_s);
+        then.time_left -= scene.first_pass_left_s;
+        forecast(out, steering, steering.price(view.aggression), scene, then, scene.first_pass_left_s);
         return out;
     }
 

@@ -127,6 +127,39 @@ TEST(ConvergePolicy, does_not_give_up_during_pass_1_because_the_link_is_slow_jus
     EXPECT_FALSE(gives_up(decision)) << decision.because;
 }
 
+TEST(ConvergePolicy, does_not_give_up_during_pass_1_on_a_link_of_which_nothing_was_known) {
+    auto view = hopeless_guest();
+    view.outlook.bandwidth_known = false;
+    view.outlook.bandwidth_bytes_per_second = {};
+    const auto policy = make_converge_policy();
+    EXPECT_FALSE(gives_up(policy->decide(view)));
+    view.elapsed = milliseconds{3400};
+    EXPECT_FALSE(gives_up(policy->decide(view)));
+}
+
+TEST(ConvergePolicy, counts_what_has_passed_of_pass_1_once) {
+    const auto policy = make_converge_policy();
+    auto view = first_pass(hot_guest());
+    view.timeout = seconds{9};
+    const auto first = policy->decide(view);
+    view.elapsed = milliseconds{3400};
+    const auto again = policy->decide(view);
+    EXPECT_EQ(first.share, all_of_it) << first.because;
+    EXPECT_EQ(again.share, all_of_it) << again.because;
+    ASSERT_TRUE(first.total_s && again.total_s);
+    EXPECT_NEAR(again.total_s->p50, first.total_s->p50, 0.2);
+}
+
+TEST(ConvergePolicy, refuses_before_the_start_what_hardly_ever_ends_and_says_how_seldom) {
+    auto view = first_pass(hot_guest());
+    view.outlook.curve_sigma.fill(1);
+    view.outlook.level_sigma = 0.1;
+    view.timeout = milliseconds{6000};
+    const auto why = make_converge_policy()->refuse(view);
+    EXPECT_NE(why.find("of 100 such moves would end within all bounds: timeout stands in the way"), std::string::npos)
+        << why;
+}
+
 TEST(ConvergePolicy, waits_while_the_link_is_not_measured) {
     auto view = hot_guest();
     view.bandwidth.reset();

@@ -6,7 +6,7 @@
 /// view too and rules whenever the process has not answered in time. What the process decides is held against the
 /// bounds by migration/ as any policy's decision is.
 /// Thread: the loop's. Cost: decide() blocks for as long as the process takes, at most 20 ms, beside the
-/// fallback's own; it is called at dirty syncs only, never while the guest stands still.
+/// fallback's own; it is called at dirty syncs and in pass 1 only, never while the guest stands still.
 
 #include <cstdint>
 #include <functional>

@@ -90,8 +90,9 @@ void Output::show(const Report& report) {
         show_progress(*progress);
     } else if (const auto* stage = std::get_if<StageReport>(&report)) {
         show_stage(stage->stage);
-    } else if (const auto* decision = std::get_if<DecisionReport>(&report); decision && style_.verbose) {
-        line(render_decision(*decision));
+    } else if (const auto* decision = std::get_if<DecisionReport>(&report)) {
+        // A plan has few, and each is about how good it will be.
+        if (style_.verbose || context_.dry_run) line(render_decision(*decision));
     }
 }
 

@@ -192,7 +192,7 @@ std::string render_stage(std::string_view stage) {
     struct Words { std::string_view stage; std::string_view words; };
     static constexpr std::array table = {
         Words{"inspecting", "asking both sides"},
-        Words{"sampling", "sampling dirtied pages for the forecast, about 4 s"},
+        Words{"sampling", "sampling dirtied pages for the forecast"},
         Words{"guarding", "starting the guardian"},
         Words{"preparing", "preparing both sides"},
         Words{"copying", "copying memory while the guest runs"},

@@ -71,6 +71,7 @@ double patience_s(const study::Case& one) {
 MoveResult fly(const study::Case& one, const study::Bounds& bounds, Policy* policy, bool knowing) {
     study::Pilot pilot;
     pilot.policy = policy;
+    pilot.samples_beside = !knowing;
     pilot.endless_s = patience_s(one);
     pilot.auto_converge.max = static_cast<int>(std::lround(100 * (1 - bounds.min_cpu)));
     pilot.beholder = [knowing](const study::Setting& setting, const study::GuestRun& truth, const study::Case& what) {

@@ -40,7 +40,7 @@ public:
     Beholder(const Beholder&) = delete;
     Beholder& operator=(const Beholder&) = delete;
 
-    /// Page sampling before the start: `dirtied` over `interval`, as the monitor says it.
+    /// Page sampling: `dirtied` over `interval`, as the monitor says it.
     virtual void sampled(Duration interval, Bytes dirtied, std::int64_t pages_hashed, Duration worked) = 0;
     /// Run time of the vCPUs, mean. \param granted  Least since the reading before.
     virtual void ran(Instant at, Duration worked, Share granted) = 0;

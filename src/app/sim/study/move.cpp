@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <utility>
 
@@ -18,9 +17,6 @@ constexpr double run_time_read_s = 0.25;
 constexpr double before_go_s = 0.001;  ///< downtime-limit until go.
 constexpr std::size_t passes_kept = 64;
 constexpr double mib = 1024.0 * 1024;
-constexpr std::array sample_intervals_s = {0.1, 1.0, 3.0};
-constexpr std::size_t samples_before_start = 2;
-constexpr double sample_settle_s = 0.3;
 constexpr double probe_noise = 0.01;
 constexpr double scan_noise = 0.1;
 constexpr double stream_noise = 0.007;
@@ -56,7 +52,7 @@ public:
         set_out();
         if (pilot_.on_start) pilot_.on_start({setting_, outlook_of(*planner_), budget(), reserve_});
         planner_.reset();
-        if (pilot_.as_segue) {
+        if (pilot_.may_refuse) {
             result_.because = pilot_.policy->refuse(view());
             result_.refused = !result_.because.empty();
             if (result_.refused) return end(End::gave_up, result_.because);
@@ -174,7 +170,7 @@ void Flight::sample_first() {
         beholder.sampled(from_seconds(one.interval_s), one.told, one.pages_hashed, from_seconds(one.worked_s));
     };
     for (; next_sample_ < samples_before_start; ++next_sample_) {
-        const auto one = sample(copying_.guest(), sample_intervals_s[next_sample_]);
+        const auto one = sample(copying_.guest(), to_seconds(sample_intervals[next_sample_]));
         if (!result_.rate_sampled && one.interval_s >= 1) {
             result_.rate_sampled = static_cast<double>(one.told.count) / one.interval_s;
         }
@@ -182,9 +178,12 @@ void Flight::sample_first() {
         show(*planner_, one);
     }
     GuestRun later = copying_.guest();
-    for (std::size_t i = samples_before_start; i < sample_intervals_s.size(); ++i) {
-        show(*planner_, sample(later, sample_intervals_s[i]));
+    for (std::size_t i = samples_before_start; i < sample_intervals.size(); ++i) {
+        show(*planner_, sample(later, to_seconds(sample_intervals[i])));
     }
+    const double pass_1_s = static_cast<double>(planner_->look().first_pass.count) / setting_.probed_per_s;
+    const Duration last = last_look(from_seconds(pass_1_s));
+    if (last.count() > 0) show(*planner_, sample(later, to_seconds(last)));
 }
 
 /// As QEMU 8.2 and later do it, the guest at full speed.
@@ -203,11 +202,11 @@ Flight::Sampled Flight::sample(GuestRun& guest, double interval_s) {
 }
 
 bool Flight::may_sample() const {
-    if (!steered() || !pilot_.as_segue || beside_ || next_sample_ >= sample_intervals_s.size()) return false;
-    if (result_.syncs != 1 || share_ < 1 || share_next_ || copying_.now_s() < sample_settle_s) return false;
+    if (!steered() || !pilot_.samples_beside || beside_ || next_sample_ >= sample_intervals.size()) return false;
+    if (result_.syncs != 1 || share_ < 1 || share_next_ || at(copying_.now_s()) < at(0) + sample_settle) return false;
     const double content = static_cast<double>(setting_.resident.count) - copying_.sent_bytes();
     const double left = std::min(copying_.pending_bytes(), std::max(content, 0.0));
-    return left / cautious_rate() > sample_intervals_s[next_sample_] + sample_settle_s;
+    return left / cautious_rate() > to_seconds(sample_intervals[next_sample_] + sample_settle);
 }
 
 /// What the guest will do meanwhile, done in advance on a copy.
@@ -215,7 +214,7 @@ void Flight::sample_beside() {
     const double now = copying_.now_s();
     if (may_sample()) {
         GuestRun ahead = copying_.guest();
-        const auto one = sample(ahead, sample_intervals_s[next_sample_]);
+        const auto one = sample(ahead, to_seconds(sample_intervals[next_sample_]));
         beside_ = {now + one.interval_s, one};
     }
     if (!beside_ || now < beside_->first - 1e-9) return;

@@ -59,7 +59,8 @@ struct Pilot {
     BeholderOf beholder;
     AutoConvergeSettings auto_converge{};
     std::function<void(const Start&)> on_start{};
-    bool as_segue = false;  ///< The policy may refuse before the start, and page sampling goes on beside pass 1.
+    bool may_refuse = false;      ///< The policy, before the start.
+    bool samples_beside = false;  ///< Page sampling goes on beside pass 1.
     bool keep_curve = false;
     double endless_s = 4 * 3600;  ///< Given up by the study itself.
     Log log{};

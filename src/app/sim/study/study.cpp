@@ -61,7 +61,7 @@ Attempt attempt(const Case& one, const Bounds& bounds, const Contestant& contest
     pilot.endless_s = patience_s(one, bounds);
     pilot.beholder = contestant.beholder;
     pilot.log = log;
-    pilot.as_segue = true;
+    pilot.may_refuse = pilot.samples_beside = true;
     pilot.on_start = [&](const Start& start) {
         if (!contestant.foretell) return;
         out.before = contestant.foretell(start, bounds, brake_for(bounds));
