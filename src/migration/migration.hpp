@@ -230,6 +230,7 @@ private:
         std::vector<Duration> intervals;
         std::size_t next = 0;          ///< Which of them.
         std::size_t before_start = 0;  ///< So many of them.
+        bool looked_longer = false;    ///< Or decided not to.
         bool beside = false;           ///< One is under way beside pass 1.
         bool braked = false;           ///< Since that one began.
         ByteRate rate;                 ///< The newest answer.

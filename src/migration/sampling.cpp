@@ -70,7 +70,7 @@ Duration Migration::work_between(const BrakeSample& from, const BrakeSample& to)
 
 void Migration::sampled(std::optional<Duration> worked) {
     learn_sample(worked);
-    if (request_.dry_run) look_longer();
+    if (sampling_.next >= sampling_.before_start && request_.dry_run) look_longer();
     if (sampling_.next < sampling_.before_start) return sample_next();
     forecast();
     const std::string objection = policy_->refuse(view());
@@ -82,14 +82,14 @@ void Migration::sampled(std::optional<Duration> worked) {
 
 /// A plan of a long move is worth a longer wait, once.
 void Migration::look_longer() {
-    if (sampling_.next < sampling_.intervals.size() || sampling_.before_start > sample_intervals.size()) return;
+    if (std::exchange(sampling_.looked_longer, true)) return;
     const auto rate = expected_rate();
     if (!rate || rate->per_second <= 0) return;
     const Duration pass = model_->outlook().first_pass / *rate;
     const Duration last = last_look(pass);
-    sampling_.before_start = sample_intervals.size() + 1;  // Never again.
     if (last.count() == 0) return;
     sampling_.intervals.push_back(last);
+    sampling_.before_start = sampling_.intervals.size();
     report(DecisionReport{elapsed(), fmt::format("sampling for {} more", to_text(last)),
                           fmt::format("pass 1 would take about {}", to_text(pass))});
 }

@@ -10,6 +10,7 @@ What differs from two real machines, and nothing else:
 """
 import contextlib
 import os
+import shutil
 import subprocess
 
 from harness import require
@@ -64,6 +65,7 @@ class TwoHosts:
 
     def _make(self, name, host):
         folder = os.path.join(self.lab.host_dir(host), 'machine')
+        shutil.rmtree(folder, ignore_errors=True)  # Of a try before this one.
         words = ['unshare', '--mount', '--uts', '--propagation', 'private', 'sh', '-c', SETUP, 'sh', folder, name,
                  ADDRESS['a'], ADDRESS['b'], self.lab.qemu_path('10'), ROOT]
         process = self.lab.popen(host, words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)

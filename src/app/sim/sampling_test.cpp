@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "app/sim/runner.hpp"
@@ -134,6 +135,22 @@ TEST_F(Sampling, outlasted_by_nothing_when_the_link_gets_faster_is_forgotten) {
     s.script = {{milliseconds{1000}, [](World& world) { world.link_factor(5); }}};
     EXPECT_EQ(outcome_word(run(s)), "moved");
     EXPECT_EQ(asked_in_pass_1(), 1U);
+}
+
+TEST_F(Sampling, for_a_plan_takes_4_s_and_for_one_of_a_long_move_a_third_of_pass_1_more) {
+    // Of a guest of which nothing is known three fifths are taken for filled.
+    for (const auto& [mib, takes] : {std::pair{300, seconds{4}}, {2600, seconds{9}}, {6000, seconds{16}}}) {
+        for (const bool native : {true, false}) {
+            Scenario s = of(mebibytes(mib));
+            s.plan.qemu.native_switchover_bandwidth = native;
+            s.request.dry_run = true;
+            s.request.bounds.max_bandwidth = mebibytes_per_second(100);
+            const RunResult result = run(s);
+            EXPECT_EQ(outcome_word(result), "planned");
+            EXPECT_GE(result.virtual_time, takes) << mib;
+            EXPECT_LT(result.virtual_time, takes + milliseconds{1200}) << mib;
+        }
+    }
 }
 
 /// Two seconds into pass 1, while a sample is outstanding.
