@@ -6,6 +6,7 @@ The guest's dirtying costs CPU (`work`), so a brake slows it; unbraked it dirtie
 import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,7 @@ BOUND_MS, STALL_MS, FLOOR = 300, 150, 0.10
 BUSY = 'hot=64 work=4000'
 STEERED = ('--min-cpu', f'{FLOOR * 100:.0f}%', '--max-stall', f'{STALL_MS}ms')
 OPTIONS = ('--max-downtime', f'{BOUND_MS}ms', '--max-bandwidth', '60MiB/s')
+SLOW = ('--max-downtime', f'{BOUND_MS}ms', '--max-bandwidth', '20MiB/s')  # Pass 1 of 128 MiB outlasts the 3 s sample.
 LETS_GO_MS = 100
 POLICY = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'braking_policy.py')
 HELD, RUNS, AS_FAST = 0.10, 3, 0.95
@@ -40,7 +42,42 @@ def cases(long_form):
     for qemu in ('10', '7.2'):
         yield f'{qemu} no vCPU is plugged in beside a braked guest', lambda lab, q=qemu: plugs_nothing(lab, q)
     yield 'a vCPU plugged in while the move is prepared ends it', plugged_early
+    yield 'a longer sample is made beside pass 1, and its forecast told', looks_longer
+    for signal_name, exit_wanted in (('SIGINT', 5), ('SIGKILL', -9)):
+        yield (f'{signal_name} while a sample is outstanding leaves a guest that can be sampled again',
+               lambda lab, s=signal_name, e=exit_wanted: struck_sampling(lab, s, e))
     yield 'the brake slows neither the migration thread nor the main thread', slows_only_vcpus
+
+
+def looks_longer(lab):
+    with Move(lab, '10', 'hot=24 rate=4', options=SLOW, steering=STEERED, forecast=True) as move:
+        move.run(60)
+        move.require_exit(0)
+        move.require_moved()
+        told = [line for line in move.lines if line['type'] == 'forecast']
+        seen = [(line['underway'], [sample['interval_seconds'] for sample in line['samples']]) for line in told]
+        require(seen == [(False, [0.1, 1.0]), (True, [0.1, 1.0, 3.0])], f'{seen}')
+        stages = [line['stage'] for line in move.lines if line['type'] == 'progress' and line['pass'] > 1]
+        require(stages, 'there was no pass 2')
+        where = [line['type'] for line in move.lines].index('forecast', move.lines.index(told[0]) + 1)
+        require(all(line['pass'] <= 1 for line in move.lines[:where] if line['type'] == 'progress'),
+                'the longer sample came in after pass 1')
+        return f'{len(told)} forecasts, moved in {move.result["total_seconds"]:.1f} s, {move.pages} pages'
+
+
+def struck_sampling(lab, signal_name, exit_wanted):
+    """QEMU goes on measuring; who samples next waits for it (src_guest_test)."""
+    with Move(lab, '10', 'hot=24 rate=4', options=SLOW, steering=STEERED, forecast=True) as move:
+        move.start()
+        wait_until(lambda: move.at_src.cmd('query-dirty-rate')['status'] == 'measuring'
+                   and any(line.get('stage') == 'copying' for line in move.lines), 20, 'a sample beside pass 1')
+        move.process.send_signal(getattr(signal, signal_name))
+        move.finish(20)
+        move.require_exit(exit_wanted)
+        move.require_source_runs()
+        measuring = move.at_src.cmd('query-dirty-rate')['status'] == 'measuring'
+        move.require_put_back('src', move.at_src)
+        return f'{"still measuring then" if measuring else "over by then"}'
 
 
 def moves(lab, qemu, aggression):

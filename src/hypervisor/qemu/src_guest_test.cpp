@@ -245,6 +245,9 @@ TEST_P(SrcGuestTest, samples_dirtying) {
     const auto late = asked.ask(SrcSampleDirtying{seconds{3}, mebibytes(130)}, milliseconds{300});
     ASSERT_FALSE(late);
     EXPECT_EQ(late.error().kind, ErrorKind::timed_out);
+    const auto next = asked.ask(SrcSampleDirtying{seconds{1}, mebibytes(130)}, seconds{8});
+    EXPECT_TRUE(next) << "it waits for the end of the one that was left: " << (next ? "" : to_string(next.error()));
+    EXPECT_GE(loop.now() - before, seconds{1 + 3 + 1});
 }
 
 TEST_P(SrcGuestTest, refuses_in_order_and_survives_it) {
