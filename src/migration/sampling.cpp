@@ -152,9 +152,8 @@ void Migration::sample_beside_pass() {
     if (!rate || !stream_) return;
     const Bytes seen = src_->content ? *src_->content : src_->resident;
     const Bytes content = seen.count > 0 ? std::min(seen, src_->memory) : src_->memory;
-    const Bytes left = std::min(progress_.remaining, std::max(content - stream_->acked, Bytes{0}));
     const Duration interval = sampling_.intervals[sampling_.next];
-    if (left / *rate < interval + sample_settle) return;
+    if (!pass_outlasts(interval, progress_.remaining, content, stream_->acked, *rate)) return;
     sampling_.beside = true;
     sampling_.braked = false;
     sampling_.clock = worked_;

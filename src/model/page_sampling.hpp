@@ -26,6 +26,12 @@ inline constexpr std::size_t samples_before_start = 2;
 /// its pages costs 0.1 s of a CPU.
 inline constexpr Duration sample_settle = std::chrono::milliseconds{300};
 
+/// Whether pass 1 will outlast a sample that begins now. Its zero pages go by at once: \p content of the memory is not.
+[[nodiscard]] constexpr bool pass_outlasts(Duration interval, Bytes pending, Bytes content, Bytes sent, ByteRate rate) {
+    const Bytes left = std::min(pending, std::max(content - sent, Bytes{0}));
+    return rate.per_second > 0 && left / rate >= interval + sample_settle;
+}
+
 /// How long a plan looks at last: what a pass of minutes dirties cannot be told from 3 s (measured: of the error of
 /// the total time on steady links, P90, a third goes). 0: the samples above are enough. QEMU measures 60 s at most.
 [[nodiscard]] constexpr Duration last_look(Duration pass_1) {

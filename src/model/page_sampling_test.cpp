@@ -24,5 +24,15 @@ TEST(PageSampling, of_a_plan_looks_for_a_third_of_pass_1_at_last_where_that_is_l
     EXPECT_EQ(last_look(std::chrono::hours{1}), seconds{30});
 }
 
+TEST(PageSampling, beside_pass_1_needs_a_rest_of_it_that_lasts_longer_and_zero_pages_do_not_count) {
+    constexpr auto rate = mebibytes_per_second(100);
+    constexpr Duration three = std::chrono::seconds{3};
+    EXPECT_TRUE(pass_outlasts(three, mebibytes(400), mebibytes(500), mebibytes(100), rate));
+    EXPECT_FALSE(pass_outlasts(three, mebibytes(320), mebibytes(500), mebibytes(100), rate));
+    EXPECT_FALSE(pass_outlasts(three, mebibytes(400), mebibytes(300), mebibytes(100), rate)) << "the rest is zero";
+    EXPECT_FALSE(pass_outlasts(three, mebibytes(400), mebibytes(50), mebibytes(100), rate));
+    EXPECT_FALSE(pass_outlasts(three, mebibytes(400), mebibytes(500), mebibytes(100), {})) << "nothing gets through";
+}
+
 }  // namespace
 }  // namespace segue

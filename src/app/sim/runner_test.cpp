@@ -7,19 +7,14 @@
 #include <functional>
 #include <string>
 
+#include "app/sim/run_text_test.hpp"
+
 namespace segue::sim {
 namespace {
 
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-std::string all_of(const RunResult& result) {
-    std::string text;
-    for (const auto& line : result.transcript) text += line + '\n';
-    for (const auto& what : result.violations) text += "VIOLATION: " + what + '\n';
-    return text;
-}
 
 bool contains(const RunResult& result, std::string_view what) {
     return std::any_of(result.violations.begin(), result.violations.end(),

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/sim/run_text_test.hpp"
 #include "app/sim/runner.hpp"
 #include "hypervisor/sim/world.hpp"
 #include "policy/policy.hpp"
@@ -76,14 +77,7 @@ protected:
 
     void run(const Scenario& scenario) {
         result = run_scenario(scenario);
-        EXPECT_TRUE(result.violations.empty()) << transcript();
-    }
-
-    [[nodiscard]] std::string transcript() const {
-        std::string text;
-        for (const auto& line : result.transcript) text += line + '\n';
-        for (const auto& what : result.violations) text += "VIOLATION: " + what + '\n';
-        return text;
+        EXPECT_TRUE(result.violations.empty()) << all_of(result);
     }
 
     /// Of each line that says so, since copying began.
@@ -123,7 +117,7 @@ constexpr Duration in_force = milliseconds{25};
 
 TEST_F(Silence, lifts_the_brake_after_three_tenths_of_a_second_and_sets_it_again_when_bytes_flow) {
     run(braked({{.share = 0.2}, {.from = seconds{4}, .go = true}}, {link_at(seconds{1}, 0), link_at(seconds{2}, 1)}));
-    EXPECT_EQ(shares(), "0.200 1.000 0.200 1.000") << transcript();
+    EXPECT_EQ(shares(), "0.200 1.000 0.200 1.000") << all_of(result);
     const auto lifted = times_of("brake     1.000");
     ASSERT_EQ(lifted.size(), 2U);
     // What flowed last was seen up to a sample before or after the link fell silent.
@@ -138,7 +132,7 @@ TEST_F(Silence, lifts_the_brake_after_three_tenths_of_a_second_and_sets_it_again
 
 TEST_F(Silence, which_begins_before_a_byte_got_through_counts_from_the_start_of_copying) {
     run(braked({{.share = 0.2}, {.from = seconds{4}, .go = true}}, {link_at(Duration{0}, 0), link_at(seconds{2}, 1)}));
-    EXPECT_EQ(shares(), "0.200 1.000 0.200 1.000") << transcript();
+    EXPECT_EQ(shares(), "0.200 1.000 0.200 1.000") << all_of(result);
     const auto when = times_of(said);
     ASSERT_EQ(when.size(), 1U);
     EXPECT_GE(when.front(), milliseconds{300});
@@ -148,21 +142,21 @@ TEST_F(Silence, which_begins_before_a_byte_got_through_counts_from_the_start_of_
 TEST_F(Silence, is_heeded_each_time_it_comes) {
     run(braked({{.share = 0.2}, {.from = seconds{5}, .go = true}},
                {link_at(seconds{1}, 0), link_at(seconds{2}, 1), link_at(seconds{3}, 0), link_at(seconds{4}, 1)}));
-    EXPECT_EQ(shares(), "0.200 1.000 0.200 1.000 0.200 1.000") << transcript();
+    EXPECT_EQ(shares(), "0.200 1.000 0.200 1.000 0.200 1.000") << all_of(result);
 }
 
 TEST_F(Silence, shorter_than_that_leaves_the_brake_as_it_is) {
     run(braked({{.share = 0.2}, {.from = seconds{3}, .go = true}},
                {link_at(seconds{1}, 0), link_at(seconds{1} + milliseconds{200}, 1)}));
     EXPECT_EQ(times_of(said).size(), 0U);
-    EXPECT_EQ(shares(), "0.200 1.000") << transcript();
+    EXPECT_EQ(shares(), "0.200 1.000") << all_of(result);
 }
 
 TEST_F(Silence, is_not_what_a_slow_link_is) {
     run(braked({{.share = 0.2}, {.from = seconds{4}, .go = true}},
                {link_at(seconds{1}, 0.02), link_at(seconds{3}, 1)}));
     EXPECT_EQ(times_of(said).size(), 0U);
-    EXPECT_EQ(shares(), "0.200 1.000") << transcript();
+    EXPECT_EQ(shares(), "0.200 1.000") << all_of(result);
 }
 
 TEST_F(Silence, is_not_what_a_source_is_that_sends_nothing) {
@@ -170,14 +164,14 @@ TEST_F(Silence, is_not_what_a_source_is_that_sends_nothing) {
     run(braked({{.share = 0.2}, {.from = seconds{4}, .go = true}},
                {{seconds{1}, starve(true)}, {seconds{3}, starve(false)}}));
     EXPECT_EQ(times_of(said).size(), 0U);
-    EXPECT_EQ(shares(), "0.200 1.000") << transcript();
+    EXPECT_EQ(shares(), "0.200 1.000") << all_of(result);
 }
 
 TEST_F(Silence, changes_nothing_while_no_brake_is_on) {
     run(braked({{.from = seconds{3}, .share = 0.2}, {.from = seconds{5}, .go = true}},
                {link_at(seconds{1}, 0), link_at(seconds{2}, 1)}));
     EXPECT_EQ(times_of(said).size(), 0U);
-    EXPECT_EQ(shares(), "0.200 1.000") << transcript();
+    EXPECT_EQ(shares(), "0.200 1.000") << all_of(result);
     ASSERT_EQ(times_of("brake     0.200").size(), 1U);
     EXPECT_GE(times_of("brake     0.200").front(), seconds{3} - sample) << "by the policy, not by the flow";
 }
@@ -189,8 +183,8 @@ TEST_F(Silence, after_go_lifts_the_brake_too_and_the_move_still_comes_to_its_end
     s.plan.guest.working_set = mebibytes(48);
     s.request.bounds.max_downtime = milliseconds{150};
     run(s);
-    EXPECT_EQ(outcome_word(result), "moved") << transcript();
-    EXPECT_EQ(shares(), "0.200 1.000 0.200 1.000") << transcript();
+    EXPECT_EQ(outcome_word(result), "moved") << all_of(result);
+    EXPECT_EQ(shares(), "0.200 1.000 0.200 1.000") << all_of(result);
     ASSERT_EQ(times_of("segue     go: ").size(), 1U);
     ASSERT_EQ(times_of(said).size(), 1U);
     EXPECT_LT(times_of("segue     go: ").front(), milliseconds{1300});
@@ -202,7 +196,7 @@ TEST_F(Silence, in_which_the_policy_lets_go_is_not_followed_by_the_brake) {
     EXPECT_EQ(times_of(said).size(), 1U);
     ASSERT_EQ(decided.size(), 2U);
     ASSERT_LT(decided.back(), seconds{5}) << "it decided in the silence, or this shows nothing";
-    EXPECT_EQ(shares(), "0.200 1.000") << transcript();
+    EXPECT_EQ(shares(), "0.200 1.000") << all_of(result);
 }
 
 TEST_F(Silence, in_which_the_policy_decides_on_another_share_is_followed_by_that) {
@@ -212,7 +206,7 @@ TEST_F(Silence, in_which_the_policy_decides_on_another_share_is_followed_by_that
     ASSERT_EQ(decided.size(), 2U);
     ASSERT_LT(decided.back(), seconds{5});
     // Decided in the silence it is lifted at the next look, perhaps before it was in force.
-    EXPECT_TRUE(shares().ends_with("1.000 0.500 1.000")) << transcript();
+    EXPECT_TRUE(shares().ends_with("1.000 0.500 1.000")) << all_of(result);
     ASSERT_FALSE(times_of("brake     0.500").empty());
     EXPECT_GT(times_of("brake     0.500").back(), seconds{5});
 }

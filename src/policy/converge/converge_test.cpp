@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <utility>
+
 namespace segue {
 namespace {
 
@@ -100,50 +103,51 @@ TEST(ConvergePolicy, refuses_before_the_start_a_timeout_that_pass_1_alone_outlas
     EXPECT_NE(make_converge_policy()->refuse(view).find("timeout stands in the way"), std::string::npos);
 }
 
-TEST(ConvergePolicy, gives_up_during_pass_1_only_when_a_longer_sample_shows_it_hopeless) {
+/// At the beginning of pass 1, and when the longer sample came in.
+struct Twice {
+    Decision first;
+    Decision again;
+};
+Twice decided_twice(const View& first, View again) {
     const auto policy = make_converge_policy();
-    auto view = hopeless_guest();
-    EXPECT_TRUE(carries_on(policy->decide(view))) << "at its beginning: --no-forecast tries all the same";
-    view.elapsed = milliseconds{3400};
-    const auto decision = policy->decide(view);
-    EXPECT_TRUE(gives_up(decision));
-    EXPECT_NE(decision.because.find("by what was sampled"), std::string::npos) << decision.because;
-    auto good = first_pass(hot_guest());
-    const auto other = make_converge_policy();
-    EXPECT_TRUE(carries_on(other->decide(good)));
-    good.elapsed = milliseconds{3400};
-    EXPECT_TRUE(carries_on(other->decide(good)));
+    again.elapsed = milliseconds{3400};
+    Decision at_first = policy->decide(first);
+    return {std::move(at_first), policy->decide(again)};
+}
+
+TEST(ConvergePolicy, gives_up_during_pass_1_only_when_a_longer_sample_shows_it_hopeless) {
+    const auto hopeless = decided_twice(hopeless_guest(), hopeless_guest());
+    EXPECT_TRUE(carries_on(hopeless.first)) << "at its beginning: --no-forecast tries all the same";
+    EXPECT_TRUE(gives_up(hopeless.again));
+    EXPECT_NE(hopeless.again.because.find("by what was sampled"), std::string::npos) << hopeless.again.because;
+    const auto good = decided_twice(first_pass(hot_guest()), first_pass(hot_guest()));
+    EXPECT_TRUE(carries_on(good.first));
+    EXPECT_TRUE(carries_on(good.again));
 }
 
 TEST(ConvergePolicy, does_not_give_up_during_pass_1_because_the_link_is_slow_just_then) {
-    const auto policy = make_converge_policy();
-    auto view = first_pass(hot_guest());
-    EXPECT_TRUE(carries_on(policy->decide(view)));
-    view.elapsed = milliseconds{3400};
-    view.outlook.bandwidth_bytes_per_second = {2e6, 3e6, 4e6};
-    view.bandwidth = ByteRate{2'000'000};
-    view.budget = Bytes{400'000};
-    const auto decision = policy->decide(view);
-    EXPECT_FALSE(gives_up(decision)) << decision.because;
+    auto slow = first_pass(hot_guest());
+    slow.outlook.bandwidth_bytes_per_second = {2e6, 3e6, 4e6};
+    slow.bandwidth = ByteRate{2'000'000};
+    slow.budget = Bytes{400'000};
+    const auto decision = decided_twice(first_pass(hot_guest()), slow);
+    EXPECT_TRUE(carries_on(decision.first));
+    EXPECT_FALSE(gives_up(decision.again)) << decision.again.because;
 }
 
 TEST(ConvergePolicy, does_not_give_up_during_pass_1_on_a_link_of_which_nothing_was_known) {
-    auto view = hopeless_guest();
-    view.outlook.bandwidth_known = false;
-    view.outlook.bandwidth_bytes_per_second = {};
-    const auto policy = make_converge_policy();
-    EXPECT_FALSE(gives_up(policy->decide(view)));
-    view.elapsed = milliseconds{3400};
-    EXPECT_FALSE(gives_up(policy->decide(view)));
+    auto unknown = hopeless_guest();
+    unknown.outlook.bandwidth_known = false;
+    unknown.outlook.bandwidth_bytes_per_second = {};
+    const auto decision = decided_twice(unknown, unknown);
+    EXPECT_FALSE(gives_up(decision.first));
+    EXPECT_FALSE(gives_up(decision.again));
 }
 
 TEST(ConvergePolicy, counts_what_has_passed_of_pass_1_once) {
-    const auto policy = make_converge_policy();
     auto view = first_pass(hot_guest());
     view.timeout = seconds{9};
-    const auto first = policy->decide(view);
-    view.elapsed = milliseconds{3400};
-    const auto again = policy->decide(view);
+    const auto [first, again] = decided_twice(view, view);
     EXPECT_EQ(first.share, all_of_it) << first.because;
     EXPECT_EQ(again.share, all_of_it) << again.because;
     ASSERT_TRUE(first.total_s && again.total_s);

@@ -204,9 +204,8 @@ Flight::Sampled Flight::sample(GuestRun& guest, double interval_s) {
 bool Flight::may_sample() const {
     if (!steered() || !pilot_.samples_beside || beside_ || next_sample_ >= sample_intervals.size()) return false;
     if (result_.syncs != 1 || share_ < 1 || share_next_ || at(copying_.now_s()) < at(0) + sample_settle) return false;
-    const double content = static_cast<double>(setting_.resident.count) - copying_.sent_bytes();
-    const double left = std::min(copying_.pending_bytes(), std::max(content, 0.0));
-    return left / cautious_rate() > to_seconds(sample_intervals[next_sample_] + sample_settle);
+    return pass_outlasts(sample_intervals[next_sample_], bytes(copying_.pending_bytes()), setting_.resident,
+                         bytes(copying_.sent_bytes()), ByteRate{static_cast<std::int64_t>(cautious_rate())});
 }
 
 /// What the guest will do meanwhile, done in advance on a copy.
