@@ -371,7 +371,6 @@ void take_given(const MigrateWords& words, Migrate& migrate) {
 }
 
 Result<Invocation> to_invocation(const MigrateWords& words) {
-    if (words.help) return Help{std::string(migrate_help_text)};
     Migrate migrate;
     SEGUE_TRY(src, parse_src(words));
     migrate.src_qmp = src;
@@ -415,9 +414,10 @@ Result<Invocation> parse_migrate(const std::vector<std::string>& arguments, bool
     try {
         app.parse(Words(arguments.rbegin(), arguments.rend()));  // CLI11 takes them last first.
     } catch (const CLI::ParseError& error) {
-        return wrong(fmt::format("the command line is not understood ({}): see segue migrate --help",
-                                 plain_text(error.what())));
+        return wrong(fmt::format("the command line is not understood ({}): see segue {} --help",
+                                 plain_text(error.what()), plan ? "plan" : "migrate"));
     }
+    if (words.help) return Help{std::string(plan ? plan_help_text : migrate_help_text)};
     auto invocation = to_invocation(words);
     auto* migrate = invocation ? std::get_if<Migrate>(&*invocation) : nullptr;
     if (migrate == nullptr || !plan) return invocation;

@@ -149,6 +149,18 @@ TEST(CommandLine, helps_and_says_its_version) {
     }
 }
 
+TEST(CommandLine, of_each_command_helps_with_that_command) {
+    for (const std::string& command : command_words()) {
+        if (command == "help" || command == "version") continue;
+        for (const std::string& words : {command + " --help", command + " -h", "help " + command}) {
+            const auto parsed = parse_text(words);
+            ASSERT_TRUE(parsed && std::holds_alternative<Help>(*parsed)) << words;
+            EXPECT_EQ(std::get<Help>(*parsed).text, help_about(command)) << words;
+            EXPECT_TRUE(std::get<Help>(*parsed).text.starts_with("segue " + command)) << words;
+        }
+    }
+}
+
 TEST(CommandLine, help_fits_a_screen_and_names_every_option) {
     std::istringstream stream{std::string(migrate_help_text)};
     int lines = 0;
