@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "hypervisor/guest.hpp"
 #include "hypervisor/qemu/attachment.hpp"
@@ -60,6 +61,7 @@ public:
     }
     [[nodiscard]] std::function<void(Result<boost::json::value>)> handler(OnReply then) {
         return [self = shared_from_this(), then = std::move(then)](Result<boost::json::value> reply) {
+            if (self->given_up_) return self->answer(given_up());
             if (reply) return then(*reply);
             self->answer(std::unexpected(std::move(reply).error()));
         };
@@ -70,17 +72,44 @@ public:
         const bool late = left() <= pause;
         attachment_.after(late ? left() : pause,
                           [self = shared_from_this(), late, waited_for, attempt = std::move(attempt)] {
+                              if (self->given_up_) return self->answer(given_up());
                               if (!late) return attempt();
                               self->answer(fail(ErrorKind::timed_out, "not in time: " + std::string(waited_for)));
                           });
     }
 
+    /// No step follows those that were taken; whoever waits is told with the next reply.
+    void give_up() noexcept { given_up_ = true; }
+
     [[nodiscard]] Attachment& attachment() noexcept { return attachment_; }
 
 private:
+    [[nodiscard]] static std::unexpected<Error> given_up() {
+        return fail(ErrorKind::conflict, "given up half-way, since the settings are put back");
+    }
+
     Attachment& attachment_;
     const Instant deadline_;
     OnAnswer on_answer_;
+    bool given_up_ = false;
+};
+
+/// The calls under way that change QEMU's settings step by step. A monitor takes what was sent in its order, but a
+/// step sent after the settings were put back would stay: so putting back gives these up first.
+class Changes {
+public:
+    void add(const std::shared_ptr<Call>& call) {
+        std::erase_if(calls_, [](const auto& one) { return one.expired(); });
+        calls_.push_back(call);
+    }
+    void give_up() {
+        for (const auto& one : std::exchange(calls_, {})) {
+            if (const auto call = one.lock()) call->give_up();
+        }
+    }
+
+private:
+    std::vector<std::weak_ptr<Call>> calls_;
 };
 
 }  // namespace segue::qemu

@@ -34,6 +34,7 @@ struct DstGuest::Impl {
 
     OnNotice on_notice;
     std::optional<Originals> found;  ///< Once Prepare has read them.
+    Changes changes;
     std::vector<CallPtr> kills;      ///< DstKill calls that wait for the death.
     bool told_to_quit = false;       ///< Where its process is out of sight.
     int stream = -1;                 ///< Connected already, to be handed over.
@@ -95,12 +96,13 @@ void DstGuest::Impl::on(const DstInspect&, const CallPtr& call) {
 }
 
 void DstGuest::Impl::on(const DstPrepare&, const CallPtr& call) {
+    changes.add(call);
     call->ask("query-migrate-capabilities", {}, [this, call](const json::value& capabilities) {
         const Originals now = originals(Side::destination, capabilities, json::object{});
         if (!found) found = now;
-        const auto changes = capabilities_to_change(Side::destination, now);
-        if (changes.empty()) return call->answer(Done{});
-        call->order("migrate-set-capabilities", capability_arguments(changes));
+        const auto wanted = capabilities_to_change(Side::destination, now);
+        if (wanted.empty()) return call->answer(Done{});
+        call->order("migrate-set-capabilities", capability_arguments(wanted));
     });
 }
 
@@ -168,9 +170,10 @@ void DstGuest::Impl::await_death(const CallPtr& call) {
 }
 
 void DstGuest::Impl::on(const DstPutBack&, const CallPtr& call) {
-    const auto changes = found ? capabilities_to_restore(Side::destination, *found) : std::vector<Capability>{};
-    if (changes.empty()) return call->answer_later(Done{});
-    call->ask("migrate-set-capabilities", capability_arguments(changes), [this, call](const json::value&) {
+    changes.give_up();
+    const auto restored = found ? capabilities_to_restore(Side::destination, *found) : std::vector<Capability>{};
+    if (restored.empty()) return call->answer_later(Done{});
+    call->ask("migrate-set-capabilities", capability_arguments(restored), [this, call](const json::value&) {
         found.reset();
         call->answer(Done{});
     });

@@ -29,6 +29,19 @@ TEST_P(DstGuestTest, prepares_and_puts_back_exactly) {
     EXPECT_EQ(qemu->ask("query-migrate-capabilities") + qemu->ask("query-migrate-parameters"), before);
 }
 
+TEST_P(DstGuestTest, puts_back_exactly_while_it_is_still_preparing) {
+    const auto qemu = destination();
+    const std::string before = qemu->ask("query-migrate-capabilities");
+    for (int tenths = 0; tenths < 8; ++tenths) {
+        {
+            AskedDst dst(loop, qemu->monitor());
+            ASSERT_TRUE(dst.overtake(DstPrepare{}, std::chrono::microseconds{100 * tenths}, DstPutBack{}));
+            dst.must<RunState>(DstReadRunState{});
+        }
+        ASSERT_EQ(qemu->ask("query-migrate-capabilities"), before) << "after " << tenths << " tenths of a millisecond";
+    }
+}
+
 TEST_P(DstGuestTest, picks_a_port_and_listens_once) {
     const auto qemu = destination();
     AskedDst dst(loop, qemu->monitor());

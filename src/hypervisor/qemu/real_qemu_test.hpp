@@ -73,6 +73,18 @@ public:
         if (!answer || !std::holds_alternative<Value>(*answer)) return Value{};
         return std::get<Value>(*answer);
     }
+    /// `second` is submitted `after` the first, which may not be answered yet; true once both are.
+    bool overtake(const Command& first, Duration after, const Command& second) {
+        int answered = 0;
+        guest->submit(first, std::chrono::seconds{5}, [&answered](const auto&) { ++answered; });
+        const Instant begin = loop_.now();
+        run_until(loop_, [&] { return loop_.now() - begin >= after; });
+        guest->submit(second, std::chrono::seconds{5}, [&answered](const auto& answer) {
+            EXPECT_TRUE(answer) << (answer ? "" : to_string(answer.error()));
+            ++answered;
+        });
+        return run_until(loop_, [&answered] { return answered == 2; });
+    }
     /// Whether a notice for which `wanted` holds has come or comes.
     bool sees(const std::function<bool(const Notice&)>& wanted) {
         return run_until(loop_, [&] { return std::ranges::any_of(notices, wanted); });

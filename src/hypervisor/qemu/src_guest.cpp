@@ -57,6 +57,7 @@ struct SrcGuest::Impl {
     std::int64_t max_bandwidth_wanted = 0;
     std::int64_t max_bandwidth_set = 0;
     bool opening = false;              ///< `max-bandwidth` is still that of the opening.
+    Changes changes;
     std::vector<CallPtr> ends;         ///< SrcEnd calls that wait for the death.
     bool told_to_quit = false;
     Attachment qemu;
@@ -167,6 +168,7 @@ void SrcGuest::Impl::poll_dirty_rate(const CallPtr& call) {
 }
 
 void SrcGuest::Impl::on(const SrcPrepare& command, const CallPtr& call) {
+    changes.add(call);
     max_bandwidth_wanted = max_bandwidth(command.cap);
     own_brake_floor = command.own_brake_floor;
     call->ask("query-migrate-capabilities", {}, [this, call](const json::value& capabilities) {
@@ -189,10 +191,10 @@ void SrcGuest::Impl::prepare_from(const CallPtr& call, const json::value& capabi
         limits.max_bandwidth = opening_max_bandwidth;
         set_parameters(call, limits);
     };
-    const auto changes = capabilities_to_change(Side::source, now, own_brake_floor.has_value());
-    const auto set_capabilities = [call, changes, set_limits] {
-        if (changes.empty()) return set_limits();
-        call->ask("migrate-set-capabilities", capability_arguments(changes),
+    const auto wanted = capabilities_to_change(Side::source, now, own_brake_floor.has_value());
+    const auto set_capabilities = [call, wanted, set_limits] {
+        if (wanted.empty()) return set_limits();
+        call->ask("migrate-set-capabilities", capability_arguments(wanted),
                   [set_limits](const auto&) { set_limits(); });
     };
     if (!own_brake_floor) return set_capabilities();
@@ -253,6 +255,7 @@ void SrcGuest::Impl::on(const SrcReadProgress&, const CallPtr& call) {
 }
 
 void SrcGuest::Impl::on(const SrcAllowSwitchover& command, const CallPtr& call) {
+    changes.add(call);
     const ByteRate basis = native ? command.bandwidth : command.cap;
     if (basis.per_second <= 0) {
         return call->answer_later(fail(ErrorKind::invalid, native ? "the switchover bandwidth must be above 0"
@@ -309,6 +312,7 @@ void SrcGuest::Impl::poll_forgotten(const CallPtr& call) {
 // Parameters first: they are never refused, capabilities are while a migration is cleaned up.
 void SrcGuest::Impl::on(const SrcPutBack& command, const CallPtr& call) {
     opening = false;
+    changes.give_up();
     const auto put_back = [this, call, script = command.script] {
         if (!found) return run_script(call, script);
         call->ask("migrate-set-parameters", found->parameters,
@@ -324,9 +328,9 @@ void SrcGuest::Impl::put_back_capabilities(const CallPtr& call) {
         call->answer(Done{});
     };
     if (!found) return done();
-    const auto changes = capabilities_to_restore(Side::source, *found);
-    if (changes.empty()) return done();
-    call->ask("migrate-set-capabilities", capability_arguments(changes), [done](const json::value&) { done(); });
+    const auto restored = capabilities_to_restore(Side::source, *found);
+    if (restored.empty()) return done();
+    call->ask("migrate-set-capabilities", capability_arguments(restored), [done](const json::value&) { done(); });
 }
 
 void SrcGuest::Impl::on(const SrcAnnounce&, const CallPtr& call) {

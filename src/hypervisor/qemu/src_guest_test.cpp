@@ -102,6 +102,40 @@ TEST_P(SrcGuestTest, puts_back_exactly_what_it_changed) {
     EXPECT_EQ(qemu->ask("query-migrate-capabilities") + qemu->ask("query-migrate-parameters"), before);
 }
 
+TEST_P(SrcGuestTest, puts_back_exactly_while_it_is_still_preparing) {
+    const auto qemu = source();
+    const auto settings = [&] {
+        return qemu->ask("query-migrate-capabilities") + qemu->ask("query-migrate-parameters");
+    };
+    const std::string before = settings();
+    for (int tenths = 0; tenths < 12; ++tenths) {
+        {
+            AskedSrc asked(loop, qemu->monitor());
+            const std::string script = asked.must<GuestFacts>(SrcInspect{}).put_back_script;
+            const Duration after = std::chrono::microseconds{100 * tenths};
+            ASSERT_TRUE(asked.overtake(SrcPrepare{rate, Share{0.05}}, after, SrcPutBack{script}));
+            asked.must<RunState>(SrcReadRunState{});
+        }
+        ASSERT_EQ(settings(), before) << "after " << tenths << " tenths of a millisecond";
+    }
+}
+
+TEST_P(SrcGuestTest, puts_back_exactly_while_a_limit_still_waits_for_its_window) {
+    const auto qemu = source();
+    const auto settings = [&] {
+        return qemu->ask("query-migrate-capabilities") + qemu->ask("query-migrate-parameters");
+    };
+    const std::string before = settings();
+    AskedSrc asked(loop, qemu->monitor());
+    asked.must<Done>(SrcPrepare{rate});
+    asked.must<Done>(SrcAllowSwitchover{mebibytes(10), rate, rate});
+    // So much lower that 7.2 gives the new maximum two windows first.
+    constexpr ByteRate lower = mebibytes_per_second(30);
+    ASSERT_TRUE(asked.overtake(SrcAllowSwitchover{mebibytes(10), lower, lower}, milliseconds{5}, SrcPutBack{}));
+    asked.guest.reset();
+    EXPECT_EQ(settings(), before);
+}
+
 TEST_P(SrcGuestTest, brakes_by_auto_converge_only_where_asked_and_puts_it_back) {
     const auto qemu = source();
     const auto settings = [&] {
