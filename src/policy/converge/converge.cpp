@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "policy/converge/past_rounds.hpp"
 #include "policy/converge/plan.hpp"
 #include "policy/converge/play.hpp"
 #include "policy/converge/question.hpp"
@@ -280,13 +281,20 @@ private:
         const double doubt = view.passes.back().number <= 2 ? doubt_at_second : doubt_later;
         const bool may_end = ends(doubted(calm_one, -doubt), -doubt);
         const bool failed = view.allowed && watch_.failed(scene.ground, scene.elapsed_s, view.share.ratio);
-        if (may_end && !failed) return std::nullopt;
+        const bool for_nothing = held_for_nothing(view, scene);
+        const bool falls_alone = !view.allowed && !view.timeout && clearly_falls(view.passes);
+        if (!failed && !for_nothing && (may_end || falls_alone)) return std::nullopt;
         const auto bound = binding_bound(hurdle);
         const auto words = in_words(relaxations_of(hurdle));
         const auto& lowest = scene.ground.settings.front();
         const double stands = natural_level(scene.ground, scene.now.backlog, 1);
         std::string why;
-        if (may_end) {
+        if (for_nothing) {
+            why = fmt::format("{} rounds at {} of its CPU left {}, hardly less than before them, and the budget is {}; "
+                              "{} stands in the way",
+                              crawl_rounds, percent(view.share.ratio), bytes(scene.now.backlog), bytes(lowest.budget),
+                              bound);
+        } else if (may_end) {
             why = fmt::format("{} at {} of its CPU did not bring the guest under {}; {} stands in the way",
                               seconds(watch_.held_s(scene.elapsed_s)), percent(view.share.ratio),
                               bytes(lowest.budget), bound);
@@ -302,6 +310,11 @@ private:
         return Decision{GiveUp{bound}, why, all_of_it};
     }
 
+    static bool held_for_nothing(const View& view, const Scene& scene) {
+        const auto& lowest = scene.ground.settings.front();
+        return view.allowed && lowest.work_rate < scene.ground.busy && crawls(view.passes, lowest);
+    }
+
     /// What looks hopeless was mostly never seen: a round at the lowest share shows how the guest dirties in a
     /// blackout's worth of work. It goes on while each such round leaves clearly less than the one before.
     std::optional<Decision> try_lowest(const View& view, const Scene& scene) {
@@ -309,6 +322,7 @@ private:
         const double backlog = scene.now.backlog;
         if (lowest.work_rate >= scene.ground.busy || scene.now.time_left <= 0) return std::nullopt;
         if (watch_.failed(scene.ground, scene.elapsed_s, view.share.ratio)) return std::nullopt;
+        if (held_for_nothing(view, scene)) return std::nullopt;
         // A learned curve is less sure than it says (measured: 8 of its sigmas did not cover the worst of 60 guests).
         const auto& doubt = view.outlook.curve_sigma;
         if (std::ranges::none_of(doubt, [](double sigma) { return sigma > 0; })) return std::nullopt;

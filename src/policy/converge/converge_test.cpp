@@ -82,6 +82,15 @@ TEST(ConvergePolicy, brakes_the_first_pass_only_for_a_timeout_that_needs_it) {
     EXPECT_EQ(decided(view).share, all_of_it);
 }
 
+TEST(ConvergePolicy, does_not_brake_the_first_pass_for_what_is_only_doubtful) {
+    auto view = first_pass(hot_guest());
+    view.outlook.level_sigma = 0.3;
+    view.timeout = milliseconds{9600};
+    EXPECT_EQ(decided(view).share, all_of_it);
+    view.timeout = milliseconds{8000};
+    EXPECT_LT(decided(view).share->ratio, 1);
+}
+
 /// Dirties far more than the link carries, however little it may run.
 View hopeless_guest() {
     auto view = first_pass(hot_guest());
@@ -264,6 +273,57 @@ TEST(ConvergePolicy, gives_up_a_guest_that_no_allowed_share_gets_under_the_budge
     EXPECT_NE(decision.because.find("downtime >= "), std::string::npos) << decision.because;
     EXPECT_NE(decision.because.find("min-cpu <= "), std::string::npos) << decision.because;
     EXPECT_NE(decision.because.find("bandwidth >= "), std::string::npos) << decision.because;
+}
+
+TEST(ConvergePolicy, gives_up_a_guest_that_the_lowest_share_holds_for_nothing) {
+    auto view = hot_guest();
+    const auto held = [&view](int last_mib) {
+        View later = view;
+        later.allowed = true;
+        later.share = Share{0.05};
+        for (int round = 3; round <= 6; ++round) {
+            later.elapsed = milliseconds{5000 + 200 * round};
+            const Bytes left = mebibytes(round == 6 ? last_mib : 200 - round);
+            later.passes.push_back({round, later.elapsed, left, milliseconds{10}, later.share});
+        }
+        const auto policy = make_converge_policy();
+        EXPECT_TRUE(goes(policy->decide(view)));
+        return policy->decide(later);
+    };
+    const auto decision = held(194);
+    ASSERT_TRUE(gives_up(decision)) << decision.because;
+    EXPECT_NE(decision.because.find("3 rounds at 5 % of its CPU left 194 MiB, hardly less than before them"),
+              std::string::npos)
+        << decision.because;
+    EXPECT_FALSE(gives_up(held(120))) << held(120).because;
+}
+
+TEST(ConvergePolicy, does_not_give_up_without_a_timeout_while_each_pass_leaves_clearly_less) {
+    auto view = hot_guest();
+    view.brake = {};
+    view.elapsed = seconds{9};
+    view.passes.push_back({3, seconds{7}, mebibytes(130), seconds{2}});
+    view.passes.push_back({4, seconds{9}, mebibytes(80), seconds{1}});
+    EXPECT_FALSE(gives_up(decided(view))) << decided(view).because;
+    view.timeout = seconds{60};
+    EXPECT_TRUE(gives_up(decided(view))) << decided(view).because;
+    view.timeout.reset();
+    view.passes.back().backlog = mebibytes(120);
+    EXPECT_TRUE(gives_up(decided(view))) << decided(view).because;
+}
+
+TEST(ConvergePolicy, waits_for_a_shorter_standstill_of_an_idle_guest_as_of_a_busy_one) {
+    auto view = hot_guest();
+    view.passes.back().backlog = mebibytes(20);
+    for (const double busy : {0.05, 0.2, 1.0}) {
+        view.outlook.busy = Share{busy};
+        // The same by the clock, however little of the CPU it takes.
+        view.outlook.curve = Curve::saturating(mebibytes(200), ByteRate{static_cast<std::int64_t>(20e6 / busy)});
+        view.aggression = 0.5;
+        EXPECT_TRUE(carries_on(decided(view))) << busy << ": " << decided(view).because;
+        view.aggression = 1;
+        EXPECT_TRUE(goes(decided(view))) << busy << ": " << decided(view).because;
+    }
 }
 
 TEST(ConvergePolicy, gives_up_without_a_brake_what_needs_one) {

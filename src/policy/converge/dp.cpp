@@ -61,7 +61,8 @@ Sum sum_of(const Ground& ground, const Values& values, std::size_t setting, cons
     const auto& prices = values.prices;
     Sum out;
     out.others = (prices.work * (ground.busy - s.work_rate) + prices.time) * static_cast<double>(step.time_s);
-    const double stopped = prices.work * ground.busy + prices.time;
+    // Whoever talks to the guest waits all of a standstill, however little of it the guest would have worked.
+    const double stopped = prices.work + prices.time;
     for (std::size_t j = 0; j < 3; ++j) {
         if (step.next[j] < 0) {
             out.others += noise_weight[j] * stopped * still_s(ground, s, step.pending[j]);

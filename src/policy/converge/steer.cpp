@@ -135,8 +135,9 @@ std::size_t Steering::first_pass_setting(double pass_s, double time_left, double
         }
         return std::nullopt;
     };
-    if (const auto sure = highest_in_time(rough)) return *sure;
-    // Nothing is sure, so what usually does must do; a brake that does not help is not set.
+    // By page samples alone: what is only doubtful is braked when a whole pass has shown it. (Braking for the rough
+    // course cost a guest of 1 TiB 270 s of work for 73, and no timeout was missed without it in 240 cases.)
+    // A brake that does not help is not set.
     if (const auto likely = highest_in_time(usual)) return *likely;
     return highest_in_time(calm).value_or(top);
 }

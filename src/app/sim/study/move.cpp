@@ -110,6 +110,7 @@ private:
     void set_share(double share);
     void switch_over();
     [[nodiscard]] bool must_roll_back(double& stood);
+    [[nodiscard]] bool too_late(double stood) const;
     MoveResult end(End how, std::string because = {});
 
     const Case& case_;
@@ -403,6 +404,14 @@ bool Flight::must_roll_back(double& stood) {
     return true;
 }
 
+/// The last veto of migration/switchover.cpp: the guest goes on, as the switchover would end after the timeout.
+bool Flight::too_late(double stood) const {
+    if (!steered() || !bounds_.timeout_s) return false;
+    const auto& costs = setting_.costs;
+    const double needed = stood + copying_.pending_bytes() / cautious_rate() + to_seconds(costs.load + costs.handover);
+    return copying_.now_s() + needed > *bounds_.timeout_s;
+}
+
 void Flight::switch_over() {
     auto& rng = copying_.chance();
     copying_.wait(between(rng, 0.00005, 0.001), share_);
@@ -414,6 +423,11 @@ void Flight::switch_over() {
     if (case_.guest.busy.size() == 1) began = copying_.now_s();
     copying_.wait(to_seconds(costs_.stop), 0);
     static_cast<void>(copying_.sync());
+    if (too_late(copying_.now_s() - began)) {
+        result_.downtime_s = copying_.now_s() - began;
+        static_cast<void>(end(End::timed_out));
+        return;
+    }
     static_cast<void>(copying_.drain());
     double stood = copying_.now_s() - began;
     bool back = must_roll_back(stood);

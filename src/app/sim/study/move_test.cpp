@@ -101,6 +101,28 @@ TEST(StudyMove, the_timeout_ends_what_does_not_end) {
     EXPECT_LE(result.total_s, 9 + 1e-9);
 }
 
+class GoesAtOnce final : public Policy {
+public:
+    [[nodiscard]] std::string_view name() const noexcept override { return "goes-at-once"; }
+    [[nodiscard]] Decision decide(const View&) override { return {AllowSwitchover{}, {}}; }
+};
+
+TEST(StudyMove, a_switchover_that_would_end_after_the_timeout_is_undone_as_the_product_does) {
+    const Case one = plain(0.3);
+    GoesAtOnce policy;
+    const auto free = run_move(one, one.bounds, pilot_of(policy));
+    ASSERT_EQ(free.end, End::moved);
+    int undone_standing = 0;
+    for (int ms = -20; ms <= 400; ms += 10) {
+        Bounds bounds = one.bounds;
+        bounds.timeout_s = free.total_s - 0.001 * ms;
+        const auto result = run_move(one, bounds, pilot_of(policy));
+        EXPECT_LE(result.total_s, *bounds.timeout_s + 1e-9) << ms;
+        if (result.end == End::timed_out && result.downtime_s > 0) ++undone_standing;
+    }
+    EXPECT_GT(undone_standing, 0) << "the last veto was never met";
+}
+
 TEST(StudyOptimum, costs_about_one_stall_round) {
     // theory.md 3.4: M 4, W 0.5, rate 5, d 0.1, floor 0.02: 0.53 link-seconds.
     const Curve curve = Curve::saturating(Bytes{500'000'000}, ByteRate{5'000'000'000});
