@@ -117,12 +117,14 @@ double Terrain::look_up(const Table& table, double position) {
     return table[below] + part * (table[below + 1] - table[below]);
 }
 
-Terrain::Step Terrain::step(double backlog, double known_work, std::size_t setting, bool first) const {
+Terrain::Step Terrain::step(double backlog, double known_work, std::size_t setting, Go go) const {
     const auto& s = ground_.settings[setting];
-    const auto round = go_round(ground_, s, backlog, known_work, first);
     Step out;
-    out.time_s = static_cast<float>(round.time_s);
+    const auto usual_round = go_round(ground_, s, backlog, known_work, go == Go::counts ? 0 : go_effect_s);
+    out.time_s = static_cast<float>(usual_round.time_s);
     for (std::size_t j = 0; j < 3; ++j) {
+        const bool other = go == Go::any_wait && j != usual;
+        const auto round = other ? go_round(ground_, s, backlog, known_work, go_effect_at_s[j]) : usual_round;
         const double next = std::min(round.rest + factors_[j] * round.fresh, ground_.memory);
         out.pending[j] = static_cast<float>(next);
         out.next[j] = next <= s.budget ? -1.0F : static_cast<float>(position(next));
@@ -154,10 +156,10 @@ void Terrain::fill() {
         waits_[i] = wait(backlog, 0);
         for (std::size_t k = 0; k < settings; ++k) {
             auto& plain = steps_[k * points + i];
-            plain = step(backlog, known_work, k, false);
+            plain = step(backlog, known_work, k, Go::counts);
             // Only where a round is shorter than it takes go to count is the first one another.
-            const bool brief = plain.time_s < go_effect_s + ground_.overhead_s;
-            first_steps_[k * points + i] = brief ? step(backlog, known_work, k, true) : plain;
+            const bool brief = plain.time_s < go_effect_at_s[calm] + ground_.overhead_s;
+            first_steps_[k * points + i] = brief ? step(backlog, known_work, k, Go::usual_wait) : plain;
         }
     }
 }

@@ -19,6 +19,10 @@ inline constexpr std::array<double, 3> noise_at = {-1.7320508075688772, 0.0, 1.7
 inline constexpr std::array<double, 3> noise_weight = {1.0 / 6, 2.0 / 3, 1.0 / 6};
 enum NoisePoint : std::size_t { calm = 0, usual = 1, rough = 2 };
 
+/// When go counts: it did before this round; after the usual wait, as the table has it; or after any of three, as the
+/// decision of this moment has it, where what goes out meanwhile is no longer there at the stop.
+enum class Go { counts, usual_wait, any_wait };
+
 struct Prices {
     double work = 1;
     double time = 0;
@@ -51,7 +55,7 @@ public:
     [[nodiscard]] double position(double backlog) const;
     [[nodiscard]] double backlog_at(std::size_t point) const { return backlogs_[point]; }
     [[nodiscard]] static double look_up(const Table& table, double position);
-    [[nodiscard]] Step step(double backlog, double known_work, std::size_t setting, bool first) const;
+    [[nodiscard]] Step step(double backlog, double known_work, std::size_t setting, Go go) const;
     /// \param shift  Of the logarithm: what a calm or rough spell leaves for the next round.
     [[nodiscard]] Wait wait(double backlog, double shift) const;
 

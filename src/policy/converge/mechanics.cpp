@@ -23,24 +23,24 @@ double mixed(const Ground& ground, const Setting& setting, double from_work, dou
 
 /// Until go counts QEMU sends what it finds, pass after pass: a small backlog is down at its natural level by then. It
 /// stops by itself where a pass leaves less than it may send in the millisecond that it is allowed without go.
-GoRound passes_until_go(const Ground& ground, const Setting& setting, double backlog) {
+GoRound passes_until_go(const Ground& ground, const Setting& setting, double backlog, double go_wait_s) {
     constexpr int passes_max = 12;
     const auto dirt = [&](double wall_s) { return std::min(mixed(ground, setting, 0, wall_s), ground.memory); };
     double left = backlog;
     double time_s = 0;
     for (int pass = 0; pass < passes_max; ++pass) {
         const double pass_s = left / ground.bandwidth + short_round_cost * ground.overhead_s;
-        if (time_s + pass_s >= go_effect_s) break;
+        if (time_s + pass_s >= go_wait_s) break;
         time_s += pass_s;
         left = dirt(pass_s);
         if (left <= before_go_s * ground.bandwidth) return {time_s, 0, left};
     }
     // Go comes in the middle of a pass; after so many they are all alike.
     const double pass_s = std::max(left / ground.bandwidth, 1e-9);
-    const double part = std::fmod((go_effect_s - time_s) / pass_s, 1.0);
+    const double part = std::fmod((go_wait_s - time_s) / pass_s, 1.0);
     const double all = dirt(part * pass_s);
     const double outside = std::min(mixed(ground, setting, setting.work_rate * pass_s, part * pass_s), all);
-    return {go_effect_s, (1 - part) * left, outside + (all - outside) * part};
+    return {go_wait_s, (1 - part) * left, outside + (all - outside) * part};
 }
 
 }  // namespace
@@ -90,11 +90,12 @@ WholePass whole_pass(const Ground& ground, const Setting& setting, double backlo
     return {time, dirtied(ground, setting, time)};
 }
 
-GoRound go_round(const Ground& ground, const Setting& setting, double backlog, double known_work, bool first) {
+GoRound go_round(const Ground& ground, const Setting& setting, double backlog, double known_work,
+                 double go_wait_s) {
     const double over = std::max(backlog - setting.budget, 0.0);
     double sending = over / ground.bandwidth + look_s;
-    if (first && backlog < ground.bandwidth * go_effect_s) return passes_until_go(ground, setting, backlog);
-    if (first) sending = std::max(sending, go_effect_s);
+    if (backlog < ground.bandwidth * go_wait_s) return passes_until_go(ground, setting, backlog, go_wait_s);
+    sending = std::max(sending, go_wait_s);
     GoRound out;
     out.time_s = sending + short_round_cost * ground.overhead_s;
     out.rest = std::max(backlog - ground.bandwidth * sending, 0.0);
@@ -114,7 +115,7 @@ Run run_go(const Ground& ground, const Setting& setting, double backlog, double 
     if (setting.budget <= 0) return out;
     double left = backlog;
     for (int round = 0; round < rounds_max; ++round) {
-        const auto step = go_round(ground, setting, left, ground.curve.work_for(left), round == 0);
+        const auto step = go_round(ground, setting, left, ground.curve.work_for(left), round == 0 ? go_effect_s : 0);
         out.time_s += step.time_s;
         out.sent += left - step.rest;
         const double next = step.rest + factor * step.fresh;

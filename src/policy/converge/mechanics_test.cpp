@@ -22,7 +22,7 @@ Ground ground_with(double flow, double hot) {
 }
 
 GoRound first_round(const Ground& ground, double backlog) {
-    return go_round(ground, ground.unbraked_setting(), backlog, ground.curve.work_for(backlog), true);
+    return go_round(ground, ground.unbraked_setting(), backlog, ground.curve.work_for(backlog), go_effect_s);
 }
 
 TEST(GoRound, ends_before_go_counts_where_the_guest_is_idle) {

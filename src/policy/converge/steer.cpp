@@ -40,7 +40,7 @@ Option best_option(const Terrain& terrain, const Values& values, const Situation
     double least_s = 4 * never;
     for (std::size_t k = 0; k < terrain.ground().go_settings(); ++k) {
         if (now.allowed && k > 0 && settings[k].share > now.share + same_share) continue;
-        const auto step = terrain.step(now.backlog, known_work, k, !now.allowed);
+        const auto step = terrain.step(now.backlog, known_work, k, now.allowed ? Go::counts : Go::any_wait);
         const double cost = cost_of(terrain, values, k, step);
         double rough_s = 0;
         if (hurried) {
@@ -83,7 +83,7 @@ bool Steering::may_wait(const Situation& now) const {
     double time_s = 0;
     double next = 0;
     if (now.allowed) {
-        const auto round = go_round(ground(), setting, now.backlog, ground().curve.work_for(now.backlog), false);
+        const auto round = go_round(ground(), setting, now.backlog, ground().curve.work_for(now.backlog), 0);
         time_s = round.time_s;
         next = round.rest + std::exp(noise_at[rough] * ground().sigma()) * round.fresh;
     } else {
