@@ -37,7 +37,9 @@ constexpr double horizon_part = 4;
 /// Nearer than that the middle of the newest windows is better: single ones that were held up do not move it.
 constexpr double far_ahead_s = 4;
 constexpr double remembered_bandwidth_factor = 1.5;
-constexpr Duration round_overhead_prior = std::chrono::milliseconds{20};
+/// Of a dirty sync: measured 0 to 8 ms at 128 MiB (QEMU 10, TCG); its bitmap grows with the memory.
+constexpr double round_overhead_prior_s = 0.004;
+constexpr double round_overhead_prior_s_per_byte = 20e-6 / (1024.0 * 1024 * 1024);
 constexpr double round_overhead_max_s = 0.5;
 constexpr std::size_t overheads_max = 9;
 
@@ -91,7 +93,8 @@ void GuestModel::add_sample(const PageSample& sample) {
     if (seconds <= 0 || sample.dirtied.count < 0 || memory_.count <= 0) return;
     CurveObservation o;
     o.evidence = CurveEvidence::sample;
-    o.work_s = sample.worked ? std::min(to_seconds(*sample.worked), seconds) : clock_.busy().ratio * seconds;
+    o.work_s = sample.worked ? std::min(to_seconds(*sample.worked), seconds) / clock_.tracking_cost()
+                             : clock_.busy().ratio * seconds;
     o.relative_sd = sample.worked || clock_.busy_measured() ? 0.03 : 0.15;
     // What was rounded off is half a unit; of nothing at all rather less, since most quiet guests are quieter.
     const double unit = static_cast<double>(std::max<std::int64_t>(sample.resolution.per_second, 0)) * seconds;
@@ -125,13 +128,14 @@ void GuestModel::expect_first_pass(Bytes bytes, double sigma) {
 void GuestModel::add_sync(const DirtySync& sync) {
     if (last_ && (sync.number <= last_->number || sync.at <= last_->at)) return;
     if (sync.backlog.count < 0) return;
+    if (sync.number == 1) clock_.tracking_begins(sync.at);
     // Of a sync that was missed nothing is known: the work behind this one cannot be told.
     if (last_ && sync.number == last_->number + 1) {
         const double wall_s = to_seconds(sync.at - last_->at);
         const double free_s = clock_.busy().ratio * wall_s;
         double work_s = std::min(sync.share.ratio * wall_s, free_s);
         if (sync.worked) {
-            work_s = std::clamp(to_seconds(*sync.worked), 0.0, wall_s);
+            work_s = std::clamp(to_seconds(*sync.worked) / clock_.tracking_cost(), 0.0, wall_s);
         } else if (const auto worked = clock_.between(last_->at, sync.at)) {
             work_s = to_seconds(*worked);
         }
@@ -330,7 +334,7 @@ Outlook GuestModel::outlook() const {
     next_s = std::clamp(next_s, 0.05, Curve::last_s);
     out.level_sigma = mean_sigma(belief_, next_s / 4, next_s);
     out.curve_sigma = belief_.log_sigma;
-    out.round_overhead = round_overhead_prior;
+    out.round_overhead = from_seconds(round_overhead_prior_s + round_overhead_prior_s_per_byte * as_double(memory_));
     if (!overheads_s_.empty()) {
         auto sorted = overheads_s_;
         std::sort(sorted.begin(), sorted.end());

@@ -316,5 +316,27 @@ TEST(GuestModel, learns_a_sync_and_gives_an_outlook_in_a_millisecond_or_three_un
 #endif
 }
 
+TEST(GuestModel, forecasts_a_guest_that_runs_longer_for_the_same_dirt_under_tracking) {
+    // Dirties by the clock: 60 MB/s, busy 6 % of the time before the move and 7.2 % of it while QEMU tracks.
+    GuestModel model(memory);
+    double ran_s = 0;
+    const auto run = [&](double from_s, double to_s, double busy) {
+        for (double s = from_s; s < to_s - 1e-9; s += 0.1) {
+            model.add_run_time(at_s(s), from_seconds(ran_s), all_of_it);
+            ran_s += 0.1 * busy;
+        }
+        model.add_run_time(at_s(to_s), from_seconds(ran_s), all_of_it);
+    };
+    run(0, 1.1, 0.06);
+    model.add_sample({milliseconds{100}, bytes(6e6), 8192, {0}, from_seconds(0.1 * 0.06)});
+    model.add_sample({seconds{1}, bytes(60e6), 8192, {0}, from_seconds(0.06)});
+    model.add_sync({1, at_s(1.1), memory, {}, {}, all_of_it, {}});
+    run(1.1, 3.1, 0.072);
+    model.add_sync({2, at_s(3.1), bytes(120e6), {}, {}, all_of_it, bytes(200e6)});
+    const auto outlook = model.outlook();
+    EXPECT_NEAR(outlook.curve.bytes_in(outlook.busy.ratio * 0.5), 30e6, 1.5e6) << "half a second of the clock";
+    EXPECT_NEAR(to_seconds(model.last_work()), 2 * 0.06, 0.002);
+}
+
 }  // namespace
 }  // namespace segue

@@ -12,13 +12,40 @@ constexpr double busy_half_life_s = 5;
 constexpr double remembered_s = 1;
 /// Braked by less than this is not braked: a quota a hair below the whole.
 constexpr double whole = 0.995;
+/// Unbraked on both sides of the tracking's begin before the two are compared.
+constexpr double compared_s = 0.4;
+/// A vCPU that is hardly ever idle cannot run longer, and one that runs this much longer does something else now.
+constexpr double idle_in_part = 0.8;
+constexpr double tracking_costs_most = 1.4;
 
 }  // namespace
 
 WorkClock::WorkClock(double remembered_busy) {
     if (!(remembered_busy > 0)) return;
-    unbraked_s_ = remembered_s;
-    unbraked_work_s_ = remembered_s * std::min(remembered_busy, 1.0);
+    before_ = {remembered_s, remembered_s * std::min(remembered_busy, 1.0)};
+}
+
+void WorkClock::Unbraked::fade(double keep) {
+    wall_s *= keep;
+    ran_s *= keep;
+}
+
+void WorkClock::Unbraked::add(double wall, double ran) {
+    wall_s += wall;
+    ran_s += std::min(ran, wall);
+}
+
+void WorkClock::tracking_begins(Instant at) {
+    if (!tracked_since_) tracked_since_ = at;
+}
+
+double WorkClock::tracking_cost() const {
+    if (!measured_before_ || before_.wall_s < compared_s || since_.wall_s < compared_s) return 1;
+    const double before = before_.ran_s / before_.wall_s;
+    const double since = since_.ran_s / since_.wall_s;
+    if (before <= 0 || since > idle_in_part) return 1;
+    const double cost = since / before;
+    return cost > 1 && cost <= tracking_costs_most ? cost : 1;
 }
 
 void WorkClock::add(Instant at, Duration worked, Share granted) {
@@ -35,8 +62,11 @@ void WorkClock::add(Instant at, Duration worked, Share granted) {
         busy_measured_ = true;
         const double wall_s = to_seconds(at - last.at);
         const double keep = std::exp2(-wall_s / busy_half_life_s);
-        unbraked_s_ = unbraked_s_ * keep + wall_s;
-        unbraked_work_s_ = unbraked_work_s_ * keep + std::min(to_seconds(worked - last.worked), wall_s);
+        before_.fade(keep);
+        since_.fade(keep);
+        const bool tracked = tracked_since_ && last.at >= *tracked_since_;
+        (tracked ? since_ : before_).add(wall_s, to_seconds(worked - last.worked));
+        measured_before_ = measured_before_ || !tracked;
     }
     granted_before_ = granted;
     readings_.push_back({at, worked});
@@ -67,12 +97,14 @@ std::optional<Duration> WorkClock::between(Instant from, Instant to) const {
     const auto first = worked_s(from);
     const auto last = worked_s(to);
     if (!first || !last) return std::nullopt;
-    return from_seconds(std::clamp(*last - *first, 0.0, to_seconds(to - from)));
+    const double cost = tracked_since_ && from >= *tracked_since_ ? tracking_cost() : 1;
+    return from_seconds(std::clamp((*last - *first) / cost, 0.0, to_seconds(to - from)));
 }
 
 Share WorkClock::busy() const {
-    if (unbraked_s_ <= 0) return all_of_it;
-    return {std::clamp(unbraked_work_s_ / unbraked_s_, 0.0, 1.0)};
+    const double wall_s = before_.wall_s + since_.wall_s;
+    if (wall_s <= 0) return all_of_it;
+    return {std::clamp((before_.ran_s + since_.ran_s / tracking_cost()) / wall_s, 0.0, 1.0)};
 }
 
 std::optional<Share> WorkClock::measured_share(Duration over) const {
