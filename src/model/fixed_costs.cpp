@@ -14,7 +14,7 @@ Duration charge(Duration worst, Duration prior) {
 
 /// The newest is a little less than the worst of five.
 Duration expected(Duration charged, Duration prior) {
-    if (charged == prior) return prior / 3;
+    if (charged == prior) return prior / 4;
     const Duration worst = (charged - std::chrono::milliseconds{5}) * 4 / 5;
     return std::max<Duration>(worst * 9 / 10, std::chrono::microseconds{500});
 }

@@ -66,7 +66,7 @@ TEST(FixedCosts, are_expected_to_be_about_what_they_were_and_far_below_a_prior_w
     const FixedCosts seen{milliseconds{3}, milliseconds{12}, milliseconds{6}};
     const auto expected = expected_costs(charge_for({seen, seen}));
     EXPECT_NEAR(to_seconds(expected.total()), to_seconds(seen.total()), 0.15 * to_seconds(seen.total()));
-    EXPECT_EQ(expected_costs(prior_fixed_costs).total(), prior_fixed_costs.total() / 3);
+    EXPECT_EQ(expected_costs(prior_fixed_costs).total(), prior_fixed_costs.total() / 4);
     EXPECT_GT(expected_costs({}).total().count(), 0);
 }
 
