@@ -147,15 +147,14 @@ void Migration::on_stream(const Result<AnswerValue>& answer) {
 
 void Migration::on_pass(Bytes backlog, std::int64_t number, Bytes remaining_before) {
     Pass pass{number, elapsed(), backlog};
+    if (worked_ && worked_at_sync_) pass.worked = worked_->worked - worked_at_sync_->worked;
+    worked_at_sync_ = worked_;
     pass.share = std::exchange(pass_share_, share_);
+    passes_.push_back(pass);
+    if (passes_.size() > passes_kept) passes_.erase(passes_.begin());
     const Bytes acked = stream_ ? stream_->acked : Bytes{0};
     model_->add_sync({number, now_, backlog, remaining_before, std::nullopt, pass.share, acked - acked_at_sync_});
     acked_at_sync_ = acked;
-    const bool next_one = !passes_.empty() && passes_.back().number + 1 == number;
-    if (next_one && worked_ && worked_at_sync_) pass.worked = model_->last_work();
-    worked_at_sync_ = worked_;
-    passes_.push_back(pass);
-    if (passes_.size() > passes_kept) passes_.erase(passes_.begin());
     if (request_.non_live) return;  // A guest that stands dirties nothing: QEMU stops at the end by itself.
     refresh_budget();
     ask_policy();

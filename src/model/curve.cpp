@@ -112,4 +112,11 @@ Curve Curve::scaled(double factor) const {
     return out;
 }
 
+Curve Curve::stretched(double times) const {
+    SEGUE_ASSERT(times > 0);
+    Curve out;
+    for (std::size_t i = 0; i < points; ++i) out.bytes_[i] = bytes_in(work_at(i) / times);
+    return out;
+}
+
 }  // namespace segue

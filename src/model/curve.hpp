@@ -39,6 +39,8 @@ public:
     [[nodiscard]] double work_for(double bytes) const;
     /// Every value times `factor`. \pre factor >= 0.
     [[nodiscard]] Curve scaled(double factor) const;
+    /// The same bytes after `times` as much work. \pre times > 0.
+    [[nodiscard]] Curve stretched(double times) const;
     [[nodiscard]] const std::array<double, points>& table() const { return bytes_; }
 
     friend bool operator==(const Curve&, const Curve&) = default;

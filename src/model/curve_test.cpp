@@ -47,5 +47,17 @@ TEST(Curve, work_for_is_the_inverse_of_bytes_in) {
     for (double x = 0.0002; x < 1; x *= 1.3) EXPECT_NEAR(curve.work_for(curve.bytes_in(x)), x, 1e-9 + 1e-6 * x);
 }
 
+TEST(Curve, stretched_needs_so_many_times_the_work_for_the_same_bytes) {
+    const auto curve = Curve::saturating(mebibytes(200), mebibytes_per_second(550));
+    const auto slower = curve.stretched(1.25);
+    for (const double work_s : {0.002, 0.05, 0.4, 3.0, 100.0}) {
+        EXPECT_NEAR(slower.bytes_in(1.25 * work_s), curve.bytes_in(work_s), 0.004 * curve.bytes_in(work_s)) << work_s;
+    }
+    const Curve again{slower.table()};
+    for (std::size_t i = 0; i < Curve::points; ++i) {
+        EXPECT_NEAR(again.table()[i], slower.table()[i], 1e-9 * slower.table()[i] + 1e-3) << "as concave as it was";
+    }
+}
+
 }  // namespace
 }  // namespace segue

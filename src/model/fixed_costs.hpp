@@ -29,7 +29,7 @@ inline constexpr FixedCosts prior_fixed_costs{std::chrono::milliseconds{15}, std
 [[nodiscard]] FixedCosts charge_for(const std::vector<FixedCosts>& history);
 
 /// What a switchover may be expected to take where so much is charged for it: charge_for() undone. A part that was
-/// never seen takes a quarter of its prior (measured: 9 to 25 ms together, of the priors' 60; 9 to 13 on a calm machine).
+/// never seen takes a quarter of its prior (measured: 9 to 13 ms together of the priors' 60, on a busy machine 25).
 [[nodiscard]] FixedCosts expected_costs(const FixedCosts& charged);
 
 /// Rolling back takes this long at worst: RESUME came 1.1 to 15 ms after a yank, under 1 ms after a

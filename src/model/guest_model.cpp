@@ -93,8 +93,8 @@ void GuestModel::add_sample(const PageSample& sample) {
     if (seconds <= 0 || sample.dirtied.count < 0 || memory_.count <= 0) return;
     CurveObservation o;
     o.evidence = CurveEvidence::sample;
-    o.work_s = sample.worked ? std::min(to_seconds(*sample.worked), seconds) / clock_.tracking_cost()
-                             : clock_.busy().ratio * seconds;
+    o.work_s = sample.worked ? std::min(to_seconds(*sample.worked), seconds) : clock_.busy().ratio * seconds;
+    o.work_s /= clock_.tracking_cost();
     o.relative_sd = sample.worked || clock_.busy_measured() ? 0.03 : 0.15;
     // What was rounded off is half a unit; of nothing at all rather less, since most quiet guests are quieter.
     const double unit = static_cast<double>(std::max<std::int64_t>(sample.resolution.per_second, 0)) * seconds;
@@ -135,7 +135,7 @@ void GuestModel::add_sync(const DirtySync& sync) {
         const double free_s = clock_.busy().ratio * wall_s;
         double work_s = std::min(sync.share.ratio * wall_s, free_s);
         if (sync.worked) {
-            work_s = std::clamp(to_seconds(*sync.worked) / clock_.tracking_cost(), 0.0, wall_s);
+            work_s = std::clamp(to_seconds(*sync.worked), 0.0, wall_s);
         } else if (const auto worked = clock_.between(last_->at, sync.at)) {
             work_s = to_seconds(*worked);
         }
@@ -151,8 +151,11 @@ void GuestModel::add_sync(const DirtySync& sync) {
                 if (overheads_s_.size() > overheads_max) overheads_s_.erase(overheads_s_.begin());
             }
         }
+        // The curve stays one of work as it was before the tracking.
+        const double cost = clock_.tracking_cost();
+        work_s /= cost;
         ++passes_seen_;
-        learn_round({work_s, std::max(free_s, work_s), new_dirt(sync, work_s)});
+        learn_round({work_s, std::max(free_s / cost, work_s), new_dirt(sync, work_s)});
         last_work_s_ = work_s;
     }
     last_ = sync;
@@ -280,6 +283,7 @@ void GuestModel::relearn_scatter() {
 }
 
 Band GuestModel::next_backlog(double work_s) const {
+    work_s /= clock_.tracking_cost();
     const double sigma = std::hypot(belief_.sigma_at(work_s), round_sigma_);
     return conformal_.widened(lognormal_band(belief_.curve.bytes_in(work_s), sigma));
 }
@@ -297,7 +301,8 @@ Band GuestModel::bandwidth_ahead() const {
 
 Outlook GuestModel::outlook() const {
     Outlook out;
-    out.curve = belief_.curve;
+    const double cost = clock_.tracking_cost();
+    out.curve = cost > 1 ? belief_.curve.stretched(cost) : belief_.curve;
     out.round_sigma = round_sigma_;
     out.round_phi = round_phi_;
     out.busy = clock_.busy();
@@ -328,7 +333,7 @@ Outlook GuestModel::outlook() const {
     double next_s = last_work_s_;
     if (out.bandwidth_known && out.bandwidth_bytes_per_second.p50 > 0) {
         const double to_send = passes_seen_ == 0 ? as_double(first_pass_) : as_double(last_->backlog);
-        next_s = to_send / out.bandwidth_bytes_per_second.p50 * out.busy.ratio;
+        next_s = to_send / out.bandwidth_bytes_per_second.p50 * out.busy.ratio / cost;
     }
     if (next_s <= 0) next_s = unknown_next_s;
     next_s = std::clamp(next_s, 0.05, Curve::last_s);
@@ -362,7 +367,7 @@ GuestMemory GuestModel::learned() const {
         out.curve.push_back({work_s, belief_.curve.bytes_in(work_s), sd, CurveEvidence::remembered, 0});
         if (to_s <= from_s) break;
     }
-    if (clock_.busy_measured()) out.busy = clock_.busy().ratio;
+    if (clock_.busy_measured()) out.busy = clock_.busy().ratio / clock_.tracking_cost();
     if (bandwidth_.windows() > 0) out.bandwidth_bytes_per_second = bandwidth_.band();
     if (passes_seen_ > 0) {
         out.round_sigma = steady_sigma_;

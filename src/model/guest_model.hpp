@@ -80,11 +80,11 @@ public:
     void set_costs(const FixedCosts& costs) { costs_ = costs; }
 
     [[nodiscard]] Outlook outlook() const;
-    /// The next sync's backlog after so much work, P10 to P90, widened so that it covers as past ones did.
+    /// The next sync's backlog after so much run time, P10 to P90, widened so that it covers as past ones did.
     [[nodiscard]] Band next_backlog(double work_s) const;
     /// How sure the curve is, at each work: where a policy asks far from what was seen.
     [[nodiscard]] const CurveBelief& belief() const { return belief_; }
-    /// Guest work behind the newest backlog; 0 before there is one.
+    /// Guest work behind the newest backlog, as it was before dirty tracking made it dearer; 0 before there is one.
     [[nodiscard]] Duration last_work() const { return from_seconds(last_work_s_); }
     /// For the next move of this guest.
     [[nodiscard]] GuestMemory learned() const;

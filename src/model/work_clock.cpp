@@ -12,9 +12,11 @@ constexpr double busy_half_life_s = 5;
 constexpr double remembered_s = 1;
 /// Braked by less than this is not braked: a quota a hair below the whole.
 constexpr double whole = 0.995;
-/// Unbraked on both sides of the tracking's begin before the two are compared.
-constexpr double compared_s = 0.4;
-/// A vCPU that is hardly ever idle cannot run longer, and one that runs this much longer does something else now.
+/// Unbraked on each side of the tracking's begin: so much before the two are compared, and of it no more than so much.
+constexpr double compared_least_s = 0.4;
+constexpr double compared_most_s = 5;
+/// A vCPU that is hardly ever idle cannot run longer. One that runs very much longer does something else now: what is
+/// beyond the most is taken off again.
 constexpr double idle_in_part = 0.8;
 constexpr double tracking_costs_most = 1.4;
 
@@ -40,12 +42,12 @@ void WorkClock::tracking_begins(Instant at) {
 }
 
 double WorkClock::tracking_cost() const {
-    if (!measured_before_ || before_.wall_s < compared_s || since_.wall_s < compared_s) return 1;
-    const double before = before_.ran_s / before_.wall_s;
-    const double since = since_.ran_s / since_.wall_s;
-    if (before <= 0 || since > idle_in_part) return 1;
-    const double cost = since / before;
-    return cost > 1 && cost <= tracking_costs_most ? cost : 1;
+    const auto& before = compared_before_;
+    const auto& since = compared_since_;
+    if (before.wall_s < compared_least_s || since.wall_s < compared_least_s || before.ran_s <= 0) return 1;
+    if (since.ran_s > idle_in_part * since.wall_s) return 1;
+    const double cost = (since.ran_s / since.wall_s) / (before.ran_s / before.wall_s);
+    return std::max(1.0, std::min(cost, 2 * tracking_costs_most - cost));
 }
 
 void WorkClock::add(Instant at, Duration worked, Share granted) {
@@ -65,8 +67,10 @@ void WorkClock::add(Instant at, Duration worked, Share granted) {
         before_.fade(keep);
         since_.fade(keep);
         const bool tracked = tracked_since_ && last.at >= *tracked_since_;
-        (tracked ? since_ : before_).add(wall_s, to_seconds(worked - last.worked));
-        measured_before_ = measured_before_ || !tracked;
+        const double ran_s = to_seconds(worked - last.worked);
+        (tracked ? since_ : before_).add(wall_s, ran_s);
+        auto& compared = tracked ? compared_since_ : compared_before_;
+        if (compared.wall_s < compared_most_s) compared.add(wall_s, ran_s);
     }
     granted_before_ = granted;
     readings_.push_back({at, worked});
@@ -97,14 +101,14 @@ std::optional<Duration> WorkClock::between(Instant from, Instant to) const {
     const auto first = worked_s(from);
     const auto last = worked_s(to);
     if (!first || !last) return std::nullopt;
-    const double cost = tracked_since_ && from >= *tracked_since_ ? tracking_cost() : 1;
-    return from_seconds(std::clamp((*last - *first) / cost, 0.0, to_seconds(to - from)));
+    return from_seconds(std::clamp(*last - *first, 0.0, to_seconds(to - from)));
 }
 
 Share WorkClock::busy() const {
     const double wall_s = before_.wall_s + since_.wall_s;
     if (wall_s <= 0) return all_of_it;
-    return {std::clamp((before_.ran_s + since_.ran_s / tracking_cost()) / wall_s, 0.0, 1.0)};
+    const double cost = tracking_cost();
+    return {std::clamp((cost * before_.ran_s + since_.ran_s) / wall_s, 0.0, 1.0)};
 }
 
 std::optional<Share> WorkClock::measured_share(Duration over) const {

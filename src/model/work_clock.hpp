@@ -5,7 +5,7 @@
 /// 20 to 250 ms; between two of them the guest is taken to have run evenly.
 /// While QEMU tracks what is written, the same work takes more run time (TCG: each first write to a page goes the slow
 /// way; KVM: it faults): a guest that paces itself by the clock ran 1.08 to 1.2 times as long for it (measured, four
-/// real moves). So run time is divided by what it costs more since, and work stays what it was when it was sampled.
+/// real moves). All that is told here is run time; `tracking_cost` is what it has to be divided by.
 /// Pure. Cost: O(log readings) a question; at most `readings_max` are kept, old ones thinned out.
 
 #include <cstddef>
@@ -30,14 +30,14 @@ public:
     /// Dirty tracking begins.
     void tracking_begins(Instant at);
 
-    /// How many times as much run time the same work takes as before the tracking: by a guest that is idle in part and
-    /// does the same as before; 1 where that cannot be told.
+    /// How many times as much run time the same work takes under tracking as before it, by the first seconds of a guest
+    /// that is idle in part and nearly as busy as before; 1 where that cannot be told.
     [[nodiscard]] double tracking_cost() const;
     /// Work between two instants; absent where no reading is near. Up to `reach` before the first and after the
     /// last reading the nearest stretch is taken to go on.
     [[nodiscard]] std::optional<Duration> between(Instant from, Instant to) const;
-    /// The part of its time that a vCPU runs when nobody brakes it: learned only while nobody does, the last
-    /// seconds counting most.
+    /// The part of its time that a vCPU runs now, tracked or not, when nobody brakes it: learned only while nobody
+    /// does, the last seconds counting most.
     [[nodiscard]] Share busy() const;
     [[nodiscard]] bool busy_measured() const { return busy_measured_; }
     /// What it really ran of the time since the reading nearest to so long ago; absent with fewer than two.
@@ -53,7 +53,7 @@ private:
     [[nodiscard]] std::optional<double> worked_s(Instant at) const;
 
     std::vector<Reading> readings_;
-    /// Wall time unbraked, fading, and the run time in it.
+    /// Unbraked wall time, and the run time in it.
     struct Unbraked {
         double wall_s = 0;
         double ran_s = 0;
@@ -62,10 +62,11 @@ private:
     };
     Share granted_before_ = all_of_it;
     bool busy_measured_ = false;
-    bool measured_before_ = false;  ///< Before the tracking, not only remembered.
     std::optional<Instant> tracked_since_;
-    Unbraked before_;  ///< What is remembered counts as some.
-    Unbraked since_;   ///< Under dirty tracking.
+    Unbraked before_;  ///< Fading; what is remembered counts as some.
+    Unbraked since_;   ///< Under dirty tracking, fading.
+    Unbraked compared_before_;  ///< As measured, for the tracking's cost.
+    Unbraked compared_since_;
 };
 
 }  // namespace segue

@@ -73,47 +73,51 @@ TEST(WorkClock, remembers_a_pass_of_hours_with_few_readings) {
     EXPECT_NEAR(to_seconds(*clock.between(at_ms(60'000), at_ms(3'599'950))), 0.5 * 3539.95, 0.1);
 }
 
-/// Before and under dirty tracking, unbraked; tracked from 2 s on.
-WorkClock tracked(double busy_before, double busy_since) {
+/// Before and under dirty tracking, unbraked; tracked from 2 s on, for so long.
+WorkClock tracked(double busy_before, double busy_since, std::int64_t for_ms = 4000) {
     WorkClock clock;
     double worked = 0;
     feed(clock, 0, 2000, worked, busy_before, 1);
     clock.tracking_begins(at_ms(2000));
-    feed(clock, 2000, 6000, worked, busy_since, 1);
+    feed(clock, 2000, 2000 + for_ms, worked, busy_since, 1);
     return clock;
 }
 
-TEST(WorkClock, takes_longer_run_time_under_dirty_tracking_for_the_same_work) {
-    const auto clock = tracked(0.06, 0.07);
-    EXPECT_NEAR(clock.tracking_cost(), 7.0 / 6, 1e-6);
-    EXPECT_NEAR(clock.busy().ratio, 0.06, 1e-6);
-    EXPECT_NEAR(to_seconds(*clock.between(at_ms(3000), at_ms(5000))), 2 * 0.06, 1e-6);
-    EXPECT_NEAR(to_seconds(*clock.between(at_ms(500), at_ms(1500))), 0.06, 1e-6) << "before it cost nothing";
+TEST(WorkClock, knows_what_tracking_costs_a_guest_that_does_the_same_as_before) {
+    for (const std::int64_t for_ms : {500, 4000, 60'000}) {
+        const auto clock = tracked(0.06, 0.07, for_ms);
+        EXPECT_NEAR(clock.tracking_cost(), 7.0 / 6, 1e-6) << for_ms;
+        EXPECT_NEAR(clock.busy().ratio, 0.07, 1e-6) << for_ms << ": as busy as it is now";
+    }
+    EXPECT_NEAR(to_seconds(*tracked(0.06, 0.07).between(at_ms(3000), at_ms(5000))), 2 * 0.07, 1e-6) << "run time";
 }
 
 TEST(WorkClock, takes_a_guest_that_does_something_else_now_for_what_it_is) {
     EXPECT_EQ(tracked(0.1, 0.3).tracking_cost(), 1) << "three times as busy";
+    EXPECT_NEAR(tracked(0.1, 0.16).tracking_cost(), 1.2, 1e-6) << "beyond the most it is taken off again";
     EXPECT_EQ(tracked(0.3, 0.2).tracking_cost(), 1) << "tracking makes nothing cheaper";
     EXPECT_EQ(tracked(0.95, 0.97).tracking_cost(), 1) << "never idle: it would not show";
     EXPECT_EQ(tracked(0, 0.1).tracking_cost(), 1);
 }
 
+TEST(WorkClock, keeps_what_tracking_costs_when_the_guest_changes_later) {
+    auto clock = tracked(0.06, 0.07, 8000);
+    double worked = 2000 * 0.06 + 8000 * 0.07;
+    feed(clock, 10'100, 30'000, worked, 0.5, 1);
+    EXPECT_NEAR(clock.tracking_cost(), 7.0 / 6, 1e-6);
+}
+
 TEST(WorkClock, knows_no_cost_of_tracking_from_what_is_only_remembered) {
     WorkClock clock(0.06);
     double worked = 0;
-    clock.tracking_begins(at_ms(0));
-    feed(clock, 0, 4000, worked, 0.07, 1);
+    feed(clock, 0, 200, worked, 0.07, 1);
+    clock.tracking_begins(at_ms(200));
+    feed(clock, 200, 4000, worked, 0.08, 1);
     EXPECT_EQ(clock.tracking_cost(), 1);
-    EXPECT_NEAR(clock.busy().ratio, 0.068, 0.002);
 }
 
 TEST(WorkClock, knows_no_cost_of_tracking_before_it_has_seen_enough_of_it) {
-    WorkClock clock;
-    double worked = 0;
-    feed(clock, 0, 2000, worked, 0.06, 1);
-    clock.tracking_begins(at_ms(2000));
-    feed(clock, 2000, 2300, worked, 0.08, 1);
-    EXPECT_EQ(clock.tracking_cost(), 1);
+    EXPECT_EQ(tracked(0.06, 0.08, 300).tracking_cost(), 1);
 }
 
 TEST(WorkClock, ignores_readings_that_go_backwards) {

@@ -148,6 +148,7 @@ private:
     bool settings_made_ = false;
     std::optional<RequestId> order_;
     bool putting_back_ = false;
+    std::optional<RequestId> put_back_waits_;  ///< Asked for while an order is unanswered: it follows that one.
     std::optional<Listen> listen_;
     bool listened_ = false;  ///< At any time: it was no dry run.
     std::vector<RequestId> status_;

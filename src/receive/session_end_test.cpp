@@ -98,6 +98,20 @@ TEST_F(ReceiveSession, WhatWasPutBackIsLeftAlone) {
     EXPECT_TRUE(world.qemu.alive);
 }
 
+TEST_F(ReceiveSession, SettingsThatAreStillBeingMadeArePutBackAfterwards) {
+    prepare(false);
+    world.say(ClearAutostart{RequestId{2}});
+    pass(10 * ms);
+    world.say(Settings{RequestId{3}});
+    world.say(PutBack{RequestId{4}});
+    EXPECT_FALSE(last<Did>() && last<Did>()->request == RequestId{4}) << "before the settings were made";
+    pass(10 * ms);
+    EXPECT_EQ(last<Did>()->request, RequestId{4});
+    world.say(Bye{});
+    pass(seconds{5});
+    EXPECT_TRUE(world.qemu.alive);
+}
+
 TEST_F(ReceiveSession, AQemuThatWaitedWaitsAgainWhenNoDataConnectionCameAndItsSettingsArePutBack) {
     listen(false);
     ASSERT_EQ(stage(), Stage::listening);

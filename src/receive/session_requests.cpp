@@ -217,6 +217,11 @@ void Session::on(const Settings& m) {
 }
 
 void Session::on(const PutBack& m) {
+    // The source undoes the move without waiting for what it asked for before.
+    if (order_ && !putting_back_ && !put_back_waits_) {
+        put_back_waits_ = m.request;
+        return;
+    }
     // The data connection cannot be made: without a listener this is a QEMU that waits, as before.
     if (stage_ == Stage::listening && !order_) {
         effects_.emplace_back(CloseListener{});
@@ -230,13 +235,17 @@ void Session::on(const PutBack& m) {
 void Session::on_ordered(const Result<GuestAnswer>& answer) {
     const RequestId request = *std::exchange(order_, std::nullopt);
     const bool was_put_back = std::exchange(putting_back_, false);
-    if (!answer) return fail_request(request, answer.error().kind, answer.error().message, answer.error().source);
-    if (was_put_back && stage_ == Stage::prepared) {
-        ours_ = started_;
-        settings_made_ = false;
-        note_guardian();
+    if (!answer) {
+        fail_request(request, answer.error().kind, answer.error().message, answer.error().source);
+    } else {
+        if (was_put_back && stage_ == Stage::prepared) {
+            ours_ = started_;
+            settings_made_ = false;
+            note_guardian();
+        }
+        send(Did{request});
     }
-    send(Did{request});
+    if (const auto waits = std::exchange(put_back_waits_, std::nullopt)) on(PutBack{*waits});
 }
 
 // ---- The data connection ---------------------------------------------------------------------------

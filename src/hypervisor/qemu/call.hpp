@@ -61,7 +61,7 @@ public:
     }
     [[nodiscard]] std::function<void(Result<boost::json::value>)> handler(OnReply then) {
         return [self = shared_from_this(), then = std::move(then)](Result<boost::json::value> reply) {
-            if (self->given_up_) return self->answer(given_up());
+            if (reply && self->given_up_) return self->answer(put_back_instead());
             if (reply) return then(*reply);
             self->answer(std::unexpected(std::move(reply).error()));
         };
@@ -72,19 +72,19 @@ public:
         const bool late = left() <= pause;
         attachment_.after(late ? left() : pause,
                           [self = shared_from_this(), late, waited_for, attempt = std::move(attempt)] {
-                              if (self->given_up_) return self->answer(given_up());
+                              if (self->given_up_) return self->answer(put_back_instead());
                               if (!late) return attempt();
                               self->answer(fail(ErrorKind::timed_out, "not in time: " + std::string(waited_for)));
                           });
     }
 
-    /// No step follows those that were taken; whoever waits is told with the next reply.
+    /// No step follows those that were taken; whoever waits is told with the next reply or after the next pause.
     void give_up() noexcept { given_up_ = true; }
 
     [[nodiscard]] Attachment& attachment() noexcept { return attachment_; }
 
 private:
-    [[nodiscard]] static std::unexpected<Error> given_up() {
+    [[nodiscard]] static std::unexpected<Error> put_back_instead() {
         return fail(ErrorKind::conflict, "given up half-way, since the settings are put back");
     }
 

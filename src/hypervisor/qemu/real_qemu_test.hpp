@@ -75,15 +75,15 @@ public:
     }
     /// `second` is submitted `after` the first, which may not be answered yet; true once both are.
     bool overtake(const Command& first, Duration after, const Command& second) {
-        int answered = 0;
-        guest->submit(first, std::chrono::seconds{5}, [&answered](const auto&) { ++answered; });
+        const auto answered = std::make_shared<int>(0);
+        guest->submit(first, std::chrono::seconds{5}, [answered](const auto&) { ++*answered; });
         const Instant begin = loop_.now();
         run_until(loop_, [&] { return loop_.now() - begin >= after; });
-        guest->submit(second, std::chrono::seconds{5}, [&answered](const auto& answer) {
+        guest->submit(second, std::chrono::seconds{5}, [answered](const auto& answer) {
             EXPECT_TRUE(answer) << (answer ? "" : to_string(answer.error()));
-            ++answered;
+            ++*answered;
         });
-        return run_until(loop_, [&answered] { return answered == 2; });
+        return run_until(loop_, [&answered] { return *answered == 2; });
     }
     /// Whether a notice for which `wanted` holds has come or comes.
     bool sees(const std::function<bool(const Notice&)>& wanted) {

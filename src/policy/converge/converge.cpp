@@ -202,7 +202,11 @@ public:
             return in_first_pass(view, scene);
         }
         if (!view.bandwidth) return {CarryOn{}, "the link's speed was not measured yet"};
-        if (auto over = hopeless(view, scene)) return try_lowest(view, scene).value_or(*over);
+        if (auto over = held_for_nothing(view, scene)) return *over;
+        if (auto over = hopeless(view, scene)) {
+            if (falls_alone(view)) return watch_it_fall(scene);
+            return try_lowest(view, scene).value_or(*over);
+        }
         return steer(view, scene);
     }
 
@@ -281,20 +285,13 @@ private:
         const double doubt = view.passes.back().number <= 2 ? doubt_at_second : doubt_later;
         const bool may_end = ends(doubted(calm_one, -doubt), -doubt);
         const bool failed = view.allowed && watch_.failed(scene.ground, scene.elapsed_s, view.share.ratio);
-        const bool for_nothing = held_for_nothing(view, scene);
-        const bool falls_alone = !view.allowed && !view.timeout && clearly_falls(view.passes);
-        if (!failed && !for_nothing && (may_end || falls_alone)) return std::nullopt;
+        if (!failed && may_end) return std::nullopt;
         const auto bound = binding_bound(hurdle);
         const auto words = in_words(relaxations_of(hurdle));
         const auto& lowest = scene.ground.settings.front();
         const double stands = natural_level(scene.ground, scene.now.backlog, 1);
         std::string why;
-        if (for_nothing) {
-            why = fmt::format("{} rounds at {} of its CPU left {}, hardly less than before them, and the budget is {}; "
-                              "{} stands in the way",
-                              crawl_rounds, percent(view.share.ratio), bytes(scene.now.backlog), bytes(lowest.budget),
-                              bound);
-        } else if (may_end) {
+        if (may_end) {
             why = fmt::format("{} at {} of its CPU did not bring the guest under {}; {} stands in the way",
                               seconds(watch_.held_s(scene.elapsed_s)), percent(view.share.ratio),
                               bytes(lowest.budget), bound);
@@ -310,9 +307,30 @@ private:
         return Decision{GiveUp{bound}, why, all_of_it};
     }
 
-    static bool held_for_nothing(const View& view, const Scene& scene) {
+    /// At full speed, without a timeout, each such pass is free.
+    static bool falls_alone(const View& view) {
+        return !view.allowed && !view.timeout && clearly_falls(view.passes);
+    }
+
+    static Decision watch_it_fall(const Scene& scene) {
+        return {CarryOn{},
+                fmt::format("{} left, clearly less than before: another pass at full speed costs nothing, though by "
+                            "what was seen so far it will not fall under {}",
+                            bytes(scene.now.backlog), bytes(scene.ground.unbraked_setting().budget)),
+                all_of_it};
+    }
+
+    /// Whatever the curve promises: so it is asked for what there is now, not for what the curve would need.
+    static std::optional<Decision> held_for_nothing(const View& view, const Scene& scene) {
         const auto& lowest = scene.ground.settings.front();
-        return view.allowed && lowest.work_rate < scene.ground.busy && crawls(view.passes, lowest);
+        if (!view.allowed || lowest.work_rate >= scene.ground.busy || !crawls(view.passes, lowest)) return std::nullopt;
+        const auto& ground = scene.ground;
+        const double would_s = scene.now.backlog / ground.switch_bandwidth + lowest.stall_s + ground.fixed_s;
+        auto why = fmt::format("{} rounds at {} of its CPU left {}, hardly less than before them, and the budget is "
+                               "{}; max-downtime stands in the way: it needs downtime >= {}",
+                               crawl_rounds, percent(view.share.ratio), bytes(scene.now.backlog), bytes(lowest.budget),
+                               seconds(would_s));
+        return Decision{GiveUp{"max-downtime"}, std::move(why), all_of_it};
     }
 
     /// What looks hopeless was mostly never seen: a round at the lowest share shows how the guest dirties in a
@@ -322,7 +340,6 @@ private:
         const double backlog = scene.now.backlog;
         if (lowest.work_rate >= scene.ground.busy || scene.now.time_left <= 0) return std::nullopt;
         if (watch_.failed(scene.ground, scene.elapsed_s, view.share.ratio)) return std::nullopt;
-        if (held_for_nothing(view, scene)) return std::nullopt;
         // A learned curve is less sure than it says (measured: 8 of its sigmas did not cover the worst of 60 guests).
         const auto& doubt = view.outlook.curve_sigma;
         if (std::ranges::none_of(doubt, [](double sigma) { return sigma > 0; })) return std::nullopt;

@@ -120,14 +120,22 @@ double Terrain::look_up(const Table& table, double position) {
 Terrain::Step Terrain::step(double backlog, double known_work, std::size_t setting, Go go) const {
     const auto& s = ground_.settings[setting];
     Step out;
-    const auto usual_round = go_round(ground_, s, backlog, known_work, go == Go::counts ? 0 : go_effect_s);
-    out.time_s = static_cast<float>(usual_round.time_s);
+    const auto round = go_round(ground_, s, backlog, known_work, go == Go::counts ? 0 : go_effect_s);
+    out.time_s = static_cast<float>(round.time_s);
+    std::array<double, 3> next{};
+    for (std::size_t j = 0; j < 3; ++j) next[j] = round.rest + factors_[j] * round.fresh;
+    if (go == Go::any_wait) {
+        // The noise of the round and the wait in one: the best of both ends at one point, the worst at the other.
+        const auto late = go_round(ground_, s, backlog, known_work, go_effect_at_s[calm]);
+        const auto early = go_round(ground_, s, backlog, known_work, go_effect_at_s[rough]);
+        const auto after = [&](NoisePoint j, const GoRound& one) { return one.rest + factors_[j] * one.fresh; };
+        next[calm] = std::min(after(calm, late), after(calm, early));
+        next[rough] = std::max(after(rough, late), after(rough, early));
+    }
     for (std::size_t j = 0; j < 3; ++j) {
-        const bool other = go == Go::any_wait && j != usual;
-        const auto round = other ? go_round(ground_, s, backlog, known_work, go_effect_at_s[j]) : usual_round;
-        const double next = std::min(round.rest + factors_[j] * round.fresh, ground_.memory);
-        out.pending[j] = static_cast<float>(next);
-        out.next[j] = next <= s.budget ? -1.0F : static_cast<float>(position(next));
+        next[j] = std::min(next[j], ground_.memory);
+        out.pending[j] = static_cast<float>(next[j]);
+        out.next[j] = next[j] <= s.budget ? -1.0F : static_cast<float>(position(next[j]));
     }
     return out;
 }
@@ -158,7 +166,7 @@ void Terrain::fill() {
             auto& plain = steps_[k * points + i];
             plain = step(backlog, known_work, k, Go::counts);
             // Only where a round is shorter than it takes go to count is the first one another.
-            const bool brief = plain.time_s < go_effect_at_s[calm] + ground_.overhead_s;
+            const bool brief = plain.time_s < go_effect_s + ground_.overhead_s;
             first_steps_[k * points + i] = brief ? step(backlog, known_work, k, Go::usual_wait) : plain;
         }
     }

@@ -1,7 +1,8 @@
 #pragma once
 /// \file  The dynamic programme of theory.md 3.3: what it still costs from a backlog on, under the best choices.
 ///
-/// Cost = work_price * (guest work lost) + time_price * (wall time), the standstill included. Before go one may
+/// Cost = work_price * (guest work lost) + time_price * (wall time); a standstill counts as all of its time of work,
+/// however idle the guest. Before go one may
 /// wait a pass without brake (it is free but for its time, and the backlog may be calmer then: optimal stopping),
 /// or say go with a brake (without one where the ground has none); after go a setting is chosen at every sync. Noise
 /// of a round is three points of a normal, at 0 and +-1.73 sigma. Beside it the least time to the stop if all rounds
@@ -19,8 +20,8 @@ inline constexpr std::array<double, 3> noise_at = {-1.7320508075688772, 0.0, 1.7
 inline constexpr std::array<double, 3> noise_weight = {1.0 / 6, 2.0 / 3, 1.0 / 6};
 enum NoisePoint : std::size_t { calm = 0, usual = 1, rough = 2 };
 
-/// When go counts: it did before this round; after the usual wait, as the table has it; or after any of three, as the
-/// decision of this moment has it, where what goes out meanwhile is no longer there at the stop.
+/// When go counts: it did before this round; after the usual wait, as the table has it; or early or late, as the
+/// decision of this moment has it: what goes out meanwhile is no longer there at the stop.
 enum class Go { counts, usual_wait, any_wait };
 
 struct Prices {

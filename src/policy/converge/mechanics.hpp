@@ -25,8 +25,9 @@ inline constexpr double look_s = 0.025;
 inline constexpr double short_round_cost = 0.25;
 /// What the source may stop with before go: so many seconds' worth.
 inline constexpr double before_go_s = 0.001;
-/// A changed limit counts from QEMU's next 100 ms window on: 55 to 123 ms after it is said (as the study plays it), so
-/// long in the middle. The three points have the mean and the spread of that with the weights of a round's noise.
+/// A changed limit counts from QEMU's next 100 ms window on: 55 to 123 ms from go to STOP in 12 runs, so long in the
+/// middle; 100 to 450 ms in others (measured.md). The three points have the mean and the spread of those 12 with the
+/// weights of a round's noise.
 inline constexpr double go_effect_s = 0.089;
 inline constexpr std::array<double, 3> go_effect_at_s = {0.123, go_effect_s, 0.055};
 
