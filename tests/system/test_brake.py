@@ -225,7 +225,7 @@ ROOM = {'src_extra': ('-smp', '1,maxcpus=2'), 'dst_extra': ('-smp', '1,maxcpus=2
 def plugs_nothing(lab, qemu):
     """No thread that the brake does not hold can come once the move has begun: QEMU itself refuses, until its end."""
     # Before it refuses, 7.2 waits for an RCU grace period (drain_call_rcu in qmp_device_add), which a TCG vCPU that
-    # spins in translated code may not give: 3 of 104 such questions hung its main loop for good. It is asked again.
+    # spins in translated code may not give: 3 of 74 such questions hung its main loop for good. It is asked again.
     for hung in range(PLUG_ATTEMPTS if qemu == '7.2' else 1):
         if refused_to_plug(lab, qemu):
             return 'refused while it moves, plugged in afterwards' + (f' ({hung} hung)' if hung else '')

@@ -74,6 +74,9 @@ struct SrcGuestTest : QemuTest {
     std::string settings(const RealQemu& qemu, std::optional<AskedSrc>& holder) {
         // A monitor takes one client at a time.
         holder.reset();
+        return settings(qemu);
+    }
+    static std::string settings(const RealQemu& qemu) {
         return qemu.ask("query-migrate-capabilities") + qemu.ask("query-migrate-parameters");
     }
 };
@@ -104,10 +107,7 @@ TEST_P(SrcGuestTest, puts_back_exactly_what_it_changed) {
 
 TEST_P(SrcGuestTest, puts_back_exactly_while_it_is_still_preparing) {
     const auto qemu = source();
-    const auto settings = [&] {
-        return qemu->ask("query-migrate-capabilities") + qemu->ask("query-migrate-parameters");
-    };
-    const std::string before = settings();
+    const std::string before = settings(*qemu);
     for (const int ms : {0, 0, 1, 2, 3}) {
         {
             AskedSrc asked(loop, qemu->monitor());
@@ -116,16 +116,13 @@ TEST_P(SrcGuestTest, puts_back_exactly_while_it_is_still_preparing) {
             ASSERT_TRUE(asked.overtake(SrcPrepare{rate, Share{0.05}}, after, SrcPutBack{script}));
             asked.must<RunState>(SrcReadRunState{});
         }
-        ASSERT_EQ(settings(), before) << "after " << ms << " ms";
+        ASSERT_EQ(settings(*qemu), before) << "after " << ms << " ms";
     }
 }
 
 TEST_P(SrcGuestTest, puts_back_exactly_while_a_limit_still_waits_for_its_window) {
     const auto qemu = source();
-    const auto settings = [&] {
-        return qemu->ask("query-migrate-capabilities") + qemu->ask("query-migrate-parameters");
-    };
-    const std::string before = settings();
+    const std::string before = settings(*qemu);
     AskedSrc asked(loop, qemu->monitor());
     asked.must<Done>(SrcPrepare{rate});
     asked.must<Done>(SrcAllowSwitchover{mebibytes(10), rate, rate});
@@ -133,15 +130,12 @@ TEST_P(SrcGuestTest, puts_back_exactly_while_a_limit_still_waits_for_its_window)
     constexpr ByteRate lower = mebibytes_per_second(30);
     ASSERT_TRUE(asked.overtake(SrcAllowSwitchover{mebibytes(10), lower, lower}, milliseconds{5}, SrcPutBack{}));
     asked.guest.reset();
-    EXPECT_EQ(settings(), before);
+    EXPECT_EQ(settings(*qemu), before);
 }
 
 TEST_P(SrcGuestTest, brakes_by_auto_converge_only_where_asked_and_puts_it_back) {
     const auto qemu = source();
-    const auto settings = [&] {
-        return qemu->ask("query-migrate-capabilities") + qemu->ask("query-migrate-parameters");
-    };
-    const std::string before = settings();
+    const std::string before = settings(*qemu);
     std::string script;
     {
         AskedSrc asked(loop, qemu->monitor());
@@ -150,14 +144,14 @@ TEST_P(SrcGuestTest, brakes_by_auto_converge_only_where_asked_and_puts_it_back) 
         script = facts.put_back_script;
         asked.must<Done>(SrcPrepare{rate, Share{0.05}});
     }
-    const std::string during = settings();
+    const std::string during = settings(*qemu);
     EXPECT_NE(during.find(R"({"state":true,"capability":"auto-converge"})"), std::string::npos) << during;
     EXPECT_NE(during.find(R"("max-cpu-throttle":95)"), std::string::npos) << during;
     {
         AskedSrc asked(loop, qemu->monitor());
         asked.must<Done>(SrcPutBack{script});
     }
-    EXPECT_EQ(settings(), before);
+    EXPECT_EQ(settings(*qemu), before);
 }
 
 TEST_P(SrcGuestTest, turns_off_what_would_change_the_promises) {

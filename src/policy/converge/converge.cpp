@@ -285,7 +285,7 @@ private:
         const double doubt = view.passes.back().number <= 2 ? doubt_at_second : doubt_later;
         const bool may_end = ends(doubted(calm_one, -doubt), -doubt);
         const bool failed = view.allowed && watch_.failed(scene.ground, scene.elapsed_s, view.share.ratio);
-        if (!failed && may_end) return std::nullopt;
+        if (may_end && !failed) return std::nullopt;
         const auto bound = binding_bound(hurdle);
         const auto words = in_words(relaxations_of(hurdle));
         const auto& lowest = scene.ground.settings.front();
@@ -324,8 +324,8 @@ private:
     static std::optional<Decision> held_for_nothing(const View& view, const Scene& scene) {
         const auto& lowest = scene.ground.settings.front();
         if (!view.allowed || lowest.work_rate >= scene.ground.busy || !crawls(view.passes, lowest)) return std::nullopt;
-        const auto& ground = scene.ground;
-        const double would_s = scene.now.backlog / ground.switch_bandwidth + lowest.stall_s + ground.fixed_s;
+        const double too_much = scene.now.backlog - lowest.budget;
+        const double would_s = scene.max_downtime_s + too_much / scene.ground.switch_bandwidth;
         auto why = fmt::format("{} rounds at {} of its CPU left {}, hardly less than before them, and the budget is "
                                "{}; max-downtime stands in the way: it needs downtime >= {}",
                                crawl_rounds, percent(view.share.ratio), bytes(scene.now.backlog), bytes(lowest.budget),
