@@ -67,7 +67,8 @@ function(segue_folder folder)
       target_link_libraries(${test} PRIVATE ${library})
     endforeach()
     add_test(NAME ${test} COMMAND ${test})
-    set(environment "GTEST_OUTPUT=xml:${CMAKE_BINARY_DIR}/results/${test}.xml"
+    # Brief: what failed is what is shown, not the hundred cases beside it.
+    set(environment "GTEST_BRIEF=1" "GTEST_OUTPUT=xml:${CMAKE_BINARY_DIR}/results/${test}.xml"
       "SEGUE_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR}")
     set_tests_properties(${test} PROPERTIES TIMEOUT 300 LABELS unit ENVIRONMENT "${environment}")
     set_property(GLOBAL APPEND PROPERTY SEGUE_UNIT_TARGETS ${test})
