@@ -338,7 +338,7 @@ private:
     std::optional<Decision> try_lowest(const View& view, const Scene& scene) {
         const auto& lowest = scene.ground.settings.front();
         const double backlog = scene.now.backlog;
-        if (lowest.work_rate >= scene.ground.busy || scene.now.time_left <= 0) return std::nullopt;
+        if (lowest.work_rate >= scene.ground.busy || out_of_time(scene, lowest)) return std::nullopt;
         if (watch_.failed(scene.ground, scene.elapsed_s, view.share.ratio)) return std::nullopt;
         // A learned curve is less sure than it says (measured: 8 of its sigmas did not cover the worst of 60 guests).
         const auto& doubt = view.outlook.curve_sigma;
@@ -358,6 +358,12 @@ private:
                                   bytes(backlog), bytes(lowest.budget), percent(lowest.share));
         if (!view.allowed || !at_lowest) watch_.set(scene.elapsed_s, backlog / scene.ground.bandwidth);
         return out;
+    }
+
+    /// Were the guest to dirty nothing at all: the link at its best takes longer than is left.
+    static bool out_of_time(const Scene& scene, const Setting& lowest) {
+        const double too_much = std::max(scene.now.backlog - lowest.budget, 0.0);
+        return too_much / (scene.ground.bandwidth * scene.fast) >= scene.now.time_left;
     }
 
     static bool beyond_doubt(const Ground& ground, const Setting& setting,

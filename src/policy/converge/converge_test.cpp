@@ -356,6 +356,17 @@ TEST(ConvergePolicy, gives_up_when_the_timeout_cannot_be_kept) {
     EXPECT_NE(decision.because.find("timeout >= "), std::string::npos) << decision.because;
 }
 
+TEST(ConvergePolicy, tries_no_brake_for_what_the_link_cannot_carry_in_the_time_left) {
+    // A curve this unsure is else tried out: 200 MiB take the link 2 s.
+    auto view = hot_guest();
+    view.brake = {{0.5, 0.7, 1.0}, {0.014, 0.012, 0}};
+    view.outlook.curve_sigma.fill(0.7);
+    view.timeout = seconds{8};
+    EXPECT_TRUE(goes(decided(view))) << decided(view).because;
+    view.timeout = milliseconds{6500};
+    EXPECT_TRUE(gives_up(decided(view))) << decided(view).because;
+}
+
 TEST(ConvergePolicy, does_not_give_up_in_the_first_pass) {
     auto view = first_pass(hot_guest());
     view.brake = {};
@@ -378,6 +389,26 @@ TEST(ConvergePolicy, forecasts_the_end_and_the_standstill) {
     EXPECT_LT(decision.total_s->p50, decision.total_s->p90);
     EXPECT_NEAR(decision.total_s->p50, 7.3, 0.6);
     EXPECT_LE(decision.downtime_s->p90, 0.31);
+}
+
+TEST(ConvergePolicy, forecasts_that_the_look_that_ends_a_move_comes_late) {
+    auto view = hot_guest();
+    view.allowed = true;
+    view.share = Share{0.05};
+    view.brake = {{0.05, 1.0}, {0, 0}};
+    view.passes.push_back({3, seconds{6}, mebibytes(30), seconds{1}, view.share});
+    const auto stands_s = [&view](double mib_a_second) {
+        view.outlook.curve = Curve::saturating(mebibytes(200), ByteRate{static_cast<std::int64_t>(mib_a_second * 0x1p20)});
+        const auto decision = decided(view);
+        EXPECT_TRUE(decision.downtime_s);
+        return decision.downtime_s ? decision.downtime_s->p50 : 0;
+    };
+    // Nothing is dirtied beside the round: any look ends it, the one in the middle of its 50 ms stands for them.
+    const double any_look = stands_s(1);
+    // So much that only the later half of the looks do: what is dirtied, less what half of that half sends.
+    const double over_s = 7.0 / 100 + 0.025;
+    const double late_looks = stands_s(0.024 / over_s * 100 / 0.05);
+    EXPECT_NEAR(late_looks - any_look, 0.024 - 0.012, 0.003);
 }
 
 TEST(ConvergePolicy, survives_views_with_nothing_in_them) {

@@ -85,8 +85,16 @@ private:
             now.backlog = next;
             return false;
         }
-        stop(setting, next);
+        stop(setting, round.rest > 0 ? next - looked_late(setting.budget - next) : next);
         return true;
+    }
+
+    /// A round is reckoned with the look in the middle of its 50 ms. Earlier ones find too much pending and the source
+    /// sends on, so those that end it came later on average: what that sends is pending no more.
+    [[nodiscard]] double looked_late(double slack) const {
+        const double between = 2 * look_s * truth_.bandwidth;
+        const double first_that_ends = std::max(0.5 - slack / between, 0.0);
+        return first_that_ends / 2 * between;
     }
 
     void stop(const Setting& setting, double pending) {
