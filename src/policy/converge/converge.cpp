@@ -143,8 +143,8 @@ void forecast(Decision& decision, const Steering& steering, const Steering::Pric
               const Situation& start, double before_s) {
     const double level = tenth * steering.ground().sigma();
     const double slow = 1 / scene.now.slowness;
-    const auto course = [&](double log_level, double speed) {
-        Luck luck{log_level, usual_rounds, speed, costs_taken[1], 0.5};
+    const auto course = [&](double log_level, double speed, double go_s = go_effect_s) {
+        Luck luck{log_level, usual_rounds, speed, costs_taken[1], 0.5, go_s};
         return play(steering, priced, start, luck);
     };
     const auto usual_one = course(0, 1);
@@ -152,6 +152,7 @@ void forecast(Decision& decision, const Steering& steering, const Steering::Pric
     const auto less = course(-level, 1);
     const auto more = course(level, 1);
     const auto slower = course(0, slow);
+    const auto early_go = course(0, 1, go_effect_at_s[rough]);
     const double first = before_s + usual_one.total_s;
     const double down = less.finished ? usual_one.total_s - less.total_s : 0;
     const double up = more.finished ? more.total_s - usual_one.total_s : usual_one.total_s;
@@ -165,7 +166,8 @@ void forecast(Decision& decision, const Steering& steering, const Steering::Pric
     const double middle = usual_one.downtime_s;
     const double low = std::min({middle, less.finished ? less.downtime_s : middle}) -
                        (costs_taken[1] - costs_taken[0]) * fixed - stall;
-    const double high = std::max({middle, more.finished ? more.downtime_s : middle}) +
+    const double most = std::max(more.finished ? more.downtime_s : 0, early_go.finished ? early_go.downtime_s : 0);
+    const double high = std::max(middle, most) +
                         (costs_taken[2] - costs_taken[1]) * fixed + stall;
     decision.downtime_s = unforeseen_downtime({std::max(low, 0.0), middle, high}, scene.max_downtime_s);
 }

@@ -33,8 +33,8 @@ TEST(GoRound, ends_before_go_counts_where_the_guest_is_idle) {
 }
 
 TEST(GoRound, leaves_the_natural_level_of_a_guest_that_converges) {
-    // A fifth of what is sent is dirtied meanwhile: 7 MB fall to nothing in a few passes, before go counts.
-    const auto falling = first_round(ground_with(2e7, 1e9), 7e6);
+    // A fifth of what is sent is dirtied meanwhile: 5 MB fall to nothing in a few passes, before go counts.
+    const auto falling = first_round(ground_with(2e7, 1e9), 5e6);
     EXPECT_LT(falling.rest + falling.fresh, 5e5);
     // A hot set that is dirty again as soon as it is sent.
     const auto standing = first_round(ground_with(1e10, 4e6), 8e6);

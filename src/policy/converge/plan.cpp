@@ -54,6 +54,7 @@ const std::array<Draw, draws>& all_draws() {
     static const auto made = [] {
         std::array<Draw, draws> out;
         std::mt19937_64 seeded(20261121);
+        std::mt19937_64 gos(20261123);
         std::array<double, draws> spread{};
         for (auto& value : spread) value = normal(seeded);
         std::sort(spread.begin(), spread.end());
@@ -67,6 +68,7 @@ const std::array<Draw, draws>& all_draws() {
             for (auto& round : draw.luck.round) round = normal(seeded);
             draw.luck.costs = 0.7 + 0.6 * uniform(seeded);
             draw.luck.stall = uniform(seeded);
+            draw.luck.go_s = go_effect_at_s[rough] + uniform(gos) * (go_effect_at_s[calm] - go_effect_at_s[rough]);
         }
         return out;
     }();

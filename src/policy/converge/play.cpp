@@ -66,7 +66,7 @@ private:
     bool go(Situation& now, std::size_t index) {
         const auto& setting = truth_.settings[index];
         const auto round =
-            go_round(truth_, setting, now.backlog, truth_.curve.work_for(now.backlog), now.allowed ? 0 : go_effect_s);
+            go_round(truth_, setting, now.backlog, truth_.curve.work_for(now.backlog), now.allowed ? 0 : luck_.go_s);
         if (!now.allowed || setting.share < set_share_) {
             const auto& believed = steering_.ground();
             watch_.set(out_.total_s, run_go(believed, believed.settings[index], now.backlog, 1).time_s);

@@ -16,6 +16,7 @@ struct Luck {
     double speed = 1;                    ///< The link against what is believed of it.
     double costs = 1;                    ///< The fixed costs against what they usually are.
     double stall = 0.5;                  ///< The stall at the stop against the worst.
+    double go_s = go_effect_s;           ///< How long it takes until go counts.
 };
 
 struct Course {
