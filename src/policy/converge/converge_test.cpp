@@ -398,7 +398,8 @@ TEST(ConvergePolicy, forecasts_that_the_look_that_ends_a_move_comes_late) {
     view.brake = {{0.05, 1.0}, {0, 0}};
     view.passes.push_back({3, seconds{6}, mebibytes(30), seconds{1}, view.share});
     const auto stands_s = [&view](double mib_a_second) {
-        view.outlook.curve = Curve::saturating(mebibytes(200), ByteRate{static_cast<std::int64_t>(mib_a_second * 0x1p20)});
+        const ByteRate dirt{static_cast<std::int64_t>(mib_a_second * 0x1p20)};
+        view.outlook.curve = Curve::saturating(mebibytes(200), dirt);
         const auto decision = decided(view);
         EXPECT_TRUE(decision.downtime_s);
         return decision.downtime_s ? decision.downtime_s->p50 : 0;
