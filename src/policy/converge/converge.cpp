@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "policy/converge/foresee.hpp"
 #include "policy/converge/past_rounds.hpp"
 #include "policy/converge/plan.hpp"
-#include "policy/converge/play.hpp"
 #include "policy/converge/question.hpp"
 #include "policy/converge/relax.hpp"
 #include "policy/converge/unforeseen.hpp"
@@ -39,16 +39,6 @@ constexpr double whole_round = 0.7;
 constexpr double clearly_less = 0.8;
 /// The timeout is named as the reason only where it is as near as so many times what is left to do.
 constexpr double hurried = 3;
-/// One in ten lies beyond.
-constexpr double tenth = 1.2816;
-/// What the switchover's parts take against what they usually do.
-constexpr std::array<double, 3> costs_taken = {0.7, 1.0, 1.3};
-
-/// Standard normals in a fixed order, as a usual course has them.
-constexpr std::array<double, Luck::rounds> usual_rounds = {
-    -0.16, 0.67, -0.98, 0.37, 1.38, -0.55, 0.05, -1.83, 0.83, -0.27, 0.49, -1.15,
-    1.83, 0.16, -0.67, 0.98, -0.05, -1.38, 0.27, 1.15, -0.83, 0.55, -0.37, -0.49};
-
 std::string percent(double share) {
     return fmt::format("{:.3g} %", share * 100);
 }
@@ -138,38 +128,15 @@ Hurdle hurdle_of(const Scene& scene, const View& view) {
     return out;
 }
 
-/// Fills in how long it should still take, from plays with everything usual and with one thing off at a time.
+/// Fills in how long it should still take.
 void forecast(Decision& decision, const Steering& steering, const Steering::Priced& priced, const Scene& scene,
               const Situation& start, double before_s) {
-    const double level = tenth * steering.ground().sigma();
-    const double slow = 1 / scene.now.slowness;
-    const auto course = [&](double log_level, double speed, double go_s = go_effect_s) {
-        Luck luck{log_level, usual_rounds, speed, costs_taken[1], 0.5, go_s};
-        return play(steering, priced, start, luck);
-    };
-    const auto usual_one = course(0, 1);
-    if (!usual_one.finished) return;
-    const auto less = course(-level, 1);
-    const auto more = course(level, 1);
-    const auto slower = course(0, slow);
-    const auto early_go = course(0, 1, go_effect_at_s[rough]);
-    const double first = before_s + usual_one.total_s;
-    const double down = less.finished ? usual_one.total_s - less.total_s : 0;
-    const double up = more.finished ? more.total_s - usual_one.total_s : usual_one.total_s;
-    const double late = (slower.finished ? slower.total_s - usual_one.total_s : 0) + before_s * (1 / slow - 1);
-    const double early = first * (1 - 1 / scene.fast);
-    const Band known{scene.elapsed_s + first - std::hypot(std::max(down, 0.0), early), scene.elapsed_s + first,
-                     scene.elapsed_s + first + std::hypot(std::max(up, 0.0), std::max(late, 0.0))};
-    decision.total_s = scene.in_first_pass ? unforeseen_before(known) : unforeseen_underway(known, first);
-    const double fixed = steering.ground().usual_s;
-    const double stall = 0.4 * steering.ground().counted_stall * usual_one.stall_s;
-    const double middle = usual_one.downtime_s;
-    const double low = std::min({middle, less.finished ? less.downtime_s : middle}) -
-                       (costs_taken[1] - costs_taken[0]) * fixed - stall;
-    const double most = std::max(more.finished ? more.downtime_s : 0, early_go.finished ? early_go.downtime_s : 0);
-    const double high = std::max(middle, most) +
-                        (costs_taken[2] - costs_taken[1]) * fixed + stall;
-    decision.downtime_s = unforeseen_downtime({std::max(low, 0.0), middle, high}, scene.max_downtime_s);
+    const auto to_come = foresee(steering, priced, start, {before_s, scene.fast});
+    if (!to_come) return;
+    const auto& left = to_come->total_s;
+    const Band total{scene.elapsed_s + left.p10, scene.elapsed_s + left.p50, scene.elapsed_s + left.p90};
+    decision.total_s = scene.in_first_pass ? unforeseen_before(total) : unforeseen_underway(total, left.p50);
+    decision.downtime_s = unforeseen_downtime(to_come->downtime_s, scene.max_downtime_s);
 }
 
 class Converge final : public Policy {
@@ -286,18 +253,13 @@ private:
         calm_one.bandwidth *= scene.fast;
         const double doubt = view.passes.back().number <= 2 ? doubt_at_second : doubt_later;
         const bool may_end = ends(doubted(calm_one, -doubt), -doubt);
-        const bool failed = view.allowed && watch_.failed(scene.ground, scene.elapsed_s, view.share.ratio);
-        if (may_end && !failed) return std::nullopt;
+        if (may_end) return held_in_vain(view, scene);
         const auto bound = binding_bound(hurdle);
         const auto words = in_words(relaxations_of(hurdle));
         const auto& lowest = scene.ground.settings.front();
         const double stands = natural_level(scene.ground, scene.now.backlog, 1);
         std::string why;
-        if (may_end) {
-            why = fmt::format("{} at {} of its CPU did not bring the guest under {}; {} stands in the way",
-                              seconds(watch_.held_s(scene.elapsed_s)), percent(view.share.ratio),
-                              bytes(lowest.budget), bound);
-        } else if (bound == "timeout") {
+        if (bound == "timeout") {
             why = fmt::format("{} left and {} to go: no allowed choice ends in time; timeout stands in the way",
                               bytes(scene.now.backlog), seconds(std::max(hurdle.time_left, 0.0)));
         } else {
@@ -307,6 +269,22 @@ private:
         }
         if (!words.empty()) why += ": it needs " + words;
         return Decision{GiveUp{bound}, why, all_of_it};
+    }
+
+    /// The curve promises an end that has not come in far more than its time.
+    [[nodiscard]] std::optional<Decision> held_in_vain(const View& view, const Scene& scene) const {
+        if (!view.allowed || !watch_.failed(scene.ground, scene.elapsed_s, view.share.ratio)) return std::nullopt;
+        auto why = fmt::format("{} at {} of its CPU did not bring the guest under {}",
+                               seconds(watch_.held_s(scene.elapsed_s)), percent(view.share.ratio),
+                               bytes(scene.ground.settings.front().budget));
+        return Decision{GiveUp{"max-downtime"}, why + longer_standstill(scene), all_of_it};
+    }
+
+    /// Asked for by what there is now: a curve that has been wrong would ask for what is allowed already.
+    static std::string longer_standstill(const Scene& scene) {
+        const double too_much = std::max(scene.now.backlog - scene.ground.settings.front().budget, 0.0);
+        const double would_s = scene.max_downtime_s + too_much / scene.ground.switch_bandwidth;
+        return fmt::format("; max-downtime stands in the way: it needs downtime >= {}", seconds(would_s));
     }
 
     /// At full speed, without a timeout, each such pass is free.
@@ -322,17 +300,13 @@ private:
                 all_of_it};
     }
 
-    /// Whatever the curve promises: so it is asked for what there is now, not for what the curve would need.
+    /// Whatever the curve promises.
     static std::optional<Decision> held_for_nothing(const View& view, const Scene& scene) {
         const auto& lowest = scene.ground.settings.front();
         if (!view.allowed || lowest.work_rate >= scene.ground.busy || !crawls(view.passes, lowest)) return std::nullopt;
-        const double too_much = scene.now.backlog - lowest.budget;
-        const double would_s = scene.max_downtime_s + too_much / scene.ground.switch_bandwidth;
-        auto why = fmt::format("{} rounds at {} of its CPU left {}, hardly less than before them, and the budget is "
-                               "{}; max-downtime stands in the way: it needs downtime >= {}",
-                               crawl_rounds, percent(view.share.ratio), bytes(scene.now.backlog), bytes(lowest.budget),
-                               seconds(would_s));
-        return Decision{GiveUp{"max-downtime"}, std::move(why), all_of_it};
+        auto why = fmt::format("{} rounds at {} of its CPU left {}, hardly less than before them, and the budget is {}",
+                               crawl_rounds, percent(view.share.ratio), bytes(scene.now.backlog), bytes(lowest.budget));
+        return Decision{GiveUp{"max-downtime"}, why + longer_standstill(scene), all_of_it};
     }
 
     /// What looks hopeless was mostly never seen: a round at the lowest share shows how the guest dirties in a

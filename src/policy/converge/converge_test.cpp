@@ -299,6 +299,23 @@ TEST(ConvergePolicy, gives_up_a_guest_that_the_lowest_share_holds_for_nothing) {
     EXPECT_FALSE(gives_up(held(120))) << held(120).because;
 }
 
+TEST(ConvergePolicy, asks_for_a_longer_standstill_where_the_lowest_share_did_not_do_what_the_curve_promised) {
+    auto view = hot_guest();
+    const auto policy = make_converge_policy();
+    const auto first = policy->decide(view);
+    ASSERT_TRUE(goes(first));
+    view.allowed = true;
+    view.share = Share{0.05};
+    view.passes.push_back({3, seconds{34}, mebibytes(60), seconds{1}, view.share});
+    view.elapsed = seconds{34};
+    const auto decision = policy->decide(view);
+    ASSERT_TRUE(gives_up(decision)) << decision.because;
+    EXPECT_NE(decision.because.find("at 5 % of its CPU did not bring the guest under"), std::string::npos);
+    // 300 ms were allowed; 60 MiB less the budget are 0.37 s more.
+    EXPECT_NE(decision.because.find("max-downtime stands in the way: it needs downtime >= 0.67 s"), std::string::npos)
+        << decision.because;
+}
+
 TEST(ConvergePolicy, watches_what_looks_hopeless_while_each_pass_leaves_clearly_less_and_no_timeout_runs) {
     auto view = hot_guest();
     view.elapsed = seconds{9};

@@ -24,6 +24,11 @@ public:
         for (int round = 0; round < rounds_max; ++round) {
             now.time_left = time_left - out_.total_s;
             if (steering_.stop_time(calm, now.backlog) > std::min(now.time_left, never / 2)) return out_;
+            if (!now.allowed && now.backlog <= before_go_s * truth_.bandwidth) {
+                stop(truth_.unbraked_setting(), now.backlog, unseen_s);
+                out_.finished = out_.total_s <= time_left;
+                return out_;
+            }
             // The policy learns the level with every pass.
             now.shift = luck_.level + truth_.round_phi * spell_;
             now.waited = round >= passes_waited_max(priced_.aggression);
@@ -85,7 +90,7 @@ private:
             now.backlog = next;
             return false;
         }
-        stop(setting, round.rest > 0 ? next - looked_late(setting.budget - next) : next);
+        stop(setting, round.rest > 0 ? next - looked_late(setting.budget - next) : next, 0);
         return true;
     }
 
@@ -97,9 +102,9 @@ private:
         return first_that_ends / 2 * between;
     }
 
-    void stop(const Setting& setting, double pending) {
+    void stop(const Setting& setting, double pending, double since_seen_s) {
         const double stall = setting.stall_s * luck_.stall;
-        const double rest = truth_.usual_s * luck_.costs + pending / truth_.switch_bandwidth;
+        const double rest = truth_.usual_s * luck_.costs + pending / truth_.switch_bandwidth + since_seen_s;
         out_.downtime_s = truth_.counted_stall * stall + rest;
         out_.total_s += stall + rest;
         // The guest works in neither, whatever the standstill counts.
