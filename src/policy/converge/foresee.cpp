@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <vector>
 
 namespace segue::converge {
 namespace {
@@ -19,8 +20,8 @@ constexpr double stall_spread = 0.4;
 constexpr std::array<double, Luck::rounds> usual_rounds = {
     -0.16, 0.67, -0.98, 0.37, 1.38, -0.55, 0.05, -1.83, 0.83, -0.27, 0.49, -1.15,
     1.83, 0.16, -0.67, 0.98, -0.05, -1.38, 0.27, 1.15, -0.83, 0.55, -0.37, -0.49};
-/// Where in them a usual course may begin.
-constexpr std::array<std::ptrdiff_t, 5> usual_starts = {0, 5, 10, 14, 19};
+/// Where in them the others begin.
+constexpr std::array<std::ptrdiff_t, 4> usual_starts = {5, 10, 14, 19};
 
 Luck usual_luck() {
     Luck out;
@@ -28,12 +29,24 @@ Luck usual_luck() {
     return out;
 }
 
-/// What the usual courses come to, sorted.
-struct Usual {
-    std::array<double, usual_starts.size()> total_s{};
-    std::array<double, usual_starts.size()> downtime_s{};
+/// Less than that of the usual courses end: it may as well not.
+constexpr std::size_t enough = 3;
 
-    static double middle(const std::array<double, usual_starts.size()>& sorted) { return sorted[sorted.size() / 2]; }
+/// Of the usual courses that end.
+struct Usual {
+    std::vector<double> total_s;
+    std::vector<double> downtime_s;
+
+    void add(const Course& one) {
+        if (!one.finished) return;
+        total_s.push_back(one.total_s);
+        downtime_s.push_back(one.downtime_s);
+    }
+    void sort() {
+        std::ranges::sort(total_s);
+        std::ranges::sort(downtime_s);
+    }
+    static double middle(const std::vector<double>& sorted) { return sorted[sorted.size() / 2]; }
 };
 
 }  // namespace
@@ -45,15 +58,14 @@ std::optional<Foreseen> foresee(const Steering& steering, const Steering::Priced
     if (!plain.finished) return std::nullopt;
     // One pass more or less at full speed is often all the same to the policy, and a matter of the rounds' noise.
     Usual usual;
-    for (std::size_t i = 0; i < usual_starts.size(); ++i) {
+    usual.add(plain);
+    for (const auto start_at : usual_starts) {
         Luck luck = usual_luck();
-        std::rotate(luck.round.begin(), luck.round.begin() + usual_starts[i], luck.round.end());
-        const auto one = usual_starts[i] == 0 ? plain : course(luck);
-        usual.total_s[i] = one.finished ? one.total_s : plain.total_s;
-        usual.downtime_s[i] = one.finished ? one.downtime_s : plain.downtime_s;
+        std::rotate(luck.round.begin(), luck.round.begin() + start_at, luck.round.end());
+        usual.add(course(luck));
     }
-    std::ranges::sort(usual.total_s);
-    std::ranges::sort(usual.downtime_s);
+    if (usual.total_s.size() < enough) return std::nullopt;
+    usual.sort();
     const auto off = [&](auto change) {
         Luck luck = usual_luck();
         change(luck);
@@ -80,8 +92,10 @@ std::optional<Foreseen> foresee(const Steering& steering, const Steering::Priced
     const double fixed = steering.ground().usual_s;
     const double stall = stall_spread * steering.ground().counted_stall * plain.stall_s;
     const double stands = Usual::middle(usual.downtime_s);
-    double least = less.finished ? std::min(stands, less.downtime_s) : stands;
-    double most = more.finished ? std::max(stands, more.downtime_s) : stands;
+    double least = usual.downtime_s.front();
+    double most = usual.downtime_s.back();
+    if (less.finished) least = std::min(least, less.downtime_s);
+    if (more.finished) most = std::max(most, more.downtime_s);
     if (early_go.finished) most = std::max(most, early_go.downtime_s);
     least -= costs_less * fixed + stall;
     most += costs_more * fixed + stall;

@@ -39,6 +39,8 @@ TEST(Foresee, takes_the_middle_of_courses_that_end_a_pass_sooner_or_later) {
         ASSERT_TRUE(told);
         int sooner = 0;
         int later = 0;
+        int at_most = 0;
+        int at_least = 0;
         for (int seed = 0; seed < 40; ++seed) {
             Luck luck;
             for (std::size_t i = 0; i < Luck::rounds; ++i) {
@@ -47,7 +49,11 @@ TEST(Foresee, takes_the_middle_of_courses_that_end_a_pass_sooner_or_later) {
             const auto course = play(steering, priced, start, luck);
             sooner += course.total_s < told->total_s.p10 ? 1 : 0;
             later += course.total_s > told->total_s.p90 ? 1 : 0;
+            at_most += course.total_s <= told->total_s.p50 + 0.01 ? 1 : 0;
+            at_least += course.total_s >= told->total_s.p50 - 0.01 ? 1 : 0;
         }
+        EXPECT_GE(at_most, 10) << sigma;
+        EXPECT_GE(at_least, 10) << sigma;
         EXPECT_LE(sooner, 12) << sigma;
         EXPECT_LE(later, 12) << sigma;
     }

@@ -23,12 +23,13 @@ public:
         const double time_left = now.time_left;
         for (int round = 0; round < rounds_max; ++round) {
             now.time_left = time_left - out_.total_s;
-            if (steering_.stop_time(calm, now.backlog) > std::min(now.time_left, never / 2)) return out_;
             if (!now.allowed && now.backlog <= before_go_s * truth_.bandwidth) {
-                stop(truth_.unbraked_setting(), now.backlog, unseen_s);
+                stop(truth_.unbraked_setting(), now.backlog);
+                out_.downtime_s += unseen_s;
                 out_.finished = out_.total_s <= time_left;
                 return out_;
             }
+            if (steering_.stop_time(calm, now.backlog) > std::min(now.time_left, never / 2)) return out_;
             // The policy learns the level with every pass.
             now.shift = luck_.level + truth_.round_phi * spell_;
             now.waited = round >= passes_waited_max(priced_.aggression);
@@ -70,8 +71,8 @@ private:
 
     bool go(Situation& now, std::size_t index) {
         const auto& setting = truth_.settings[index];
-        const auto round =
-            go_round(truth_, setting, now.backlog, truth_.curve.work_for(now.backlog), now.allowed ? 0 : luck_.go_s);
+        const double go_s = now.allowed ? 0 : luck_.go_s;
+        const auto round = go_round(truth_, setting, now.backlog, truth_.curve.work_for(now.backlog), go_s);
         if (!now.allowed || setting.share < set_share_) {
             const auto& believed = steering_.ground();
             watch_.set(out_.total_s, run_go(believed, believed.settings[index], now.backlog, 1).time_s);
@@ -90,21 +91,27 @@ private:
             now.backlog = next;
             return false;
         }
-        stop(setting, round.rest > 0 ? next - looked_late(setting.budget - next) : next, 0);
+        const double over_s = (now.backlog - setting.budget) / truth_.bandwidth;
+        const bool ended_by_a_look = over_s > 0 && over_s + look_s >= go_s;
+        const double late_s = ended_by_a_look ? looked_late_s(setting.budget - next) : 0;
+        const double late = std::min(late_s * truth_.bandwidth, next);
+        spend(setting, late_s);
+        out_.sent += late;
+        stop(setting, next - late);
         return true;
     }
 
     /// A round is reckoned with the look in the middle of its 50 ms. Earlier ones find too much pending and the source
     /// sends on, so those that end it came later on average: what that sends is pending no more.
-    [[nodiscard]] double looked_late(double slack) const {
-        const double between = 2 * look_s * truth_.bandwidth;
-        const double first_that_ends = std::max(0.5 - slack / between, 0.0);
-        return first_that_ends / 2 * between;
+    [[nodiscard]] double looked_late_s(double slack) const {
+        constexpr double between_s = 2 * look_s;
+        const double first_that_ends = std::max(0.5 - slack / truth_.bandwidth / between_s, 0.0);
+        return first_that_ends / 2 * between_s;
     }
 
-    void stop(const Setting& setting, double pending, double since_seen_s) {
+    void stop(const Setting& setting, double pending) {
         const double stall = setting.stall_s * luck_.stall;
-        const double rest = truth_.usual_s * luck_.costs + pending / truth_.switch_bandwidth + since_seen_s;
+        const double rest = truth_.usual_s * luck_.costs + pending / truth_.switch_bandwidth;
         out_.downtime_s = truth_.counted_stall * stall + rest;
         out_.total_s += stall + rest;
         // The guest works in neither, whatever the standstill counts.
