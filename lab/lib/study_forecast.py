@@ -10,6 +10,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 
 import segue_lab
 import study_loop
@@ -32,6 +33,8 @@ GOALS = {'before': {'total': 0.15, 'downtime': 1}, 'after pass 1': {'total': 0.0
 # distribution's on each side, as in `segue-sim study`.
 COVERED = 82
 WIDER = 1.6449 / 1.2816
+# What comes in bursts every 1.6 s is to be met at another moment by each of its eight moves.
+LATER_S = 0.2
 BOUNDS = ('--max-downtime', '300ms', '--timeout', '60s')
 
 
@@ -69,6 +72,7 @@ def one(lab, name, seed):
     options = [*BOUNDS, '--max-bandwidth', f'{rate}MiB/s']
     with Move(lab, '10', f'{words} seed={seed}', options=options, steering=(), calm=1.0, forecast=True) as move:
         row = next(r for r in asked(lab, move.src, move.dst, options) if abs(r['aggression'] - 0.5) < 1e-6)
+        time.sleep(LATER_S * (seed - 1))
         move.run(90)
         said, later = move.result, after_pass_1(lab)
         return {'type': 'forecast', 'guest': name, 'seed': seed, 'outcome': said['outcome'],
