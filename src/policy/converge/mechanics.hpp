@@ -25,9 +25,6 @@ inline constexpr double look_s = 0.025;
 inline constexpr double short_round_cost = 0.25;
 /// What the source may stop with before go: so many seconds' worth.
 inline constexpr double before_go_s = 0.001;
-/// A guest that stops with that little was last seen to run this much earlier than one that stops after go: it is
-/// looked at every 20 ms at most until go, every 5 ms from then on (migration/copying.cpp); half of the difference.
-inline constexpr double unseen_s = 0.0075;
 /// A changed limit counts from QEMU's next 100 ms window on (migration_update_counters). From go to STOP with little
 /// left: 17 to 83 ms in 26 moves of lab/study's guests, 34 in the middle; 55 to 123 ms in 12 runs before them, 100 to
 /// 450 ms in others (measured.md). The three points, with the weights of a round's noise, hold most of the first two.

@@ -23,9 +23,9 @@ public:
         const double time_left = now.time_left;
         for (int round = 0; round < rounds_max; ++round) {
             now.time_left = time_left - out_.total_s;
+            // With that little it stops by itself.
             if (!now.allowed && now.backlog <= before_go_s * truth_.bandwidth) {
                 stop(truth_.unbraked_setting(), now.backlog);
-                out_.downtime_s += unseen_s;
                 out_.finished = out_.total_s <= time_left;
                 return out_;
             }
