@@ -21,6 +21,7 @@ constexpr Duration change_max = std::chrono::seconds{5};
 /// Its disks are drained and flushed, which nothing can interrupt.
 constexpr Duration stop_max = std::chrono::seconds{30};
 constexpr std::size_t passes_kept = 64;
+constexpr std::size_t windows_known = 11;
 constexpr Duration queues_remembered = std::chrono::seconds{1};
 
 }  // namespace
@@ -213,7 +214,9 @@ void Migration::report_progress() {
         const Duration length = last.began - passes_[passes_.size() - 2].began;
         if (length.count() > 0) out.dirtying = last.backlog / length;
     }
-    if (blackout_bandwidth()) out.blackout_now = stop_charge() + blackout_forecast(progress_.remaining);
+    // One slow window at the start of a stream would promise days: told once a tenth of them can be left out.
+    const bool known = request_.bounds.switchover_bandwidth || seen_.windows() >= windows_known;
+    if (known && blackout_bandwidth()) out.blackout_now = stop_charge() + blackout_forecast(progress_.remaining);
     out.max_downtime = request_.bounds.max_downtime;
     out.share = share_;
     out.stage = to_string(stage_);

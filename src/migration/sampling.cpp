@@ -20,9 +20,12 @@ constexpr Duration clock_max = std::chrono::milliseconds{500};
 void Migration::sample_or_start() {
     if (!request_.forecast) return start_guard();
     enter(MigrationStage::sampling);
-    // A QEMU that samples by whole seconds has no shorter ones, and one alone is no curve.
     const bool brief = src_->brief_samples;
-    sampling_.intervals.assign(sample_intervals.begin() + (brief ? 0 : 1), sample_intervals.end());
+    if (brief) {
+        sampling_.intervals.assign(sample_intervals.begin(), sample_intervals.end());
+    } else {
+        sampling_.intervals.assign(whole_second_intervals.begin(), whole_second_intervals.end());
+    }
     sampling_.before_start = request_.dry_run || !brief ? sampling_.intervals.size() : samples_before_start;
     sample_next();
 }

@@ -19,9 +19,13 @@ namespace segue {
 /// The shortest is the one that shows what a blackout's worth of work dirties, which decides how hard a brake must be;
 /// the longer ones show what passes dirty.
 inline constexpr std::array sample_intervals = {Duration{std::chrono::milliseconds{100}},
-                                                Duration{std::chrono::seconds{1}}, Duration{std::chrono::seconds{3}}};
-/// A move begins after so many of them, whose 1.1 s show whether it is hopeless; a plan waits for all.
+                                                Duration{std::chrono::milliseconds{500}},
+                                                Duration{std::chrono::seconds{3}}};
+/// A move begins after so many of them, whose 0.6 s show whether it is hopeless; a plan waits for all.
 inline constexpr std::size_t samples_before_start = 2;
+/// For a QEMU before 8.2, which samples by whole seconds and not beside pass 1: all before the start.
+inline constexpr std::array whole_second_intervals = {Duration{std::chrono::seconds{1}},
+                                                      Duration{std::chrono::seconds{3}}};
 /// Until a first rate of the link is known; and so much sooner than pass 1 a sample beside it must end, since comparing
 /// its pages costs 0.1 s of a CPU.
 inline constexpr Duration sample_settle = std::chrono::milliseconds{300};

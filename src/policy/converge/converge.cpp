@@ -39,6 +39,9 @@ constexpr double whole_round = 0.7;
 constexpr double clearly_less = 0.8;
 /// Of the most room for bytes that there was: less than that is a narrow moment.
 constexpr double narrow = 0.8;
+/// A link below so much of what was promised, for less than so long, is slow for a moment: that decides nothing.
+constexpr double slow_link = 0.8;
+constexpr double momentary_s = 5;
 /// The timeout is named as the reason only where it is as near as so many times what is left to do.
 constexpr double hurried = 3;
 
@@ -87,14 +90,17 @@ double spell_of(const View& view) {
     return std::clamp(std::log(static_cast<double>(last.backlog.count) / expected), -limit, limit);
 }
 
+/// \param faster  The link taken for so many times as fast as it is just now.
 /// \param room_s  So much of the standstill is there for bytes, if that is more than there is just now.
-Scene scene_of(const View& view, double bandwidth, double room_s) {
+Scene scene_of(const View& view, double bandwidth_now, double faster, double room_s) {
     Scene out;
     out.outlook = view.outlook;
     if (out.outlook.memory.count == 0) out.outlook.memory = view.memory;
     const auto& band = view.outlook.bandwidth_bytes_per_second;
-    const double cautious = view.bandwidth ? static_cast<double>(view.bandwidth->per_second) : bandwidth;
-    const double now = static_cast<double>(view.budget.count) + cautious * stall_of(view.brake, view.share.ratio);
+    const double bandwidth = bandwidth_now * faster;
+    const double cautious_now = view.bandwidth ? static_cast<double>(view.bandwidth->per_second) : bandwidth_now;
+    const double cautious = cautious_now * faster;
+    const double now = static_cast<double>(view.budget.count) + cautious_now * stall_of(view.brake, view.share.ratio);
     const double budget = std::max(now, room_s * cautious);
     out.ground = ground_of(out.outlook, view.brake, budget, bandwidth, cautious, shares_max);
     out.elapsed_s = to_seconds(view.elapsed);
@@ -169,7 +175,7 @@ public:
         double bandwidth = view.outlook.bandwidth_bytes_per_second.p50;
         if (bandwidth <= 0 && view.bandwidth) bandwidth = static_cast<double>(view.bandwidth->per_second);
         if (bandwidth <= 0) return {CarryOn{}, "the link's speed is not known yet"};
-        const Scene scene = scene_of(view, bandwidth, 0);
+        const Scene scene = scene_of(view, bandwidth, 1, 0);
         if (scene.ground.unbraked_setting().budget <= 0) return without_budget(view, scene);
         room_s_ = std::max(room_s_, room_of(scene));
         if (scene.in_first_pass) {
@@ -177,13 +183,15 @@ public:
             return in_first_pass(view, scene);
         }
         if (!view.bandwidth) return {CarryOn{}, "the link's speed was not measured yet"};
-        const bool narrowed = room_of(scene) < narrow * room_s_;
-        const Scene at_best = narrowed ? scene_of(view, bandwidth, room_s_) : scene;
+        const double faster = slow_for_a_moment(view) ? promised_rate_ / bandwidth : 1;
+        const bool narrowed = faster > 1 || room_of(scene) < narrow * room_s_;
+        const Scene at_best = narrowed ? scene_of(view, bandwidth, faster, room_s_) : scene;
         if (auto over = held_for_nothing(view, at_best)) return *over;
         if (auto over = hopeless(view, at_best)) {
             if (falls_alone(view)) return watch_it_fall(at_best);
             return try_lowest(view, at_best).value_or(*over);
         }
+        if (faster > 1 && !view.allowed && hopeless(view, scene)) return wait_for_the_link(scene, faster);
         return steer(view, scene);
     }
 
@@ -226,6 +234,26 @@ private:
         const auto hurdle = no_way(question);
         if (!hurdle) return std::nullopt;
         return Decision{GiveUp{binding_bound(*hurdle)}, objection_to(*hurdle), all_of_it};
+    }
+
+    /// By what was promised before the start. Of a link that stays slow it is not asked again.
+    [[nodiscard]] bool slow_for_a_moment(const View& view) {
+        const auto& band = view.outlook.bandwidth_bytes_per_second;
+        if (promised_rate_ <= 0 || std::max(band.p50, band.p90) >= slow_link * promised_rate_) {
+            slow_since_s_.reset();
+            return false;
+        }
+        const double now_s = to_seconds(view.elapsed);
+        if (!slow_since_s_) slow_since_s_ = now_s;
+        return now_s - *slow_since_s_ < momentary_s;
+    }
+
+    static Decision wait_for_the_link(const Scene& scene, double faster) {
+        return {CarryOn{},
+                fmt::format("{} left, budget {}: the link carries {} of what it promised; if it stays so, the move ends",
+                            bytes(scene.now.backlog), bytes(scene.ground.unbraked_setting().budget),
+                            percent(1 / faster)),
+                all_of_it};
     }
 
     static Decision without_budget(const View& view, const Scene& scene) {
@@ -443,6 +471,7 @@ private:
     /// The most of the standstill that was there for bytes. A QEMU that answers late for a moment, on a busy host,
     /// takes it away: whether a move is hopeless is judged without that.
     double room_s_ = 0;
+    std::optional<double> slow_since_s_;  ///< The link, by the move's clock.
 };
 
 }  // namespace

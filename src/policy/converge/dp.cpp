@@ -88,7 +88,7 @@ constexpr std::size_t nowhere = Terrain::points;
 Prices prices_of(double aggression) {
     const double a = std::clamp(aggression, 0.0, 1.0);
     if (a >= 1) return {least_work_price, 1};
-    return {1, least_time_price + steepness * a * a * a / (1 - a)};
+    return {1, least_time_price + steepness * a / (1 - a)};
 }
 
 Terrain::Terrain(Ground ground, double highest) : ground_(std::move(ground)) {

@@ -165,19 +165,19 @@ void Flight::set_out() {
     sample_first();
 }
 
-/// As migration/sampling.cpp has it: a move begins after the brief samples, a plan waits for all of them.
+/// As migration/sampling.cpp has it: a move begins after the brief samples, a plan waits for all of them. Who reckons
+/// with a constant rate takes that of one second, as people do.
 void Flight::sample_first() {
     const auto show = [](Beholder& beholder, const Sampled& one) {
         beholder.sampled(from_seconds(one.interval_s), one.told, one.pages_hashed, from_seconds(one.worked_s));
     };
     for (; next_sample_ < samples_before_start; ++next_sample_) {
         const auto one = sample(copying_.guest(), to_seconds(sample_intervals[next_sample_]));
-        if (!result_.rate_sampled && one.interval_s >= 1) {
-            result_.rate_sampled = static_cast<double>(one.told.count) / one.interval_s;
-        }
         show(*beholder_, one);
         show(*planner_, one);
     }
+    GuestRun second = copying_.guest();
+    result_.rate_sampled = static_cast<double>(sample(second, 1).told.count);
     GuestRun later = copying_.guest();
     for (std::size_t i = samples_before_start; i < sample_intervals.size(); ++i) {
         show(*planner_, sample(later, to_seconds(sample_intervals[i])));
