@@ -250,7 +250,8 @@ private:
 
     static Decision wait_for_the_link(const Scene& scene, double faster) {
         return {CarryOn{},
-                fmt::format("{} left, budget {}: the link carries {} of what it promised; if it stays so, the move ends",
+                fmt::format("{} left, budget {}: the link carries {} of what it promised; should it stay like that, the "
+                            "move is given up",
                             bytes(scene.now.backlog), bytes(scene.ground.unbraked_setting().budget),
                             percent(1 / faster)),
                 all_of_it};

@@ -379,6 +379,44 @@ TEST(ConvergePolicy, gives_up_nothing_because_qemu_answers_late_for_a_moment) {
     EXPECT_FALSE(gives_up(policy->decide(view))) << policy->decide(view).because;
 }
 
+TEST(ConvergePolicy, waits_5_s_for_a_link_that_carries_a_fraction_of_what_it_promised_and_gives_up_then) {
+    auto slow = hot_guest();
+    slow.outlook.bandwidth_bytes_per_second = {9e6, 10e6, 11e6};
+    slow.bandwidth = ByteRate{9'000'000};
+    slow.budget = Bytes{2'000'000};
+    slow.timeout = seconds{60};
+    slow.elapsed = seconds{10};
+    EXPECT_TRUE(gives_up(decided(slow))) << "nothing was promised: " << decided(slow).because;
+    const auto policy = make_converge_policy();
+    ASSERT_TRUE(carries_on(policy->decide(first_pass(hot_guest()))));
+    for (const auto now : {milliseconds{10'000}, milliseconds{14'900}}) {
+        slow.elapsed = now;
+        const auto decision = policy->decide(slow);
+        EXPECT_TRUE(carries_on(decision)) << decision.because;
+        EXPECT_EQ(decision.share, all_of_it) << decision.because;
+        EXPECT_NE(decision.because.find("the link carries 9.52 % of what it promised"), std::string::npos)
+            << decision.because;
+    }
+    slow.elapsed = seconds{15};
+    EXPECT_TRUE(gives_up(policy->decide(slow))) << policy->decide(slow).because;
+}
+
+TEST(ConvergePolicy, forgets_that_a_link_was_slow_once_it_carries_what_it_promised) {
+    const auto policy = make_converge_policy();
+    ASSERT_TRUE(carries_on(policy->decide(first_pass(hot_guest()))));
+    auto slow = hot_guest();
+    slow.outlook.bandwidth_bytes_per_second = {9e6, 10e6, 11e6};
+    slow.bandwidth = ByteRate{9'000'000};
+    slow.budget = Bytes{2'000'000};
+    slow.timeout = seconds{60};
+    EXPECT_TRUE(carries_on(policy->decide(slow)));
+    auto fast = hot_guest();
+    fast.elapsed = seconds{9};
+    EXPECT_TRUE(goes(policy->decide(fast)));
+    slow.elapsed = seconds{11};
+    EXPECT_FALSE(gives_up(policy->decide(slow))) << policy->decide(slow).because;
+}
+
 TEST(ConvergePolicy, gives_up_when_the_timeout_cannot_be_kept) {
     auto view = hot_guest();
     view.timeout = seconds{6};
