@@ -214,9 +214,13 @@ void Migration::report_progress() {
         const Duration length = last.began - passes_[passes_.size() - 2].began;
         if (length.count() > 0) out.dirtying = last.backlog / length;
     }
-    // One slow window at the start of a stream would promise days: told once a tenth of them can be left out.
-    const bool known = request_.bounds.switchover_bandwidth || seen_.windows() >= windows_known;
-    if (known && blackout_bandwidth()) out.blackout_now = stop_charge() + blackout_forecast(progress_.remaining);
+    // One slow window at the start of a stream would promise days: told once a tenth of them could be left out.
+    const auto windows = bandwidth_.windows() > 0 ? bandwidth_.windows() : seen_.windows();
+    const bool said = request_.bounds.switchover_bandwidth.has_value();
+    blackout_known_ = blackout_known_ || said || windows >= windows_known;
+    if (blackout_known_ && blackout_bandwidth()) {
+        out.blackout_now = stop_charge() + blackout_forecast(progress_.remaining);
+    }
     out.max_downtime = request_.bounds.max_downtime;
     out.share = share_;
     out.stage = to_string(stage_);

@@ -269,6 +269,7 @@ private:
     std::optional<StreamSample> stream_;
     BandwidthEstimate bandwidth_;  ///< Busy windows only.
     BandwidthEstimate seen_;       ///< All windows within a pass: a lower bound.
+    bool blackout_known_ = false;  ///< From then on progress says what a switchover would cost.
     std::vector<Pass> passes_;
     Bytes budget_;
     bool brake_asked_ = false;   ///< There may be something to take away.

@@ -56,7 +56,7 @@ def looks_longer(lab):
         move.require_moved()
         told = [line for line in move.lines if line['type'] == 'forecast']
         seen = [(line['underway'], [sample['interval_seconds'] for sample in line['samples']]) for line in told]
-        require(seen == [(False, [0.1, 1.0]), (True, [0.1, 1.0, 3.0])], f'{seen}')
+        require(seen == [(False, [0.1, 0.5]), (True, [0.1, 0.5, 3.0])], f'{seen}')
         stages = [line['stage'] for line in move.lines if line['type'] == 'progress' and line['pass'] > 1]
         require(stages, 'there was no pass 2')
         where = [line['type'] for line in move.lines].index('forecast', move.lines.index(told[0]) + 1)

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "app/sim/words.hpp"
+#include "units/text.hpp"
 
 namespace segue::sim {
 namespace {
@@ -108,6 +109,13 @@ void Process::act(Effects effects) {
         } else if (auto* report = std::get_if<Report>(&effect)) {
             if (const auto* decision = std::get_if<DecisionReport>(report)) {
                 callbacks_.log("segue", fmt::format("{}: {}", decision->what, decision->because));
+            } else if (const auto* forecast = std::get_if<ForecastReport>(report)) {
+                std::string spans;
+                for (const auto& sample : forecast->samples) spans += " " + to_text(sample.interval);
+                callbacks_.log("segue", "forecast by samples of" + spans);
+            } else if (const auto* progress = std::get_if<ProgressReport>(report)) {
+                const auto& cost = progress->blackout_now;
+                callbacks_.log("segue", "progress: blackout now " + (cost ? to_text(*cost) : "unknown"));
             }
         } else if (auto* done = std::get_if<Finish>(&effect)) {
             finish(done->summary);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -70,6 +71,15 @@ protected:
         return result;
     }
 
+    /// From there on.
+    [[nodiscard]] static std::vector<std::string> lines_with(const RunResult& result, std::string_view what) {
+        std::vector<std::string> out;
+        for (const auto& line : result.transcript) {
+            if (const auto at = line.find(what); at != std::string::npos) out.push_back(line.substr(at));
+        }
+        return out;
+    }
+
     [[nodiscard]] std::size_t asked_in_pass_1() const {
         return static_cast<std::size_t>(
             std::ranges::count_if(asked, [](const Asked& one) { return one.pass == 1; }));
@@ -82,6 +92,16 @@ TEST_F(Sampling, goes_on_beside_a_pass_1_that_outlasts_it_and_the_policy_is_aske
     EXPECT_GT(asked[1].at - asked[0].at, seconds{3} + milliseconds{300});
     EXPECT_LT(asked[1].at - asked[0].at, seconds{4});
     EXPECT_NE(asked[1].level_sigma, asked[0].level_sigma) << "something was learned";
+}
+
+TEST_F(Sampling, takes_0_6_s_before_the_start_and_4_s_where_qemu_counts_whole_seconds) {
+    for (const bool native : {true, false}) {
+        Scenario s = of(mebibytes(600));
+        s.plan.qemu.native_switchover_bandwidth = native;
+        using Lines = std::vector<std::string>;
+        const Lines brief{"forecast by samples of 0.1 s 0.5 s", "forecast by samples of 0.1 s 0.5 s 3 s"};
+        EXPECT_EQ(lines_with(run(s), "forecast by"), native ? brief : Lines{"forecast by samples of 1 s 3 s"});
+    }
 }
 
 TEST_F(Sampling, is_not_begun_beside_a_pass_1_that_would_end_first) {
@@ -150,6 +170,20 @@ TEST_F(Sampling, for_a_plan_takes_3_6_s_and_for_one_of_a_long_move_a_third_of_pa
             EXPECT_GE(result.virtual_time, takes - brief) << mib;
             EXPECT_LT(result.virtual_time, takes - brief + milliseconds{1200}) << mib;
         }
+    }
+}
+
+TEST_F(Sampling, or_not_what_a_switchover_would_cost_is_told_from_the_first_half_second_of_copying_on) {
+    for (const bool forecast : {true, false}) {
+        Scenario s = of(mebibytes(600));
+        s.request.forecast = forecast;
+        const auto told = lines_with(run(s), "blackout now ");
+        ASSERT_GE(told.size(), 8U);
+        const auto known = [](const std::string& line) { return line != "blackout now unknown"; };
+        const auto first = std::ranges::find_if(told, known);
+        EXPECT_GE(first - told.begin(), 1) << "the first window may have carried nothing";
+        EXPECT_LE(first - told.begin(), 3);
+        EXPECT_TRUE(std::all_of(first, told.end(), known)) << "never taken back";
     }
 }
 

@@ -73,7 +73,7 @@ Duration draw_length(Fault fault, Rng& rng) {
 Duration draw_offset(Moment moment, Rng& rng) {
     switch (moment) {
         case Moment::copying: return milliseconds{rng.between(0, rng.between(20, 1500))};
-        case Moment::sampling: return milliseconds{rng.between(0, 3000)};
+        case Moment::sampling: return milliseconds{rng.between(0, rng.between(600, 3000))};  // QEMU 8.2 on: 0.6 s.
         case Moment::any_time: return milliseconds{rng.between(0, rng.between(100, 3000))};
         case Moment::inspecting:
         case Moment::guarding:

@@ -10,6 +10,7 @@
 #include "policy/converge/plan.hpp"
 #include "policy/converge/question.hpp"
 #include "policy/converge/relax.hpp"
+#include "policy/converge/slow_link.hpp"
 #include "policy/converge/unforeseen.hpp"
 #include "units/text.hpp"
 
@@ -39,9 +40,6 @@ constexpr double whole_round = 0.7;
 constexpr double clearly_less = 0.8;
 /// Of the most room for bytes that there was: less than that is a narrow moment.
 constexpr double narrow = 0.8;
-/// A link below so much of what was promised, for less than so long, is slow for a moment: that decides nothing.
-constexpr double slow_link = 0.8;
-constexpr double momentary_s = 5;
 /// The timeout is named as the reason only where it is as near as so many times what is left to do.
 constexpr double hurried = 3;
 
@@ -99,7 +97,7 @@ Scene scene_of(const View& view, double bandwidth_now, double faster, double roo
     const auto& band = view.outlook.bandwidth_bytes_per_second;
     const double bandwidth = bandwidth_now * faster;
     const double cautious_now = view.bandwidth ? static_cast<double>(view.bandwidth->per_second) : bandwidth_now;
-    const double cautious = cautious_now * faster;
+    const double cautious = std::max(cautious_now, std::min(cautious_now * faster, bandwidth));
     const double now = static_cast<double>(view.budget.count) + cautious_now * stall_of(view.brake, view.share.ratio);
     const double budget = std::max(now, room_s * cautious);
     out.ground = ground_of(out.outlook, view.brake, budget, bandwidth, cautious, shares_max);
@@ -108,6 +106,10 @@ Scene scene_of(const View& view, double bandwidth_now, double faster, double roo
     const auto& last = view.passes.back();
     out.in_first_pass = last.number <= 1;
     out.now.backlog = static_cast<double>(last.backlog.count);
+    out.now.gone_s = out.elapsed_s;
+    if (view.passes.size() > 1) {
+        out.now.before = static_cast<double>(view.passes[view.passes.size() - 2].backlog.count);
+    }
     out.now.allowed = view.allowed;
     out.now.share = view.share.ratio;
     out.now.shift = view.outlook.round_phi * spell_of(view);
@@ -168,7 +170,7 @@ public:
     [[nodiscard]] Decision decide(const View& view) override {
         if (view.passes.empty()) return {CarryOn{}, {}};
         const bool begins = view.passes.back().number <= 1 && !asked_again(view);
-        if (begins && view.outlook.bandwidth_known) promised_rate_ = view.outlook.bandwidth_bytes_per_second.p50;
+        if (begins && view.outlook.bandwidth_known) link_.promised(view.outlook.bandwidth_bytes_per_second.p50);
         if (view.timeout && view.elapsed >= *view.timeout) {
             return {GiveUp{"timeout"}, fmt::format("the timeout of {} is over", to_text(*view.timeout))};
         }
@@ -183,15 +185,18 @@ public:
             return in_first_pass(view, scene);
         }
         if (!view.bandwidth) return {CarryOn{}, "the link's speed was not measured yet"};
-        const double faster = slow_for_a_moment(view) ? promised_rate_ / bandwidth : 1;
-        const bool narrowed = faster > 1 || room_of(scene) < narrow * room_s_;
-        const Scene at_best = narrowed ? scene_of(view, bandwidth, faster, room_s_) : scene;
+        const bool slow = link_.for_a_moment(view, bandwidth);
+        const bool narrowed = room_of(scene) < narrow * room_s_;
+        const Scene at_best = narrowed ? scene_of(view, bandwidth, 1, room_s_) : scene;
         if (auto over = held_for_nothing(view, at_best)) return *over;
         if (auto over = hopeless(view, at_best)) {
+            if (slow && !view.allowed) {
+                const double faster = std::max(link_.promise() / bandwidth, 1.0);
+                if (!hopeless(view, scene_of(view, bandwidth, faster, room_s_))) return wait_for_link(at_best, faster);
+            }
             if (falls_alone(view)) return watch_it_fall(at_best);
             return try_lowest(view, at_best).value_or(*over);
         }
-        if (faster > 1 && !view.allowed && hopeless(view, scene)) return wait_for_the_link(scene, faster);
         return steer(view, scene);
     }
 
@@ -226,32 +231,20 @@ private:
     /// In pass 1, when a longer sample came in. A link that is slow just now is no reason yet, and of one of which
     /// nothing was known before the start it cannot be told whether it is.
     [[nodiscard]] std::optional<Decision> hopeless_already(const View& view) const {
-        if (!asked_again(view) || promised_rate_ <= 0) return std::nullopt;
+        if (!asked_again(view) || link_.promise() <= 0) return std::nullopt;
         PlanQuestion question = question_of(view);
         auto& band = question.outlook.bandwidth_bytes_per_second;
-        const double best = std::max(promised_rate_, band.p90);
+        const double best = std::max(link_.promise(), band.p90);
         band = {best, best, best};
         const auto hurdle = no_way(question);
         if (!hurdle) return std::nullopt;
         return Decision{GiveUp{binding_bound(*hurdle)}, objection_to(*hurdle), all_of_it};
     }
 
-    /// By what was promised before the start. Of a link that stays slow it is not asked again.
-    [[nodiscard]] bool slow_for_a_moment(const View& view) {
-        const auto& band = view.outlook.bandwidth_bytes_per_second;
-        if (promised_rate_ <= 0 || std::max(band.p50, band.p90) >= slow_link * promised_rate_) {
-            slow_since_s_.reset();
-            return false;
-        }
-        const double now_s = to_seconds(view.elapsed);
-        if (!slow_since_s_) slow_since_s_ = now_s;
-        return now_s - *slow_since_s_ < momentary_s;
-    }
-
-    static Decision wait_for_the_link(const Scene& scene, double faster) {
+    static Decision wait_for_link(const Scene& scene, double faster) {
         return {CarryOn{},
-                fmt::format("{} left, budget {}: the link carries {} of what it promised; should it stay like that, the "
-                            "move is given up",
+                fmt::format("{} left, budget {}: the link carries {} of what it promised; if that lasts, the move is "
+                            "given up",
                             bytes(scene.now.backlog), bytes(scene.ground.unbraked_setting().budget),
                             percent(1 / faster)),
                 all_of_it};
@@ -284,6 +277,8 @@ private:
         Situation then = scene.now;
         then.backlog = dirtied(ground, setting, scene.first_pass_s);
         then.time_left -= scene.first_pass_left_s;
+        then.gone_s += scene.first_pass_left_s;
+        then.before = scene.first_pass;
         forecast(out, steering, steering.price(view.aggression), scene, then, scene.first_pass_left_s);
         return out;
     }
@@ -420,18 +415,35 @@ private:
         const auto& setting = scene.ground.settings[choice.setting];
         Decision out;
         if (!choice.go) {
-            out = {CarryOn{}, waiting(scene, choice.unaided), all_of_it};
+            out = {CarryOn{}, choice.looks_on ? looking_on(scene) : waiting(scene, choice.unaided), all_of_it};
         } else {
             out.action = AllowSwitchover{};
             if (view.allowed) out.action = CarryOn{};
             out.share = Share{setting.share};
             out.because = going(scene, setting, choice);
+            if (view.allowed && setting.share > view.share.ratio) {
+                // A QEMU that answers late leaves no room for its stall just now; let go, it would undo what was held.
+                out.share = view.share;
+                out.because = holding_on(scene, view.share);
+            }
             if (!view.allowed || setting.share < view.share.ratio) {
                 watch_.set(scene.elapsed_s, run_go(scene.ground, setting, now.backlog, 1).time_s);
             }
         }
         forecast(out, steering, priced, scene, now, 0);
         return out;
+    }
+
+    static std::string holding_on(const Scene& scene, Share share) {
+        return fmt::format("{} left, and budget for {} just now: the guest stays held to {} of its CPU",
+                           bytes(scene.now.backlog), bytes(scene.ground.unbraked_setting().budget),
+                           percent(share.ratio));
+    }
+
+    static std::string looking_on(const Scene& scene) {
+        return fmt::format("{} left, clearly less than before, and budget {}: one more pass takes only {}",
+                           bytes(scene.now.backlog), bytes(scene.ground.unbraked_setting().budget),
+                           seconds(scene.now.backlog / scene.ground.bandwidth));
     }
 
     static std::string waiting(const Scene& scene, bool alone) {
@@ -468,11 +480,10 @@ private:
     };
     Watch watch_;
     std::optional<Trial> trial_;
-    double promised_rate_ = 0;  ///< Of the link, before it was measured; bytes per second.
+    SlowLink link_;
     /// The most of the standstill that was there for bytes. A QEMU that answers late for a moment, on a busy host,
     /// takes it away: whether a move is hopeless is judged without that.
     double room_s_ = 0;
-    std::optional<double> slow_since_s_;  ///< The link, by the move's clock.
 };
 
 }  // namespace

@@ -29,7 +29,7 @@ struct Prices {
     double time = 0;
 };
 
-/// 0: as good as only work counts. 0.5: a second of time is worth 0.025 s of guest work; 0.9: 0.31 s; 1: only time
+/// 0: as good as only work counts. 0.5: a second of time is worth 0.055 s of guest work; 0.9: 0.38 s; 1: only time
 /// counts.
 [[nodiscard]] Prices prices_of(double aggression);
 

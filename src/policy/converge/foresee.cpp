@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <span>
 #include <vector>
 
 namespace segue::converge {
@@ -29,8 +30,8 @@ Luck usual_luck() {
     return out;
 }
 
-/// Less than that of the usual courses end: it may as well not.
-constexpr std::size_t enough = 3;
+/// In rounds: of such a course one pass more or less is a small part, and to play five would take too long.
+constexpr int long_course = 30;
 
 /// Of the usual courses that end.
 struct Usual {
@@ -59,12 +60,13 @@ std::optional<Foreseen> foresee(const Steering& steering, const Steering::Priced
     // One pass more or less at full speed is often all the same to the policy, and a matter of the rounds' noise.
     Usual usual;
     usual.add(plain);
-    for (const auto start_at : usual_starts) {
+    const auto others = std::span(usual_starts).first(plain.rounds <= long_course ? usual_starts.size() : 0);
+    for (const auto start_at : others) {
         Luck luck = usual_luck();
         std::rotate(luck.round.begin(), luck.round.begin() + start_at, luck.round.end());
         usual.add(course(luck));
     }
-    if (usual.total_s.size() < enough) return std::nullopt;
+    if (2 * usual.total_s.size() <= others.size()) return std::nullopt;
     usual.sort();
     const auto off = [&](auto change) {
         Luck luck = usual_luck();

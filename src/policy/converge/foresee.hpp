@@ -1,7 +1,7 @@
 #pragma once
 /// \file  What is to come of a move that goes on as the policy has it: from courses with everything usual, and with one
 ///        thing off at a time.
-/// Pure. Cost: nine courses, about 0.1 ms.
+/// Pure. Cost: nine courses, five where they are long; about 0.1 ms.
 
 #include <optional>
 

@@ -143,6 +143,8 @@ private:
         then.backlog = std::min(off * dirtied(ground, setting, first_s), ground.memory);
         then.time_left = time_left_ - first_s;
         then.slowness = asked_.slowness;
+        then.gone_s = first_s;
+        then.before = bytes;
         Course out = play(steering_[nearest], priced[nearest], then, luck);
         out.total_s += first_s;
         out.work_s += setting.work_rate * first_s;

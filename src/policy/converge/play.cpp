@@ -21,8 +21,11 @@ public:
 
     Course run(Situation now) {
         const double time_left = now.time_left;
+        const double gone_s = now.gone_s;
         for (int round = 0; round < rounds_max; ++round) {
+            out_.rounds = round + 1;
             now.time_left = time_left - out_.total_s;
+            now.gone_s = gone_s + out_.total_s;
             // With that little it stops by itself.
             if (!now.allowed && now.backlog <= before_go_s * truth_.bandwidth) {
                 stop(truth_.unbraked_setting(), now.backlog);
@@ -66,6 +69,7 @@ private:
         spend(truth_.unbraked_setting(), pass.time_s);
         out_.sent += now.backlog;
         now.share = 1;
+        now.before = now.backlog;
         now.backlog = std::min(noise() * pass.fresh, truth_.memory);
     }
 

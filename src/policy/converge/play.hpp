@@ -30,6 +30,7 @@ struct Course {
     double work_s = 0;    ///< Done.
     double wanted_s = 0;  ///< What it would have done with no move.
     bool for_time = false;
+    int rounds = 0;  ///< Looked at, passes at full speed included.
 };
 
 /// From `start` to the end; the totals count from it.

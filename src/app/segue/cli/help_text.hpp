@@ -92,7 +92,7 @@ inline constexpr std::string_view plan_help_text =
   segue plan NAME --to HOST [OPTIONS]
   segue plan qmp:PATH [--to HOST] --dst-qmp PATH --data-address HOST[:PORT]
 
-Checks both hosts, samples for 4 to 34 s what the guest writes, and prints a
+Checks both hosts, samples for 3.6 to 34 s what the guest writes, and prints a
 row for each level: time, standstill, CPU left, stall, lost work, bytes, each
 with its band, and the bounds that shape it. Where no level would do, it says
 what stands in the way and how far each bound alone would have to give. The
