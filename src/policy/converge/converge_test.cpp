@@ -95,7 +95,7 @@ TEST(ConvergePolicy, looks_on_where_a_pass_is_short_against_the_move_and_the_las
     const auto looks = decided(view);
     EXPECT_TRUE(carries_on(looks)) << looks.because;
     EXPECT_NE(looks.because.find("4 MiB left, clearly less than before"), std::string::npos) << looks.because;
-    view.aggression = 0.9;
+    view.aggression = 0.99;
     EXPECT_TRUE(goes(decided(view))) << "no time for it: " << decided(view).because;
     view.aggression = 0;
     view.passes[2].backlog = mebibytes(5);
