@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "migration/migration.hpp"
@@ -21,11 +22,8 @@ void Migration::sample_or_start() {
     if (!request_.forecast) return start_guard();
     enter(MigrationStage::sampling);
     const bool brief = src_->brief_samples;
-    if (brief) {
-        sampling_.intervals.assign(sample_intervals.begin(), sample_intervals.end());
-    } else {
-        sampling_.intervals.assign(whole_second_intervals.begin(), whole_second_intervals.end());
-    }
+    const auto intervals = brief ? std::span<const Duration>(sample_intervals) : whole_second_intervals;
+    sampling_.intervals.assign(intervals.begin(), intervals.end());
     sampling_.before_start = request_.dry_run || !brief ? sampling_.intervals.size() : samples_before_start;
     sample_next();
 }

@@ -97,6 +97,7 @@ Scene scene_of(const View& view, double bandwidth_now, double faster, double roo
     const auto& band = view.outlook.bandwidth_bytes_per_second;
     const double bandwidth = bandwidth_now * faster;
     const double cautious_now = view.bandwidth ? static_cast<double>(view.bandwidth->per_second) : bandwidth_now;
+    // What the operator said the blackout has is never taken for more.
     const double cautious = std::max(cautious_now, std::min(cautious_now * faster, bandwidth));
     const double now = static_cast<double>(view.budget.count) + cautious_now * stall_of(view.brake, view.share.ratio);
     const double budget = std::max(now, room_s * cautious);

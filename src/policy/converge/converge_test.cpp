@@ -151,10 +151,7 @@ TEST(ConvergePolicy, keeps_the_share_down_after_go) {
     auto policy = make_converge_policy();
     const auto go = policy->decide(view);
     ASSERT_TRUE(goes(go));
-    view.allowed = true;
-    view.share = *go.share;
-    view.passes.push_back({3, seconds{7}, mebibytes(31), milliseconds{100}, view.share});
-    view.elapsed = seconds{7};
+    hold(view, *go.share, seconds{7}, mebibytes(31), milliseconds{100});
     const auto next = policy->decide(view);
     EXPECT_TRUE(carries_on(next));
     ASSERT_TRUE(next.share);
@@ -166,10 +163,7 @@ TEST(ConvergePolicy, holds_on_while_a_qemu_that_answers_late_leaves_no_room_for_
     const auto policy = make_converge_policy();
     const auto go = policy->decide(view);
     ASSERT_TRUE(goes(go));
-    view.allowed = true;
-    view.share = *go.share;
-    view.elapsed = seconds{7};
-    view.passes.push_back({3, seconds{7}, mebibytes(3), milliseconds{100}, view.share});
+    hold(view, *go.share, seconds{7}, mebibytes(3), milliseconds{100});
     // What a standstill has left for bytes is less than the least stall takes.
     view.budget = Bytes{100'000 - static_cast<std::int64_t>(0.07 * 100 * 1024 * 1024)};
     const auto decision = policy->decide(view);

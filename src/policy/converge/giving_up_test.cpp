@@ -112,10 +112,7 @@ TEST(ConvergePolicyGivesUp, asks_for_a_longer_standstill_where_the_lowest_share_
     const auto policy = make_converge_policy();
     const auto first = policy->decide(view);
     ASSERT_TRUE(goes(first));
-    view.allowed = true;
-    view.share = Share{0.05};
-    view.passes.push_back({3, seconds{34}, mebibytes(60), seconds{1}, view.share});
-    view.elapsed = seconds{34};
+    hold(view, Share{0.05}, seconds{34}, mebibytes(60), seconds{1});
     const auto decision = policy->decide(view);
     ASSERT_TRUE(gives_up(decision)) << decision.because;
     EXPECT_NE(decision.because.find("at 5 % of its CPU did not bring the guest under"), std::string::npos);

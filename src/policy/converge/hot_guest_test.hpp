@@ -38,6 +38,14 @@ inline View first_pass(View view) {
     return view;
 }
 
+/// Go was said, and a dirty sync finds so much under the brake.
+inline void hold(View& view, Share share, Duration now, Bytes left, Duration worked) {
+    view.allowed = true;
+    view.share = share;
+    view.elapsed = now;
+    view.passes.push_back({3, now, left, worked, share});
+}
+
 inline Decision decided(const View& view) {
     return make_converge_policy()->decide(view);
 }

@@ -36,7 +36,7 @@ struct MoveResult {
     double most_per_s = 0;       ///< On the wire, of any window of 100 ms.
     std::int64_t syncs = 0;      ///< When it ended.
     double work_taken_s = 0;     ///< What the guest worked meanwhile.
-    std::optional<double> rate_sampled{};  ///< Bytes a second, as one second shows it.
+    double rate_sampled = 0;     ///< Bytes a second, as one second shows it.
     std::optional<Band> total_after_1{};   ///< As decided at the second dirty sync, from the start.
     std::optional<Band> downtime_after_1{};
     double pass_1_s = 0;                   ///< When the second dirty sync was.

@@ -164,7 +164,7 @@ Outcome study_case(const Case& one, const Contestant& contestant, const Log& log
     const double rate = std::min(one.wire.bytes_per_s, one.bounds.max_bandwidth.value_or(1e18));
     const double content = one.guest.memory_bytes * one.guest.nonzero_ratio;
     out.constant_total_s =
-        constant_rate_total_s(content, out.ours.result.rate_sampled.value_or(0), rate,
+        constant_rate_total_s(content, out.ours.result.rate_sampled, rate,
                               rate * one.bounds.max_downtime_s, to_seconds(one.costs.total()));
     return out;
 }
