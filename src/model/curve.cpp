@@ -1,7 +1,9 @@
 #include "model/curve.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 
 #include "base/assert.hpp"
@@ -22,6 +24,36 @@ std::array<double, Curve::points> make_grid() {
 const std::array<double, Curve::points>& grid() {
     static const auto points = make_grid();
     return points;
+}
+
+/// The binary exponents from that of first_s to that of last_s.
+constexpr int first_exponent = -10;
+constexpr std::size_t exponents = 20;
+
+/// Of any positive number that is not tiny.
+int exponent_of(double value) {
+    constexpr int mantissa_bits = 52;
+    constexpr int bias = 1023;
+    return static_cast<int>(std::bit_cast<std::uint64_t>(value) >> mantissa_bits) - bias;
+}
+
+std::array<std::size_t, exponents> make_starts() {
+    std::array<std::size_t, exponents> out{};
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        const double from = std::ldexp(1.0, first_exponent + static_cast<int>(i));
+        out[i] = static_cast<std::size_t>(std::ranges::lower_bound(grid(), from) - grid().begin());
+    }
+    return out;
+}
+
+/// The first point of the grid above `work_s`: a decision looks up ten thousand, and a search by halves took a quarter
+/// of its time. \pre first_s < work_s < last_s.
+std::size_t first_above(double work_s) {
+    static const auto starts = make_starts();
+    const auto& x = grid();
+    std::size_t at = starts[static_cast<std::size_t>(exponent_of(work_s) - first_exponent)];
+    while (at + 1 < Curve::points && x[at] <= work_s) ++at;
+    return at;
 }
 
 }  // namespace
@@ -81,7 +113,7 @@ double Curve::bytes_in(double work_s) const {
         const double slope = (bytes_[points - 1] - bytes_[points - 2]) / (x[points - 1] - x[points - 2]);
         return bytes_.back() + slope * (work_s - last_s);
     }
-    const auto next = static_cast<std::size_t>(std::upper_bound(x.begin(), x.end(), work_s) - x.begin());
+    const auto next = first_above(work_s);
     const double part = (work_s - x[next - 1]) / (x[next] - x[next - 1]);
     return bytes_[next - 1] + part * (bytes_[next] - bytes_[next - 1]);
 }

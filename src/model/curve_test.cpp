@@ -42,6 +42,20 @@ TEST(Curve, of_any_numbers_is_concave_and_never_falls) {
     }
 }
 
+TEST(Curve, is_linear_between_its_points_and_has_them_itself) {
+    const auto curve = Curve::saturating(mebibytes(200), mebibytes_per_second(550));
+    const auto& table = curve.table();
+    for (std::size_t i = 0; i + 1 < Curve::points; ++i) {
+        const double low = Curve::work_at(i);
+        const double high = Curve::work_at(i + 1);
+        EXPECT_NEAR(curve.bytes_in(low), table[i], 1e-9 * table[i]);
+        for (const double part : {1e-12, 0.01, 0.5, 0.99, 1 - 1e-12}) {
+            const double expected = table[i] + part * (table[i + 1] - table[i]);
+            EXPECT_NEAR(curve.bytes_in(low + part * (high - low)), expected, 1e-9 * expected) << i << ' ' << part;
+        }
+    }
+}
+
 TEST(Curve, work_for_is_the_inverse_of_bytes_in) {
     const auto curve = Curve::saturating({100'000'000}, {300'000'000});
     for (double x = 0.0002; x < 1; x *= 1.3) EXPECT_NEAR(curve.work_for(curve.bytes_in(x)), x, 1e-9 + 1e-6 * x);

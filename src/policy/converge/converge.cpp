@@ -9,7 +9,7 @@
 #include "policy/converge/past_rounds.hpp"
 #include "policy/converge/plan.hpp"
 #include "policy/converge/question.hpp"
-#include "policy/converge/relax.hpp"
+#include "policy/converge/scene.hpp"
 #include "policy/converge/slow_link.hpp"
 #include "policy/converge/unforeseen.hpp"
 #include "units/text.hpp"
@@ -19,7 +19,6 @@ namespace {
 
 using namespace converge;
 
-constexpr std::size_t shares_max = 6;
 /// A move is hopeless at the second sync only if even a very calm course (one in 200) fails; from the third on at
 /// one in twenty. What the first sync says alone has fooled us.
 constexpr double doubt_at_second = 2.6;
@@ -55,93 +54,6 @@ std::string seconds(double s) {
     return to_text(from_seconds(std::min(s, 1e8)));
 }
 
-/// All that a decision is made of, from one view.
-struct Scene {
-    Outlook outlook;
-    Ground ground;
-    Situation now;
-    double max_downtime_s = 0;
-    double elapsed_s = 0;
-    double fast = 1;  ///< The link at its best against what is believed.
-    bool in_first_pass = false;
-    double first_pass = 0;  ///< Bytes.
-    double first_pass_s = 0;
-    double first_pass_left_s = 0;
-};
-
-double stall_of(const BrakeRange& range, double share) {
-    for (std::size_t i = 0; i < range.shares.size(); ++i) {
-        if (range.shares[i] >= share - 1e-9) return range.stall_s[i];
-    }
-    return 0;
-}
-
-/// What the last backlog says about the spell the guest is in, as a logarithm.
-double spell_of(const View& view) {
-    const auto& last = view.passes.back();
-    if (view.passes.size() < 3 || view.outlook.round_phi == 0) return 0;
-    const double work = to_seconds(last.worked);
-    if (work <= 0 || last.backlog.count <= 0) return 0;
-    const double expected = view.outlook.curve.bytes_in(work);
-    if (expected <= 0) return 0;
-    const double limit = 3 * view.outlook.round_sigma;
-    return std::clamp(std::log(static_cast<double>(last.backlog.count) / expected), -limit, limit);
-}
-
-/// \param faster  The link taken for so many times as fast as it is just now.
-/// \param room_s  So much of the standstill is there for bytes, if that is more than there is just now.
-Scene scene_of(const View& view, double bandwidth_now, double faster, double room_s) {
-    Scene out;
-    out.outlook = view.outlook;
-    if (out.outlook.memory.count == 0) out.outlook.memory = view.memory;
-    const auto& band = view.outlook.bandwidth_bytes_per_second;
-    const double bandwidth = bandwidth_now * faster;
-    const double cautious_now = view.bandwidth ? static_cast<double>(view.bandwidth->per_second) : bandwidth_now;
-    // What the operator said the blackout has is never taken for more.
-    const double cautious = std::max(cautious_now, std::min(cautious_now * faster, bandwidth));
-    const double now = static_cast<double>(view.budget.count) + cautious_now * stall_of(view.brake, view.share.ratio);
-    const double budget = std::max(now, room_s * cautious);
-    out.ground = ground_of(out.outlook, view.brake, budget, bandwidth, cautious, shares_max);
-    out.elapsed_s = to_seconds(view.elapsed);
-    out.max_downtime_s = to_seconds(view.max_downtime);
-    const auto& last = view.passes.back();
-    out.in_first_pass = last.number <= 1;
-    out.now.backlog = static_cast<double>(last.backlog.count);
-    out.now.gone_s = out.elapsed_s;
-    if (view.passes.size() > 1) {
-        out.now.before = static_cast<double>(view.passes[view.passes.size() - 2].backlog.count);
-    }
-    out.now.allowed = view.allowed;
-    out.now.share = view.share.ratio;
-    out.now.shift = view.outlook.round_phi * spell_of(view);
-    if (band.p10 > 0 && band.p50 > 0) out.now.slowness = std::clamp(band.p50 / band.p10, 1.0, 3.0);
-    if (band.p90 > 0 && band.p50 > 0) out.fast = std::clamp(band.p90 / band.p50, 1.0, 3.0);
-    if (view.timeout) out.now.time_left = to_seconds(*view.timeout - view.elapsed) - time_kept(out.ground);
-    if (out.in_first_pass) {
-        const double bulk = out.outlook.first_pass.count > 0 ? static_cast<double>(out.outlook.first_pass.count)
-                                                             : out.now.backlog;
-        out.first_pass = bulk;
-        out.first_pass_s = bulk / bandwidth + to_seconds(out.outlook.first_pass_beside) + out.ground.overhead_s;
-        // It is asked about again while it is on its way.
-        out.first_pass_left_s = std::max(out.first_pass_s - to_seconds(view.elapsed - last.began), 0.0);
-    }
-    return out;
-}
-
-Hurdle hurdle_of(const Scene& scene, const View& view) {
-    Hurdle out;
-    out.outlook = scene.outlook;
-    out.brake = view.brake;
-    out.max_downtime_s = scene.max_downtime_s;
-    out.budget = scene.ground.unbraked_setting().budget;
-    out.bandwidth = scene.ground.bandwidth;
-    out.switch_bandwidth = scene.ground.switch_bandwidth;
-    out.backlog = scene.now.backlog;
-    out.time_left = scene.now.time_left + time_kept(scene.ground);
-    out.elapsed_s = scene.elapsed_s;
-    return out;
-}
-
 /// Fills in how long it should still take.
 void forecast(Decision& decision, const Steering& steering, const Steering::Priced& priced, const Scene& scene,
               const Situation& start, double before_s) {
@@ -160,12 +72,12 @@ public:
     [[nodiscard]] std::string refuse(const View& view) const override {
         if (!view.outlook.bandwidth_known) return {};
         const PlanQuestion question = question_of(view);
-        if (const auto hurdle = no_way(question)) return objection_to(*hurdle);
+        if (const auto hurdle = no_way(question)) return objection_to(hindrance_of(*hurdle));
         // What hardly ever ends well is no better; what is only doubtful is tried.
         const double ends_ratio = plan_row(question, view.aggression).finishes_ratio;
         if (ends_ratio >= hardly_ever) return {};
         return fmt::format("by what was sampled of the guest {:.0f} of 100 such moves would end within all bounds: {}",
-                           ends_ratio * 100, hindrance_of(converge::hurdle_of(question)));
+                           ends_ratio * 100, in_the_way(hindrance_of(converge::hurdle_of(question))));
     }
 
     [[nodiscard]] Decision decide(const View& view) override {
@@ -190,22 +102,20 @@ public:
         const bool narrowed = room_of(scene) < narrow * room_s_;
         const Scene at_best = narrowed ? scene_of(view, bandwidth, 1, room_s_) : scene;
         if (auto over = held_for_nothing(view, at_best)) return *over;
-        if (auto over = hopeless(view, at_best)) {
+        if (hopeless(view, at_best)) {
             if (slow && !view.allowed) {
                 const double faster = std::max(link_.promise() / bandwidth, 1.0);
                 if (!hopeless(view, scene_of(view, bandwidth, faster, room_s_))) return wait_for_link(at_best, faster);
             }
             if (falls_alone(view)) return watch_it_fall(at_best);
-            return try_lowest(view, at_best).value_or(*over);
+            if (auto trial = try_lowest(view, at_best)) return *trial;
+            return give_up(view, at_best);
         }
+        if (auto over = held_in_vain(view, at_best)) return *over;
         return steer(view, scene);
     }
 
 private:
-    static double room_of(const Scene& scene) {
-        return scene.ground.unbraked_setting().budget / scene.ground.switch_bandwidth;
-    }
-
     static PlanQuestion question_of(const View& view) {
         return {view.outlook, view.max_downtime, view.timeout, view.brake, view.reserve, view.switchover_bandwidth};
     }
@@ -217,13 +127,13 @@ private:
         return hurdle;
     }
 
-    static std::string hindrance_of(const Hurdle& hurdle) {
-        const auto words = in_words(relaxations_of(hurdle));
-        return fmt::format("{} stands in the way{}", binding_bound(hurdle), words.empty() ? "" : "; it needs " + words);
+    static std::string in_the_way(const Hindrance& hindrance) {
+        const auto words = in_words(hindrance.relaxations);
+        return fmt::format("{} stands in the way{}", hindrance.bound, words.empty() ? "" : "; it needs " + words);
     }
 
-    static std::string objection_to(const Hurdle& hurdle) {
-        return "by what was sampled of the guest no allowed choice keeps all bounds: " + hindrance_of(hurdle);
+    static std::string objection_to(const Hindrance& hindrance) {
+        return "by what was sampled of the guest no allowed choice keeps all bounds: " + in_the_way(hindrance);
     }
 
     /// Whether a longer sample has come in since pass 1 began.
@@ -239,7 +149,8 @@ private:
         band = {best, best, best};
         const auto hurdle = no_way(question);
         if (!hurdle) return std::nullopt;
-        return Decision{GiveUp{binding_bound(*hurdle)}, objection_to(*hurdle), all_of_it};
+        const auto hindrance = hindrance_of(*hurdle);
+        return Decision{GiveUp{hindrance.bound}, objection_to(hindrance), all_of_it};
     }
 
     static Decision wait_for_link(const Scene& scene, double faster) {
@@ -284,16 +195,20 @@ private:
         return out;
     }
 
-    std::optional<Decision> hopeless(const View& view, const Scene& scene) {
-        Hurdle hurdle = hurdle_of(scene, view);
-        Hurdle calm_one = hurdle;
+    /// Not even on a very calm course does any allowed choice end it.
+    static bool hopeless(const View& view, const Scene& scene) {
+        Hurdle calm_one = hurdle_of(scene, view);
         calm_one.bandwidth *= scene.fast;
         const double doubt = view.passes.back().number <= 2 ? doubt_at_second : doubt_later;
-        const bool may_end = ends(doubted(calm_one, -doubt), -doubt);
-        if (may_end) return held_in_vain(view, scene);
+        return !ends(doubted(calm_one, -doubt), -doubt);
+    }
+
+    static Decision give_up(const View& view, const Scene& scene) {
+        const Hurdle hurdle = hurdle_of(scene, view);
+        const auto hindrance = hindrance_of(hurdle);
         const bool no_time = out_of_time(scene);
-        const auto bound = no_time ? "timeout" : binding_bound(hurdle);
-        const auto words = in_words(relaxations_of(hurdle));
+        const auto bound = no_time ? "timeout" : hindrance.bound;
+        const auto words = in_words(hindrance.relaxations);
         const auto& lowest = scene.ground.settings.front();
         const double stands = natural_level(scene.ground, scene.now.backlog, 1);
         std::string why;
@@ -375,7 +290,7 @@ private:
         out.because = fmt::format("{} left, budget {}; by what was seen so far not even {} of its CPU would do: the "
                                   "brake shows whether that is so",
                                   bytes(backlog), bytes(lowest.budget), percent(lowest.share));
-        if (!view.allowed || !at_lowest) watch_.set(scene.elapsed_s, backlog / scene.ground.bandwidth);
+        if (!view.allowed || !at_lowest) watch_.set(scene.elapsed_s, backlog, backlog / scene.ground.bandwidth);
         return out;
     }
 
@@ -427,8 +342,8 @@ private:
                 out.share = view.share;
                 out.because = holding_on(scene, view.share);
             }
-            if (!view.allowed || setting.share < view.share.ratio) {
-                watch_.set(scene.elapsed_s, run_go(scene.ground, setting, now.backlog, 1).time_s);
+            if (!view.allowed || setting.share < view.share.ratio || watch_.falls(now.backlog)) {
+                watch_.set(scene.elapsed_s, now.backlog, run_go(scene.ground, setting, now.backlog, 1).time_s);
             }
         }
         forecast(out, steering, priced, scene, now, 0);

@@ -85,7 +85,7 @@ TEST(ConvergePolicy, never_brakes_a_guest_that_gets_under_its_budget_by_itself) 
     }
 }
 
-TEST(ConvergePolicy, looks_on_where_a_pass_is_short_against_the_move_and_the_last_one_left_clearly_less) {
+TEST(ConvergePolicy, looks_on_where_a_short_pass_saves_more_standstill_than_its_time_is_worth) {
     auto view = hot_guest();
     view.outlook.curve = Curve::saturating(mebibytes(3), mebibytes_per_second(900));
     view.passes.push_back({3, seconds{8}, mebibytes(8), seconds{2}});
@@ -97,10 +97,19 @@ TEST(ConvergePolicy, looks_on_where_a_pass_is_short_against_the_move_and_the_las
     EXPECT_NE(looks.because.find("4 MiB left, clearly less than before"), std::string::npos) << looks.because;
     view.aggression = 0.99;
     EXPECT_TRUE(goes(decided(view))) << "no time for it: " << decided(view).because;
-    view.aggression = 0;
+    // The next pass should leave a fifth less: 8 ms of standstill for 40 ms of time, worth 2 ms of work, or 15.
     view.passes[2].backlog = mebibytes(5);
-    EXPECT_TRUE(goes(decided(view))) << "it hardly falls: " << decided(view).because;
+    view.aggression = 0.5;
+    EXPECT_TRUE(carries_on(decided(view))) << decided(view).because;
+    view.aggression = 0.9;
+    EXPECT_TRUE(goes(decided(view))) << decided(view).because;
+    view.aggression = 0;
+    view.passes[2].backlog = Bytes{4'299'000};  // 4.1 MiB.
+    EXPECT_TRUE(goes(decided(view))) << "that may be chance: " << decided(view).because;
     view.passes[2].backlog = mebibytes(8);
+    view.elapsed = milliseconds{300};
+    EXPECT_TRUE(goes(decided(view))) << "not short against the move: " << decided(view).because;
+    view.elapsed = seconds{9};
     view.timeout = milliseconds{9'800};
     view.outlook.bandwidth_bytes_per_second.p10 = 40e6;
     view.brake = {};

@@ -105,6 +105,16 @@ Terrain::Terrain(Ground ground, double highest) : ground_(std::move(ground)) {
     fill_fastest();
 }
 
+Terrain Terrain::unaided() const {
+    Terrain out = *this;
+    out.ground_.settings = {ground_.unbraked_setting()};
+    const auto top = static_cast<std::ptrdiff_t>((ground_.settings.size() - 1) * points);
+    out.steps_.erase(out.steps_.begin(), out.steps_.begin() + top);
+    out.first_steps_.erase(out.first_steps_.begin(), out.first_steps_.begin() + top);
+    out.fill_fastest();
+    return out;
+}
+
 double Terrain::position(double backlog) const {
     if (backlog <= 1) return 0;
     const double at = (std::log(backlog) - log_lowest_) / log_step_;

@@ -51,6 +51,8 @@ public:
 
     /// \param highest  No backlog will be above it.
     Terrain(Ground ground, double highest);
+    /// The same with the highest setting alone: no brake.
+    [[nodiscard]] Terrain unaided() const;
 
     [[nodiscard]] const Ground& ground() const { return ground_; }
     [[nodiscard]] double position(double backlog) const;

@@ -58,6 +58,25 @@ TEST(Programme, reckons_with_a_go_that_counts_early_or_late) {
     EXPECT_LT(table.pending[rough], 0.5e6);
 }
 
+TEST(Programme, without_a_brake_is_that_of_the_same_ground_with_no_brake_in_it) {
+    const auto all = ground(hot_guest());
+    auto top = all;
+    top.settings = {all.unbraked_setting()};
+    const auto unaided = Terrain(all, 512e6).unaided();
+    const Terrain alone(top, 512e6);
+    ASSERT_EQ(unaided.ground().settings.size(), 1U);
+    for (std::size_t i = 0; i < Terrain::points; ++i) {
+        EXPECT_EQ(unaided.step_at(0, i).next, alone.step_at(0, i).next);
+        EXPECT_EQ(unaided.first_step_at(0, i).pending, alone.first_step_at(0, i).pending);
+        EXPECT_EQ(unaided.wait_at(i).next, alone.wait_at(i).next);
+        const double backlog = alone.backlog_at(i);
+        for (const auto noise : {calm, usual, rough}) {
+            EXPECT_EQ(unaided.stop_time(noise, backlog), alone.stop_time(noise, backlog));
+        }
+    }
+    EXPECT_EQ(solve(unaided, prices_of(0.5)).before_go, solve(alone, prices_of(0.5)).before_go);
+}
+
 TEST(Programme, waits_longer_the_less_time_costs) {
     double waited_before = 1e9;
     const Steering steering(ground(hot_guest()), 512e6);

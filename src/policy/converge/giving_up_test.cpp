@@ -121,6 +121,33 @@ TEST(ConvergePolicyGivesUp, asks_for_a_longer_standstill_where_the_lowest_share_
         << decision.because;
 }
 
+TEST(ConvergePolicyGivesUp, soon_what_stands_still_just_above_its_budget_however_long_the_way_there_was) {
+    auto view = hot_guest();
+    const auto policy = make_converge_policy();
+    ASSERT_TRUE(goes(policy->decide(view))) << "in 2 s, so 20 s and more would be late";
+    for (const int second : {7, 9, 11}) {
+        hold(view, Share{0.05}, seconds{second}, mebibytes(30), seconds{1});
+        EXPECT_FALSE(gives_up(policy->decide(view))) << policy->decide(view).because;
+    }
+    hold(view, Share{0.05}, milliseconds{12'500}, mebibytes(29), seconds{1});
+    const auto decision = policy->decide(view);
+    ASSERT_TRUE(gives_up(decision)) << decision.because;
+    EXPECT_NE(decision.because.find("5.5 s at 5 % of its CPU did not bring the guest under"), std::string::npos)
+        << decision.because;
+}
+
+TEST(ConvergePolicyGivesUp, not_what_still_falls_under_its_brake) {
+    auto view = hot_guest();
+    const auto policy = make_converge_policy();
+    ASSERT_TRUE(goes(policy->decide(view)));
+    int left = 160;
+    for (int second = 9; second <= 45; second += 4) {
+        hold(view, Share{0.05}, seconds{second}, mebibytes(left), seconds{1});
+        EXPECT_FALSE(gives_up(policy->decide(view))) << policy->decide(view).because;
+        left = left * 8 / 10;
+    }
+}
+
 TEST(ConvergePolicyGivesUp, watches_what_looks_hopeless_while_each_pass_leaves_clearly_less_and_no_timeout_runs) {
     auto view = hot_guest();
     view.elapsed = seconds{9};
@@ -213,6 +240,15 @@ TEST(ConvergePolicyGivesUp, at_once_what_would_wait_longer_for_the_link_or_was_p
     view = slow_link(hot_guest());
     view.elapsed = seconds{51};
     EXPECT_TRUE(gives_up(promised_a_fast_link()->decide(view))) << "pass 1 took ten times as long as promised";
+}
+
+TEST(ConvergePolicyGivesUp, at_once_where_the_pass_on_a_slow_link_would_take_most_of_the_time_left) {
+    auto view = slow_link(hot_guest());
+    view.timeout = seconds{60};
+    EXPECT_TRUE(carries_on(promised_a_fast_link()->decide(view))) << promised_a_fast_link()->decide(view).because;
+    view.timeout = seconds{24};
+    const auto decision = promised_a_fast_link()->decide(view);
+    EXPECT_TRUE(gives_up(decision)) << "the next pass takes 8 s of 14: " << decision.because;
 }
 
 TEST(ConvergePolicyGivesUp, later_again_where_the_link_was_as_promised_meanwhile) {

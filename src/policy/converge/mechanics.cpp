@@ -146,15 +146,10 @@ Run run_natural(const Ground& ground, double backlog, double factor) {
     return {last.stops, out.time_s + last.time_s, last.pending, out.sent + last.sent};
 }
 
-double fastest_stop(const Ground& ground, double backlog, double factor) {
-    double best = never;
-    const auto waited = run_natural(ground, backlog, factor);
-    if (waited.stops) best = waited.time_s;
-    for (const auto& setting : ground.settings) {
-        const auto run = run_go(ground, setting, backlog, factor);
-        if (run.stops) best = std::min(best, run.time_s);
-    }
-    return best;
+bool stops_within(const Ground& ground, double backlog, double factor, double limit_s) {
+    const auto good = [limit_s](const Run& run) { return run.stops && run.time_s <= limit_s; };
+    const auto braked = [&](const Setting& setting) { return good(run_go(ground, setting, backlog, factor)); };
+    return std::ranges::any_of(ground.settings, braked) || good(run_natural(ground, backlog, factor));
 }
 
 double natural_level(const Ground& ground, double backlog, double factor) {

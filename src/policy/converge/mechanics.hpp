@@ -101,8 +101,8 @@ struct Run {
 /// Passes without brake until what is left fits, then go.
 [[nodiscard]] Run run_natural(const Ground& ground, double backlog, double factor);
 
-/// The least time in which any one setting, or waiting, stops the guest; `never` if none does.
-[[nodiscard]] double fastest_stop(const Ground& ground, double backlog, double factor);
+/// Whether any one setting, or waiting, stops the guest within so many seconds.
+[[nodiscard]] bool stops_within(const Ground& ground, double backlog, double factor, double limit_s);
 
 /// Passes without brake and without go until what is left stands still: the natural level.
 [[nodiscard]] double natural_level(const Ground& ground, double backlog, double factor);

@@ -280,9 +280,9 @@ Plan make_plan(const PlanQuestion& question) {
     }
     out.feasible = std::any_of(out.rows.begin(), out.rows.end(), [](const PlanRow& row) { return row.feasible; });
     if (out.feasible || question.outlook.bandwidth_bytes_per_second.p50 <= 0) return out;
-    const auto hurdle = hurdle_of(question);
-    out.binding = binding_bound(hurdle);
-    for (const auto& relaxation : relaxations_of(hurdle)) {
+    const auto hindrance = hindrance_of(hurdle_of(question));
+    out.binding = hindrance.bound;
+    for (const auto& relaxation : hindrance.relaxations) {
         if (auto good = proven(question, relaxation)) out.relaxations.push_back(*good);
     }
     return out;

@@ -79,7 +79,8 @@ private:
         const auto round = go_round(truth_, setting, now.backlog, truth_.curve.work_for(now.backlog), go_s);
         if (!now.allowed || setting.share < set_share_) {
             const auto& believed = steering_.ground();
-            watch_.set(out_.total_s, run_go(believed, believed.settings[index], now.backlog, 1).time_s);
+            const double expected_s = run_go(believed, believed.settings[index], now.backlog, 1).time_s;
+            watch_.set(out_.total_s, now.backlog, expected_s);
             set_share_ = setting.share;
         }
         spend(setting, round.time_s);

@@ -96,11 +96,11 @@ bool ends(const Hurdle& hurdle, double sigmas) {
                                   hurdle.switch_bandwidth, shares_max);
     const double factor = std::exp(sigmas * ground.sigma());
     const double left = hurdle.time_left - time_kept(ground);
-    if (hurdle.backlog > 0) return fastest_stop(ground, hurdle.backlog, factor) <= std::min(left, never / 2);
+    if (hurdle.backlog > 0) return stops_within(ground, hurdle.backlog, factor, left);
     const double first_s = hurdle.first_pass / hurdle.bandwidth + ground.overhead_s;
     for (const auto& setting : ground.settings) {
         const double next = std::min(factor * dirtied(ground, setting, first_s), ground.memory);
-        if (first_s + fastest_stop(ground, next, factor) <= std::min(left, never / 2)) return true;
+        if (stops_within(ground, next, factor, left - first_s)) return true;
     }
     return false;
 }
@@ -135,15 +135,19 @@ double told(double value) {
     return std::ceil(value / unit - 1e-9) * unit;
 }
 
-std::vector<Relaxation> relaxations_of(const Hurdle& hurdle) {
-    std::vector<Relaxation> out;
+Hindrance hindrance_of(const Hurdle& hurdle) {
+    Hindrance found{"max-downtime", {}};
+    auto& out = found.relaxations;
     // A standstill of half of the time that is left is the longest worth naming, and its bytes must fit the timeout.
     const double longest = std::min(to_seconds(bound_range::max_downtime_max),
                                     hurdle.max_downtime_s + std::max(hurdle.time_left, 0.0) / 2);
     const auto downtime = least(hurdle.max_downtime_s, longest,
                                 [&](double d) { return surely_ends(with_downtime(hurdle, d)); });
     if (downtime) out.push_back({"max-downtime", told(*downtime)});
-    if (const auto share = lower_share(hurdle)) out.push_back(*share);
+    if (const auto share = lower_share(hurdle)) {
+        found.bound = share->bound;
+        out.push_back(*share);
+    }
     const double fastest = static_cast<double>(bound_range::rate_max.per_second) / hurdle.bandwidth;
     if (fastest > 1) {
         const auto times =
@@ -158,16 +162,10 @@ std::vector<Relaxation> relaxations_of(const Hurdle& hurdle) {
             return surely_ends(later);
         });
         if (until) out.push_back({"timeout", told(*until)});
+        later.time_left = std::numeric_limits<double>::infinity();
+        if (surely_ends(later)) found.bound = "timeout";
     }
-    return out;
-}
-
-std::string binding_bound(const Hurdle& hurdle) {
-    Hurdle free = hurdle;
-    free.time_left = std::numeric_limits<double>::infinity();
-    if (std::isfinite(hurdle.time_left) && surely_ends(free)) return "timeout";
-    if (const auto share = lower_share(hurdle)) return share->bound;
-    return "max-downtime";
+    return found;
 }
 
 std::string in_words(const std::vector<Relaxation>& relaxations) {

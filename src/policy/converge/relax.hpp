@@ -31,11 +31,14 @@ struct Hurdle {
 /// The same with every point of the curve off by so many of its own doubts, which are large far from what was seen.
 [[nodiscard]] Hurdle doubted(const Hurdle& hurdle, double sigmas);
 
-/// Each that works alone, on a course that is as rough as one in twenty.
-[[nodiscard]] std::vector<Relaxation> relaxations_of(const Hurdle& hurdle);
-
-/// The lowest in rank of the bounds without which it would end; max-downtime where no single one is enough.
-[[nodiscard]] std::string binding_bound(const Hurdle& hurdle);
+struct Hindrance {
+    /// The lowest in rank of the bounds without which it would end; max-downtime where no single one is enough.
+    std::string bound;
+    /// Each that works alone, on a course that is as rough as one in twenty.
+    std::vector<Relaxation> relaxations;
+};
+/// Cost: up to 1 ms.
+[[nodiscard]] Hindrance hindrance_of(const Hurdle& hurdle);
 
 /// The range with `share` below it, its stall as the calibrated ones let expect.
 [[nodiscard]] BrakeRange lowered_to(const BrakeRange& range, double share);

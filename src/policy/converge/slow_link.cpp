@@ -8,6 +8,7 @@ namespace {
 /// Less than so much of the promise is slow.
 constexpr double slow = 0.8;
 constexpr double moment_s = 10;
+constexpr double most_of_the_time = 0.5;
 
 }  // namespace
 
@@ -25,6 +26,8 @@ bool SlowLink::for_a_moment(const View& view, double rate) {
         since_s_ = now_s - std::clamp(late_s, 0.0, now_s);
     }
     const double pass_s = static_cast<double>(view.passes.back().backlog.count) / rate;
+    // The next word on it comes when the pass is over.
+    if (view.timeout && pass_s > most_of_the_time * (to_seconds(*view.timeout) - now_s)) return false;
     return now_s - *since_s_ < moment_s && pass_s < moment_s;
 }
 

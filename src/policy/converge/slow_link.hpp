@@ -13,8 +13,9 @@ public:
     void promised(double rate) { promised_ = rate; }
     [[nodiscard]] double promise() const { return promised_; }
 
-    /// At a dirty sync after pass 1: it is slow, has not been so for long, and the pass that would show more is short.
-    /// What pass 1 took beyond its promise counts as slow. \param rate  What it carries, bytes per second.
+    /// At a dirty sync after pass 1: it is slow, has not been so for long, and the pass that would show more is short,
+    /// also against the time left. What pass 1 took beyond its promise counts as slow.
+    /// \param rate  What it carries, bytes per second.
     [[nodiscard]] bool for_a_moment(const View& view, double rate);
 
 private:
