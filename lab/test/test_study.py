@@ -218,8 +218,9 @@ class Forecast(unittest.TestCase):
         said = {'total': {'p10': 9.0, 'p50': 10.0 * (1 + off), 'p90': 11.0},
                 'downtime': {'p10': 0.09, 'p50': 0.1 * (1 + off), 'p90': 0.11}}
         # Two of ten fall out of their bands, which reach 28 % further than what is said.
-        return [{'guest': 'idle', 'seed': i, 'outcome': 'moved', 'total': 10.0 if i % 5 else 12.0, 'feasible': True,
-                 'downtime': 0.1 if i % 5 else 0.12, 'before': said, 'after pass 1': said} for i in range(1, 11)]
+        return [{'guest': 'idle', 'seed': i, 'memory_mib': 512, 'outcome': 'moved', 'feasible': True,
+                 'total': 10.0 if i % 5 else 12.0, 'downtime': 0.1 if i % 5 else 0.12, 'before': said,
+                 'after pass 1': said} for i in range(1, 11)]
 
     def test_an_error_is_measured_by_what_was_and_a_band_by_what_it_holds(self):
         found = list(study_forecast.pairs(self.moves(0.02), 'before', 'total'))
@@ -231,13 +232,19 @@ class Forecast(unittest.TestCase):
         given_up = [{**line, 'outcome': 'downtime-exceeded'} for line in self.moves(0)]
         self.assertEqual(list(study_forecast.pairs(given_up, 'before', 'total')), [])
         with contextlib.redirect_stdout(io.StringIO()) as said:
-            self.assertFalse(study_forecast.report(given_up))
+            self.assertFalse(study_forecast.report(given_up, 512))
         self.assertIn('nothing to compare', said.getvalue())
 
     def test_every_goal_that_is_missed_is_named(self):
         with contextlib.redirect_stdout(io.StringIO()) as said:
-            self.assertFalse(study_forecast.report(self.moves(0.3)))
+            self.assertFalse(study_forecast.report(self.moves(0.3), 512))
         self.assertIn('MISSED', said.getvalue())
+
+    def test_guests_of_another_size_are_another_study(self):
+        small = [{**line, 'memory_mib': 128} for line in self.moves(0.3)]
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            study_forecast.report([*self.moves(0), *small], 512)
+        self.assertIn('10 moves of 1 guests of 512 MiB', said.getvalue())
 
 
 class Rows(unittest.TestCase):

@@ -101,6 +101,9 @@ public:
         const bool slow = link_.for_a_moment(view, bandwidth);
         const bool narrowed = room_of(scene) < narrow * room_s_;
         const Scene at_best = narrowed ? scene_of(view, bandwidth, 1, room_s_) : scene;
+        if (view.allowed) {
+            watch_.heed(scene.elapsed_s, scene.now.backlog, setting_of(scene.ground, view.share.ratio));
+        }
         if (auto over = held_for_nothing(view, at_best)) return *over;
         if (hopeless(view, at_best)) {
             if (slow && !view.allowed) {
@@ -290,7 +293,7 @@ private:
         out.because = fmt::format("{} left, budget {}; by what was seen so far not even {} of its CPU would do: the "
                                   "brake shows whether that is so",
                                   bytes(backlog), bytes(lowest.budget), percent(lowest.share));
-        if (!view.allowed || !at_lowest) watch_.set(scene.elapsed_s, backlog, backlog / scene.ground.bandwidth);
+        if (!view.allowed || !at_lowest) watch_.set(scene.elapsed_s, backlog / scene.ground.bandwidth);
         return out;
     }
 
@@ -342,8 +345,8 @@ private:
                 out.share = view.share;
                 out.because = holding_on(scene, view.share);
             }
-            if (!view.allowed || setting.share < view.share.ratio || watch_.falls(now.backlog)) {
-                watch_.set(scene.elapsed_s, now.backlog, run_go(scene.ground, setting, now.backlog, 1).time_s);
+            if (!view.allowed || setting.share < view.share.ratio) {
+                watch_.set(scene.elapsed_s, run_go(scene.ground, setting, now.backlog, 1).time_s);
             }
         }
         forecast(out, steering, priced, scene, now, 0);
@@ -357,8 +360,10 @@ private:
     }
 
     static std::string looking_on(const Scene& scene) {
-        return fmt::format("{} left, clearly less than before, and budget {}: one more pass takes only {}",
-                           bytes(scene.now.backlog), bytes(scene.ground.unbraked_setting().budget),
+        return fmt::format("{} left, {} before, budget {}: one more pass takes only {} and should save more standstill "
+                           "than that is worth",
+                           bytes(scene.now.backlog), bytes(scene.now.before),
+                           bytes(scene.ground.unbraked_setting().budget),
                            seconds(scene.now.backlog / scene.ground.bandwidth));
     }
 

@@ -22,6 +22,10 @@ public:
     Course run(Situation now) {
         const double time_left = now.time_left;
         const double gone_s = now.gone_s;
+        if (now.allowed) {
+            set_share_ = now.share;
+            watch_.set(0, run_go(truth_, setting_of(truth_, now.share), now.backlog, 1).time_s);
+        }
         for (int round = 0; round < rounds_max; ++round) {
             out_.rounds = round + 1;
             now.time_left = time_left - out_.total_s;
@@ -36,7 +40,12 @@ public:
             // The policy learns the level with every pass.
             now.shift = luck_.level + truth_.round_phi * spell_;
             now.waited = round >= passes_waited_max(priced_.aggression);
-            if (now.allowed) now.share = std::min(now.share, watch_.most_share(truth_, out_.total_s, now.share));
+            if (now.allowed) {
+                const auto& believed = steering_.ground();
+                watch_.heed(out_.total_s, now.backlog, setting_of(truth_, now.share));
+                if (watch_.failed(believed, out_.total_s, now.share)) return out_;
+                now.share = std::min(now.share, watch_.most_share(believed, out_.total_s, now.share));
+            }
             const auto choice = steering_.choose(priced_, now);
             out_.for_time = out_.for_time || choice.for_time;
             if (!choice.go) {
@@ -79,8 +88,7 @@ private:
         const auto round = go_round(truth_, setting, now.backlog, truth_.curve.work_for(now.backlog), go_s);
         if (!now.allowed || setting.share < set_share_) {
             const auto& believed = steering_.ground();
-            const double expected_s = run_go(believed, believed.settings[index], now.backlog, 1).time_s;
-            watch_.set(out_.total_s, now.backlog, expected_s);
+            watch_.set(out_.total_s, run_go(believed, believed.settings[index], now.backlog, 1).time_s);
             set_share_ = setting.share;
         }
         spend(setting, round.time_s);

@@ -19,8 +19,13 @@ constexpr double worth_waiting = 0.99;
 constexpr double overdue = 2;
 constexpr double overdue_s = 0.5;
 constexpr double lowered = 0.75;
-/// A backlog that falls by less stands still.
+/// Between these a backlog stands still. One that has doubled had no brake for a while, or is in another phase.
 constexpr double falls_by = 0.95;
+constexpr double rises_by = 2;
+/// So many dirty syncs must have seen it stand, for so much of the time that it was held: what was long in coming is
+/// not given up for a short phase.
+constexpr int standing_syncs = 5;
+constexpr double standing_part = 0.05;
 /// The lowest one that has does not work.
 constexpr double failed_times = 10;
 constexpr double failed_s = 5;
@@ -125,7 +130,9 @@ bool Steering::may_leave_less(double aggression, const Situation& now) const {
     if (sends_s <= before_go_s) return false;
     const double pass_s = sends_s + ground().overhead_s;
     const double left = now.backlog / now.before;
-    if (left > std::exp(-ground().round_sigma)) return false;
+    // The noise of two rounds.
+    const double chance = std::sqrt(2 * (1 - ground().round_phi)) * ground().round_sigma;
+    if (left > std::exp(-chance)) return false;
     const double saves_s = (1 - left) * now.backlog / ground().switch_bandwidth;
     const auto prices = prices_of(aggression);
     if ((prices.work + prices.time) * saves_s < worth_a_look * prices.time * pass_s) return false;
@@ -160,28 +167,53 @@ std::size_t Steering::first_pass_setting(double pass_s, double time_left, double
     return highest_in_time(calm).value_or(top);
 }
 
-void Watch::set(double now_s, double backlog, double expected_s) {
+void Watch::set(double now_s, double expected_s) {
     set_at_s_ = now_s;
-    backlog_ = backlog;
     expected_s_ = expected_s;
+    stands_syncs_ = 0;
 }
 
-bool Watch::falls(double backlog) const {
-    return backlog < falls_by * backlog_;
+void Watch::heed(double now_s, double backlog, const Setting& held) {
+    fits_ = backlog <= held.budget;
+    const bool stands = stands_syncs_ > 0 && backlog > falls_by * stands_at_ && backlog < rises_by * stands_at_;
+    if (!stands || fits_) {
+        stands_since_s_ = now_s;
+        stands_at_ = backlog;
+        stands_syncs_ = 0;
+    }
+    ++stands_syncs_;
+}
+
+bool Watch::stands(const Ground& ground, double now_s, double share, double times, double least_s) const {
+    if (stands_syncs_ < standing_syncs) return false;
+    const auto run = run_go(ground, setting_of(ground, share), stands_at_, 1);
+    const double expected_s = run.stops ? run.time_s : stands_at_ / ground.bandwidth;
+    const double longest_s = std::max({least_s, times * expected_s, standing_part * held_s(now_s)});
+    return now_s - stands_since_s_ > longest_s;
 }
 
 double Watch::most_share(const Ground& ground, double now_s, double share) {
     const bool lowest = share <= ground.settings.front().share + same_share;
-    if (!lowest && held_s(now_s) > overdue * expected_s_ + overdue_s) {
+    if (lowest || fits_) return most_share_;
+    const bool late = held_s(now_s) > overdue * expected_s_ + overdue_s;
+    if (late || stands(ground, now_s, share, overdue, overdue_s)) {
         most_share_ = std::min(most_share_, lowered * std::min(share, ground.busy));
-        set(now_s, backlog_, 2 * expected_s_);
+        set(now_s, 2 * expected_s_);
     }
     return most_share_;
 }
 
 bool Watch::failed(const Ground& ground, double now_s, double share) const {
-    if (share > ground.settings.front().share + same_share) return false;
-    return held_s(now_s) > std::max(failed_s, failed_times * expected_s_);
+    if (fits_ || share > ground.settings.front().share + same_share) return false;
+    if (held_s(now_s) > std::max(failed_s, failed_times * expected_s_)) return true;
+    return stands(ground, now_s, share, failed_times, failed_s);
+}
+
+const Setting& setting_of(const Ground& ground, double share) {
+    for (std::size_t k = ground.settings.size() - 1; k > 0; --k) {
+        if (ground.settings[k].share <= share + same_share) return ground.settings[k];
+    }
+    return ground.settings.front();
 }
 
 int passes_waited_max(double aggression) {
