@@ -36,13 +36,13 @@ inline constexpr Duration sample_settle = std::chrono::milliseconds{300};
     return rate.per_second > 0 && left / rate >= interval + sample_settle;
 }
 
-/// How long a plan looks at last: what a pass of minutes dirties cannot be told from 3 s (measured: of the error of
-/// the total time on steady links, P90, a third goes). 0: the samples above are enough. QEMU measures 60 s at most.
+/// How long a plan looks at last: as long as pass 1 will take, since what that leaves decides what comes after it, and
+/// cannot be told from 3 s (docs/evidence.md). 0: the samples above are enough. QEMU measures 60 s at most.
 [[nodiscard]] constexpr Duration last_look(Duration pass_1) {
     constexpr Duration worth_it = std::chrono::seconds{5};
     constexpr Duration most = std::chrono::seconds{30};
-    const Duration part = std::chrono::floor<std::chrono::seconds>(pass_1 / 3);
-    return part < worth_it ? Duration{0} : std::min(part, most);
+    const Duration whole = std::chrono::floor<std::chrono::seconds>(pass_1);
+    return whole < worth_it ? Duration{0} : std::min(whole, most);
 }
 
 [[nodiscard]] constexpr double gibibytes_of(Bytes memory) {

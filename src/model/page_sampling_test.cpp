@@ -15,12 +15,12 @@ TEST(PageSampling, hashes_65536_pages_as_far_as_qemu_lets_us) {
     EXPECT_EQ(pages_hashed(mebibytes(1024 * 1024)), 512 * 1024);
 }
 
-TEST(PageSampling, of_a_plan_looks_for_a_third_of_pass_1_at_last_where_that_is_longer_and_for_30_s_at_most) {
+TEST(PageSampling, of_a_plan_looks_at_last_for_as_long_as_pass_1_takes_and_for_30_s_at_most) {
     using std::chrono::milliseconds;
     using std::chrono::seconds;
-    EXPECT_EQ(last_look(seconds{14}), Duration{0});
-    EXPECT_EQ(last_look(milliseconds{17'500}), seconds{5});
-    EXPECT_EQ(last_look(seconds{60}), seconds{20});
+    EXPECT_EQ(last_look(milliseconds{4'900}), Duration{0});
+    EXPECT_EQ(last_look(milliseconds{5'900}), seconds{5});
+    EXPECT_EQ(last_look(seconds{20}), seconds{20});
     EXPECT_EQ(last_look(std::chrono::hours{1}), seconds{30});
 }
 

@@ -92,23 +92,24 @@ public:
         if (bandwidth <= 0) return {CarryOn{}, "the link's speed is not known yet"};
         const Scene scene = scene_of(view, bandwidth, 1, 0);
         if (scene.ground.unbraked_setting().budget <= 0) return without_budget(view, scene);
-        room_s_ = std::max(room_s_, room_of(scene));
+        room_.add(scene.elapsed_s, room_of(scene));
         if (scene.in_first_pass) {
             if (auto over = hopeless_already(view)) return *over;
             return in_first_pass(view, scene);
         }
         if (!view.bandwidth) return {CarryOn{}, "the link's speed was not measured yet"};
         const bool slow = link_.for_a_moment(view, bandwidth);
-        const bool narrowed = room_of(scene) < narrow * room_s_;
-        const Scene at_best = narrowed ? scene_of(view, bandwidth, 1, room_s_) : scene;
+        const bool narrowed = room_of(scene) < narrow * room_.widest();
+        const Scene at_best = narrowed ? scene_of(view, bandwidth, 1, room_.widest()) : scene;
         if (view.allowed) {
-            watch_.heed(scene.elapsed_s, scene.now.backlog, setting_of(scene.ground, view.share.ratio));
+            watch_.heed(scene.ground, scene.elapsed_s, scene.now.backlog, view.share.ratio);
         }
         if (auto over = held_for_nothing(view, at_best)) return *over;
         if (hopeless(view, at_best)) {
             if (slow && !view.allowed) {
                 const double faster = std::max(link_.promise() / bandwidth, 1.0);
-                if (!hopeless(view, scene_of(view, bandwidth, faster, room_s_))) return wait_for_link(at_best, faster);
+                const Scene as_promised = scene_of(view, bandwidth, faster, room_.widest());
+                if (!hopeless(view, as_promised)) return wait_for_link(at_best, faster);
             }
             if (falls_alone(view)) return watch_it_fall(at_best);
             if (auto trial = try_lowest(view, at_best)) return *trial;
@@ -232,11 +233,9 @@ private:
 
     /// The curve promises an end that has not come in far more than its time.
     [[nodiscard]] std::optional<Decision> held_in_vain(const View& view, const Scene& scene) const {
-        if (!view.allowed || !watch_.failed(scene.ground, scene.elapsed_s, view.share.ratio)) return std::nullopt;
-        // It stops at any moment.
-        if (scene.now.backlog <= scene.ground.settings.front().budget) return std::nullopt;
+        if (!view.allowed || !watch_.failed(scene.ground, view.share.ratio)) return std::nullopt;
         auto why = fmt::format("{} at {} of its CPU did not bring the guest under {}",
-                               seconds(watch_.held_s(scene.elapsed_s)), percent(view.share.ratio),
+                               seconds(watch_.held_s()), percent(view.share.ratio),
                                bytes(scene.ground.settings.front().budget));
         return Decision{GiveUp{"max-downtime"}, why + longer_standstill(scene), all_of_it};
     }
@@ -276,7 +275,7 @@ private:
         const auto& lowest = scene.ground.settings.front();
         const double backlog = scene.now.backlog;
         if (lowest.work_rate >= scene.ground.busy || out_of_time(scene)) return std::nullopt;
-        if (watch_.failed(scene.ground, scene.elapsed_s, view.share.ratio)) return std::nullopt;
+        if (view.allowed && watch_.failed(scene.ground, view.share.ratio)) return std::nullopt;
         // A learned curve is less sure than it says (measured: 8 of its sigmas did not cover the worst of 60 guests).
         const auto& doubt = view.outlook.curve_sigma;
         if (std::ranges::none_of(doubt, [](double sigma) { return sigma > 0; })) return std::nullopt;
@@ -293,7 +292,7 @@ private:
         out.because = fmt::format("{} left, budget {}; by what was seen so far not even {} of its CPU would do: the "
                                   "brake shows whether that is so",
                                   bytes(backlog), bytes(lowest.budget), percent(lowest.share));
-        if (!view.allowed || !at_lowest) watch_.set(scene.elapsed_s, backlog / scene.ground.bandwidth);
+        if (!view.allowed || !at_lowest) watch_.set(scene.elapsed_s, backlog, backlog / scene.ground.bandwidth);
         return out;
     }
 
@@ -325,7 +324,7 @@ private:
         now.share = 1;
         if (view.allowed) {
             const double granted = view.share.ratio;
-            now.share = std::min(granted, watch_.most_share(scene.ground, scene.elapsed_s, granted));
+            now.share = std::min(granted, watch_.most_share(scene.ground, granted));
         }
         now.waited = view.passes.back().number - 2 >= passes_waited_max(view.aggression);
         const Steering steering(scene.ground, std::max(scene.ground.memory, now.backlog));
@@ -346,7 +345,7 @@ private:
                 out.because = holding_on(scene, view.share);
             }
             if (!view.allowed || setting.share < view.share.ratio) {
-                watch_.set(scene.elapsed_s, run_go(scene.ground, setting, now.backlog, 1).time_s);
+                watch_.set(scene.elapsed_s, now.backlog, run_go(scene.ground, setting, now.backlog, 1).time_s);
             }
         }
         forecast(out, steering, priced, scene, now, 0);
@@ -402,9 +401,7 @@ private:
     Watch watch_;
     std::optional<Trial> trial_;
     SlowLink link_;
-    /// The most of the standstill that was there for bytes. A QEMU that answers late for a moment, on a busy host,
-    /// takes it away: whether a move is hopeless is judged without that.
-    double room_s_ = 0;
+    Room room_;
 };
 
 }  // namespace

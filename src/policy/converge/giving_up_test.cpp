@@ -1,6 +1,7 @@
 // When the policy refuses or gives up, and what it says would have helped.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <memory>
 #include <string>
 
@@ -112,7 +113,13 @@ TEST(ConvergePolicyGivesUp, asks_for_a_longer_standstill_where_the_lowest_share_
     const auto policy = make_converge_policy();
     const auto first = policy->decide(view);
     ASSERT_TRUE(goes(first));
-    hold(view, Share{0.05}, seconds{34}, mebibytes(60), seconds{1});
+    // Ten times what was expected, in rounds that each leave a little less.
+    double left = 140;
+    for (int round = 0; round < 17; ++round, left *= 0.955) {
+        hold(view, Share{0.05}, view.elapsed + milliseconds{1'700}, Bytes{std::llround(left * 1048576)}, seconds{1});
+        EXPECT_FALSE(gives_up(policy->decide(view))) << policy->decide(view).because;
+    }
+    hold(view, Share{0.05}, view.elapsed + milliseconds{1'700}, mebibytes(60), seconds{1});
     const auto decision = policy->decide(view);
     ASSERT_TRUE(gives_up(decision)) << decision.because;
     EXPECT_NE(decision.because.find("at 5 % of its CPU did not bring the guest under"), std::string::npos);

@@ -1,6 +1,7 @@
 #include "policy/converge/past_rounds.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace segue::converge {
 namespace {
@@ -12,6 +13,8 @@ constexpr double crawls_at = 2;
 constexpr double granted_above = 0.003;
 constexpr std::size_t falls_seen = 4;
 constexpr double falls_by = 0.7;
+constexpr double moment_s = 10;
+constexpr int moment_syncs = 5;
 
 double backlog(const Pass& pass) {
     return static_cast<double>(pass.backlog.count);
@@ -32,6 +35,20 @@ bool crawls(std::span<const Pass> passes, const Setting& lowest) {
 bool clearly_falls(std::span<const Pass> passes) {
     if (passes.size() < falls_seen) return false;
     return backlog(passes.back()) < falls_by * backlog(passes[passes.size() - 2]);
+}
+
+void Room::add(double now_s, double room_s) {
+    if (now_s - began_s_ >= moment_s && syncs_ >= moment_syncs) {
+        widest_before_s_ = std::exchange(widest_s_, 0);
+        began_s_ = now_s;
+        syncs_ = 0;
+    }
+    ++syncs_;
+    widest_s_ = std::max(widest_s_, room_s);
+}
+
+double Room::widest() const {
+    return std::max(widest_s_, widest_before_s_);
 }
 
 }  // namespace segue::converge

@@ -20,4 +20,19 @@ inline constexpr std::size_t crawl_rounds = 3;
 /// free. Not before the fourth dirty sync, as every guest falls from pass 1 to pass 2.
 [[nodiscard]] bool clearly_falls(std::span<const Pass> passes);
 
+/// The most of the standstill that was there for bytes of late. A QEMU that answers late for a moment, on a busy host,
+/// takes it away: whether a move is hopeless is judged without that. One that does so for longer counts.
+class Room {
+public:
+    void add(double now_s, double room_s);
+    /// Of the last 10 s and five dirty syncs, or up to twice that.
+    [[nodiscard]] double widest() const;
+
+private:
+    double began_s_ = 0;
+    int syncs_ = 0;
+    double widest_s_ = 0;
+    double widest_before_s_ = 0;
+};
+
 }  // namespace segue::converge

@@ -26,6 +26,22 @@ Setting lowest() {
     return out;
 }
 
+TEST(Room, is_the_widest_of_the_last_ten_seconds_and_five_syncs) {
+    Room room;
+    room.add(0, 0.2);
+    EXPECT_EQ(room.widest(), 0.2);
+    for (int i = 1; i <= 30; ++i) room.add(0.5 * i, 0.05);
+    EXPECT_EQ(room.widest(), 0.2) << "15 s";
+    for (int i = 31; i <= 41; ++i) room.add(0.5 * i, 0.05);
+    EXPECT_EQ(room.widest(), 0.05) << "20 s";
+    Room slow;  // Syncs a minute apart.
+    slow.add(0, 0.2);
+    for (int i = 1; i <= 9; ++i) slow.add(60.0 * i, 0.05);
+    EXPECT_EQ(slow.widest(), 0.2);
+    slow.add(600, 0.05);
+    EXPECT_EQ(slow.widest(), 0.05);
+}
+
 TEST(PastRounds, crawl_when_three_at_the_lowest_share_left_nearly_all_of_it) {
     EXPECT_TRUE(crawls(passes(0.05, {500, 200, 198, 195, 190}), lowest()));
     EXPECT_TRUE(crawls(passes(0.052, {500, 200, 198, 195, 190}), lowest())) << "granted a little above";

@@ -24,7 +24,7 @@ public:
         const double gone_s = now.gone_s;
         if (now.allowed) {
             set_share_ = now.share;
-            watch_.set(0, run_go(truth_, setting_of(truth_, now.share), now.backlog, 1).time_s);
+            watch_.set(0, now.backlog, run_go(truth_, setting_of(truth_, now.share), now.backlog, 1).time_s);
         }
         for (int round = 0; round < rounds_max; ++round) {
             out_.rounds = round + 1;
@@ -40,11 +40,10 @@ public:
             // The policy learns the level with every pass.
             now.shift = luck_.level + truth_.round_phi * spell_;
             now.waited = round >= passes_waited_max(priced_.aggression);
-            if (now.allowed) {
-                const auto& believed = steering_.ground();
-                watch_.heed(out_.total_s, now.backlog, setting_of(truth_, now.share));
-                if (watch_.failed(believed, out_.total_s, now.share)) return out_;
-                now.share = std::min(now.share, watch_.most_share(believed, out_.total_s, now.share));
+            if (now.allowed && round > 0) {
+                watch_.heed(truth_, out_.total_s, now.backlog, now.share);
+                if (watch_.failed(truth_, now.share)) return out_;
+                now.share = std::min(now.share, watch_.most_share(truth_, now.share));
             }
             const auto choice = steering_.choose(priced_, now);
             out_.for_time = out_.for_time || choice.for_time;
@@ -87,8 +86,7 @@ private:
         const double go_s = now.allowed ? 0 : luck_.go_s;
         const auto round = go_round(truth_, setting, now.backlog, truth_.curve.work_for(now.backlog), go_s);
         if (!now.allowed || setting.share < set_share_) {
-            const auto& believed = steering_.ground();
-            watch_.set(out_.total_s, run_go(believed, believed.settings[index], now.backlog, 1).time_s);
+            watch_.set(out_.total_s, now.backlog, run_go(truth_, setting, now.backlog, 1).time_s);
             set_share_ = setting.share;
         }
         spend(setting, round.time_s);

@@ -15,21 +15,6 @@ constexpr double engine_s = 0.3;
 constexpr double nearly = 0.9;
 /// Waiting must save something: an idle guest would else be watched for ever.
 constexpr double worth_waiting = 0.99;
-/// A share that has held for so many times what was expected of it, and so much longer, is lowered.
-constexpr double overdue = 2;
-constexpr double overdue_s = 0.5;
-constexpr double lowered = 0.75;
-/// Between these a backlog stands still. One that has doubled had no brake for a while, or is in another phase.
-constexpr double falls_by = 0.95;
-constexpr double rises_by = 2;
-/// So many dirty syncs must have seen it stand, for so much of the time that it was held: what was long in coming is
-/// not given up for a short phase.
-constexpr int standing_syncs = 5;
-constexpr double standing_part = 0.05;
-/// The lowest one that has does not work.
-constexpr double failed_times = 10;
-constexpr double failed_s = 5;
-constexpr double same_share = 1e-9;
 /// Of the time gone by: a pass so short may be looked on for, where it saves so many times what it costs.
 constexpr double short_pass = 0.1;
 constexpr double worth_a_look = 2;
@@ -165,55 +150,6 @@ std::size_t Steering::first_pass_setting(double pass_s, double time_left, double
     // A brake that does not help is not set.
     if (const auto likely = highest_in_time(usual)) return *likely;
     return highest_in_time(calm).value_or(top);
-}
-
-void Watch::set(double now_s, double expected_s) {
-    set_at_s_ = now_s;
-    expected_s_ = expected_s;
-    stands_syncs_ = 0;
-}
-
-void Watch::heed(double now_s, double backlog, const Setting& held) {
-    fits_ = backlog <= held.budget;
-    const bool stands = stands_syncs_ > 0 && backlog > falls_by * stands_at_ && backlog < rises_by * stands_at_;
-    if (!stands || fits_) {
-        stands_since_s_ = now_s;
-        stands_at_ = backlog;
-        stands_syncs_ = 0;
-    }
-    ++stands_syncs_;
-}
-
-bool Watch::stands(const Ground& ground, double now_s, double share, double times, double least_s) const {
-    if (stands_syncs_ < standing_syncs) return false;
-    const auto run = run_go(ground, setting_of(ground, share), stands_at_, 1);
-    const double expected_s = run.stops ? run.time_s : stands_at_ / ground.bandwidth;
-    const double longest_s = std::max({least_s, times * expected_s, standing_part * held_s(now_s)});
-    return now_s - stands_since_s_ > longest_s;
-}
-
-double Watch::most_share(const Ground& ground, double now_s, double share) {
-    const bool lowest = share <= ground.settings.front().share + same_share;
-    if (lowest || fits_) return most_share_;
-    const bool late = held_s(now_s) > overdue * expected_s_ + overdue_s;
-    if (late || stands(ground, now_s, share, overdue, overdue_s)) {
-        most_share_ = std::min(most_share_, lowered * std::min(share, ground.busy));
-        set(now_s, 2 * expected_s_);
-    }
-    return most_share_;
-}
-
-bool Watch::failed(const Ground& ground, double now_s, double share) const {
-    if (fits_ || share > ground.settings.front().share + same_share) return false;
-    if (held_s(now_s) > std::max(failed_s, failed_times * expected_s_)) return true;
-    return stands(ground, now_s, share, failed_times, failed_s);
-}
-
-const Setting& setting_of(const Ground& ground, double share) {
-    for (std::size_t k = ground.settings.size() - 1; k > 0; --k) {
-        if (ground.settings[k].share <= share + same_share) return ground.settings[k];
-    }
-    return ground.settings.front();
 }
 
 int passes_waited_max(double aggression) {

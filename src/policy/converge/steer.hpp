@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "policy/converge/dp.hpp"
+#include "policy/converge/watch.hpp"
 
 namespace segue::converge {
 
@@ -67,36 +68,6 @@ private:
     Terrain unaided_;  ///< The ground with its highest setting alone.
     double natural_level_ = 0;
 };
-
-/// Whether the share that was set with go does what was expected of it. What should have stopped the guest long ago,
-/// or stands still just above its budget, shows that the curve is wrong there: then a lower share is taken, and at the
-/// lowest the move is given up. Cost: 10 us where a guest stands still, else nothing.
-class Watch {
-public:
-    /// A share was set. \param expected_s  From now to the stop.
-    void set(double now_s, double expected_s);
-    /// At each dirty sync after go, before anything is asked. \param held  The setting that the round had.
-    void heed(double now_s, double backlog, const Setting& held);
-    /// The most that may be granted from now on.
-    [[nodiscard]] double most_share(const Ground& ground, double now_s, double share);
-    [[nodiscard]] bool failed(const Ground& ground, double now_s, double share) const;
-    [[nodiscard]] double held_s(double now_s) const { return now_s - set_at_s_; }
-
-private:
-    [[nodiscard]] bool stands(const Ground& ground, double now_s, double share, double times, double least_s) const;
-
-    double set_at_s_ = 0;
-    double expected_s_ = 0;
-    double most_share_ = 1;
-    /// Since when the backlog has neither clearly fallen nor doubled, how many syncs ago, and what it was then.
-    double stands_since_s_ = 0;
-    int stands_syncs_ = 0;
-    double stands_at_ = 0;
-    bool fits_ = false;  ///< The guest stops as soon as QEMU looks.
-};
-
-/// The setting that grants so much, of a ground that has it or a lower one.
-[[nodiscard]] const Setting& setting_of(const Ground& ground, double share);
 
 /// Passes at full speed beyond which nothing more is waited for: where the calm moment that would pay is so rare, the
 /// guest is another than believed.
