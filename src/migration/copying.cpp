@@ -158,6 +158,8 @@ void Migration::on_pass(Bytes backlog, std::int64_t number, Bytes remaining_befo
     acked_at_sync_ = acked;
     if (request_.non_live) return;  // A guest that stands dirties nothing: QEMU stops at the end by itself.
     refresh_budget();
+    // Go counts when the images are written back: until then what fits cannot stop, and there is nothing to decide.
+    if (go_wanted_ && !stopping_allowed_) return;
     ask_policy();
 }
 

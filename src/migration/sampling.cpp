@@ -15,6 +15,8 @@ namespace segue {
 namespace {
 
 constexpr Duration sample_max = std::chrono::seconds{5};
+/// The last look of a plan that was ended is still being measured, and nothing can end it sooner.
+constexpr Duration others_sample_max = std::chrono::seconds{35};
 constexpr Duration clock_max = std::chrono::milliseconds{500};
 }  // namespace
 
@@ -32,7 +34,8 @@ void Migration::sample_next() {
     // How much of the interval the vCPUs ran: what a guest dirties belongs to its work, not to the wall's time.
     if (!brake_.steps.empty()) submit(BrakeCommand{BrakeRead{}}, clock_max, &Migration::on_sample_clock);
     const Duration interval = sampling_.intervals[sampling_.next];
-    submit(SrcCommand{SrcSampleDirtying{interval, src_->memory}}, interval + sample_max, &Migration::on_sample);
+    const Duration most = request_.dry_run && sampling_.next == 0 ? others_sample_max : sample_max;
+    submit(SrcCommand{SrcSampleDirtying{interval, src_->memory}}, interval + most, &Migration::on_sample);
 }
 
 void Migration::on_sample_clock(const Result<AnswerValue>& answer) {
@@ -84,9 +87,13 @@ void Migration::sampled(std::optional<Duration> worked) {
 /// A plan of a long move is worth a longer wait, once.
 void Migration::look_longer() {
     if (std::exchange(sampling_.looked_longer, true)) return;
-    const auto rate = expected_rate();
+    const Outlook outlook = model_->outlook();
+    auto rate = expected_rate();
+    if (!rate && outlook.bandwidth_known) {
+        rate = ByteRate{static_cast<std::int64_t>(outlook.bandwidth_bytes_per_second.p50)};
+    }
     if (!rate || rate->per_second <= 0) return;
-    const Duration pass = model_->outlook().first_pass / *rate;
+    const Duration pass = outlook.first_pass / *rate;
     const Duration last = last_look(pass);
     if (last.count() == 0) return;
     sampling_.intervals.push_back(last);

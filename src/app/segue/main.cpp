@@ -55,6 +55,11 @@ std::string state_folder() {
     return named != nullptr && *named != '\0' ? named : default_state_folder;
 }
 
+const char* at_first_interrupt(bool dry_run) {
+    if (dry_run) return "still looking; press Ctrl-C once more to end, nothing was changed";
+    return "still moving; press Ctrl-C once more to cancel, the guest then stays on the source";
+}
+
 int refuse(const Error& error, const Migrate& wanted) {
     FdSink out(STDOUT_FILENO);
     FdSink err(STDERR_FILENO);
@@ -245,7 +250,7 @@ int migrate(const Migrate& wanted) {
     // Before the journal has its thread, which would take the signals otherwise, and before the move has a record.
     const Signals signals(
         loop, ::isatty(STDIN_FILENO) == 1,
-        [&] { output.note("still moving; press Ctrl-C once more to cancel, the guest then stays on the source"); },
+        [&] { output.note(at_first_interrupt(wanted.request.dry_run)); },
         cancel);
     const std::string move_id = draw_hex();
     std::unique_ptr<SourceJob> job;

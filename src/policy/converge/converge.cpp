@@ -92,7 +92,7 @@ public:
         if (bandwidth <= 0) return {CarryOn{}, "the link's speed is not known yet"};
         const Scene scene = scene_of(view, bandwidth, 1, 0);
         if (scene.ground.unbraked_setting().budget <= 0) return without_budget(view, scene);
-        room_.add(scene.elapsed_s, room_of(scene));
+        room_.add(scene.elapsed_s, room_of(scene), view.allowed || view.timeout);
         if (scene.in_first_pass) {
             if (auto over = hopeless_already(view)) return *over;
             return in_first_pass(view, scene);
@@ -115,7 +115,7 @@ public:
             if (auto trial = try_lowest(view, at_best)) return *trial;
             return give_up(view, at_best);
         }
-        if (auto over = held_in_vain(view, at_best)) return *over;
+        if (auto over = held_in_vain(view, at_best, narrowed)) return *over;
         return steer(view, scene);
     }
 
@@ -232,11 +232,18 @@ private:
     }
 
     /// The curve promises an end that has not come in far more than its time.
-    [[nodiscard]] std::optional<Decision> held_in_vain(const View& view, const Scene& scene) const {
+    [[nodiscard]] std::optional<Decision> held_in_vain(const View& view, const Scene& scene, bool narrowed) const {
         if (!view.allowed || !watch_.failed(scene.ground, view.share.ratio)) return std::nullopt;
-        auto why = fmt::format("{} at {} of its CPU did not bring the guest under {}",
-                               seconds(watch_.held_s()), percent(view.share.ratio),
-                               bytes(scene.ground.settings.front().budget));
+        const double budget = scene.ground.settings.front().budget;
+        if (scene.now.backlog <= budget) {
+            if (narrowed) return std::nullopt;  // It stops as soon as QEMU answers in time again.
+            return Decision{GiveUp{},
+                            fmt::format("{} left fit the budget of {}, but QEMU has not stopped the guest in {}",
+                                        bytes(scene.now.backlog), bytes(budget), seconds(watch_.held_s())),
+                            all_of_it};
+        }
+        auto why = fmt::format("{} at {} of its CPU did not bring the guest under {}", seconds(watch_.held_s()),
+                               percent(view.share.ratio), bytes(budget));
         return Decision{GiveUp{"max-downtime"}, why + longer_standstill(scene), all_of_it};
     }
 

@@ -37,8 +37,8 @@ bool clearly_falls(std::span<const Pass> passes) {
     return backlog(passes.back()) < falls_by * backlog(passes[passes.size() - 2]);
 }
 
-void Room::add(double now_s, double room_s) {
-    if (now_s - began_s_ >= moment_s && syncs_ >= moment_syncs) {
+void Room::add(double now_s, double room_s, bool forgets) {
+    if (forgets && now_s - began_s_ >= moment_s && syncs_ >= moment_syncs) {
         widest_before_s_ = std::exchange(widest_s_, 0);
         began_s_ = now_s;
         syncs_ = 0;

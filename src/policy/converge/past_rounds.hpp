@@ -21,11 +21,13 @@ inline constexpr std::size_t crawl_rounds = 3;
 [[nodiscard]] bool clearly_falls(std::span<const Pass> passes);
 
 /// The most of the standstill that was there for bytes of late. A QEMU that answers late for a moment, on a busy host,
-/// takes it away: whether a move is hopeless is judged without that. One that does so for longer counts.
+/// takes it away: whether a move is hopeless is judged without that. One that does so for longer counts, where waiting
+/// costs something.
 class Room {
 public:
-    void add(double now_s, double room_s);
-    /// Of the last 10 s and five dirty syncs, or up to twice that.
+    /// \param forgets  The guest may be held, or a timeout runs.
+    void add(double now_s, double room_s, bool forgets);
+    /// Of the last 10 s and five dirty syncs, or up to twice that; while nothing is forgotten, of all.
     [[nodiscard]] double widest() const;
 
 private:

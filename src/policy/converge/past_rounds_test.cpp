@@ -28,18 +28,22 @@ Setting lowest() {
 
 TEST(Room, is_the_widest_of_the_last_ten_seconds_and_five_syncs) {
     Room room;
-    room.add(0, 0.2);
+    room.add(0, 0.2, true);
     EXPECT_EQ(room.widest(), 0.2);
-    for (int i = 1; i <= 30; ++i) room.add(0.5 * i, 0.05);
+    for (int i = 1; i <= 30; ++i) room.add(0.5 * i, 0.05, true);
     EXPECT_EQ(room.widest(), 0.2) << "15 s";
-    for (int i = 31; i <= 41; ++i) room.add(0.5 * i, 0.05);
+    for (int i = 31; i <= 41; ++i) room.add(0.5 * i, 0.05, true);
     EXPECT_EQ(room.widest(), 0.05) << "20 s";
     Room slow;  // Syncs a minute apart.
-    slow.add(0, 0.2);
-    for (int i = 1; i <= 9; ++i) slow.add(60.0 * i, 0.05);
+    slow.add(0, 0.2, true);
+    for (int i = 1; i <= 9; ++i) slow.add(60.0 * i, 0.05, true);
     EXPECT_EQ(slow.widest(), 0.2);
-    slow.add(600, 0.05);
+    slow.add(600, 0.05, true);
     EXPECT_EQ(slow.widest(), 0.05);
+    Room free;  // Before go, without a timeout.
+    free.add(0, 0.2, false);
+    for (int i = 1; i <= 100; ++i) free.add(i, 0.05, false);
+    EXPECT_EQ(free.widest(), 0.2);
 }
 
 TEST(PastRounds, crawl_when_three_at_the_lowest_share_left_nearly_all_of_it) {

@@ -25,6 +25,12 @@ constexpr double round_s = 0.5;
 /// An image is flushed before go counts.
 constexpr double not_looked_at_s = 1;
 
+/// Where such rounds do not end, one of them.
+double expected_of(const Ground& ground, const Setting& setting, double backlog) {
+    const auto run = run_go(ground, setting, backlog, 1);
+    return run.stops ? run.time_s : backlog / ground.bandwidth;
+}
+
 }  // namespace
 
 const Setting& setting_of(const Ground& ground, double share) {
@@ -46,7 +52,7 @@ void Watch::heed(const Ground& ground, double now_s, double backlog, double shar
     clock_s_ += std::clamp(now_s - heeded_at_s_, 0.0, round_times * backlog_ / ground.bandwidth + round_s);
     heeded_at_s_ = now_s;
     const auto& held = setting_of(ground, share);
-    if (backlog > rises_by * backlog_) expected_s_ = std::max(expected_s_, run_go(ground, held, backlog, 1).time_s);
+    if (backlog > rises_by * backlog_) expected_s_ = std::max(expected_s_, expected_of(ground, held, backlog));
     const bool fits = backlog <= held.budget;
     if (fits && !fits_) fits_since_s_ = clock_s_;
     fits_ = fits;
@@ -69,8 +75,7 @@ bool Watch::stands(const Ground& ground, double share, double times, double leas
     if (stands_syncs_ < standing_syncs || ground.settings.front().work_rate >= ground.busy) return false;
     const double stood_s = clock_s_ - stands_since_s_;
     if (stood_s <= std::max(least_s, standing_part * clock_s_)) return false;
-    const auto run = run_go(ground, setting_of(ground, share), stands_at_, 1);
-    return stood_s > times * (run.stops ? run.time_s : stands_at_ / ground.bandwidth);
+    return stood_s > times * expected_of(ground, setting_of(ground, share), stands_at_);
 }
 
 double Watch::most_share(const Ground& ground, double share) {

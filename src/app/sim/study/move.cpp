@@ -182,7 +182,8 @@ void Flight::sample_first() {
     for (std::size_t i = samples_before_start; i < sample_intervals.size(); ++i) {
         show(*planner_, sample(later, to_seconds(sample_intervals[i])));
     }
-    const double pass_1_s = static_cast<double>(planner_->look().first_pass.count) / setting_.probed_per_s;
+    const double rate = std::min(setting_.probed_per_s, setting_.cap_per_s.value_or(setting_.probed_per_s));
+    const double pass_1_s = static_cast<double>(planner_->look().first_pass.count) / rate;
     const Duration last = last_look(from_seconds(pass_1_s));
     if (last.count() > 0) show(*planner_, sample(later, to_seconds(last)));
 }
