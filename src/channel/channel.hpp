@@ -23,6 +23,7 @@ struct StreamSample {
     Bytes unacked;   ///< In flight: tcpi_unacked * tcpi_snd_mss at most.
     Bytes not_sent;  ///< tcpi_notsent_bytes: written by QEMU, not yet sent.
     Bytes segment;   ///< tcpi_snd_mss.
+    Duration busy{0};  ///< tcpi_busy_time: something was unsent or unacked; in the kernel's ticks.
     bool broken = false;  ///< The connection is in no state that can carry data any more.
 };
 

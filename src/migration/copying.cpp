@@ -23,6 +23,13 @@ constexpr Duration stop_max = std::chrono::seconds{30};
 constexpr std::size_t passes_kept = 64;
 constexpr std::size_t windows_known = 11;
 constexpr Duration queues_remembered = std::chrono::seconds{1};
+/// The kernel counts its busy time in ticks: at 250 Hz a stream that never rests may seem to rest for one at each end.
+constexpr Duration rest_seen = std::chrono::milliseconds{8};
+
+/// Whether QEMU let the queue run empty in between, as it does around a dirty sync.
+bool ran_dry(const StreamSample& before, const StreamSample& now) {
+    return (now.at - before.at) - (now.busy - before.busy) > rest_seen;
+}
 
 }  // namespace
 
@@ -131,12 +138,13 @@ void Migration::on_stream(const Result<AnswerValue>& answer) {
     next_stream_ = now_ + stream_every;
     const auto* sample = answer_as<StreamSample>(answer);
     if (!sample) return;
+    const bool dry = stream_ && ran_dry(*stream_, *sample);
     stream_ = *sample;
     queues_.push_back({now_, sample->unacked + sample->not_sent});
     while (now_ - queues_.front().at > queues_remembered) queues_.pop_front();
     // Pages wait behind the queue as long as a pass is under way.
-    bandwidth_.add(sample->at, sample->acked, sample->not_sent.count > 0);
-    model_->add_stream(sample->at, sample->acked, sample->not_sent.count > 0);
+    bandwidth_.add(sample->at, sample->acked, sample->not_sent.count > 0, dry);
+    model_->add_stream(sample->at, sample->acked, sample->not_sent.count > 0, dry);
     // Where QEMU, not the path, is what limits (no cap, a very fast link), nothing ever waits: what got
     // through while there was something to send is then a lower bound.
     seen_.add(sample->at, sample->acked, progress_.remaining.count > 0);

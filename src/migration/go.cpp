@@ -64,8 +64,7 @@ void Migration::refresh_budget() {
     const auto bandwidth = blackout_bandwidth();
     Bytes budget = blind_budget;
     if (bandwidth && bandwidth->per_second > 0) {
-        Bytes tail{0};
-        if (curve_) tail = curve_->dirtied_in(sync_to_stop);
+        const Bytes tail = model_->outlook().curve.dirtied_in(sync_to_stop);
         FixedCosts costs = costs_;
         // A vCPU that stands for its quota delays its own stop, and QEMU's answers where it holds the lock: both end
         // when it runs again, so one stall is charged, not two.

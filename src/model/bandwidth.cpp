@@ -15,13 +15,13 @@ constexpr double window_s = 0.05;
 
 }  // namespace
 
-void BandwidthEstimate::add(Instant at, Bytes acked, bool queue_waits) {
+void BandwidthEstimate::add(Instant at, Bytes acked, bool queue_waits, bool ran_dry) {
     if (!queue_waits) {
         // The source had nothing to say: what was acked since says nothing about the path.
         open_.reset();
         return;
     }
-    if (!open_) {
+    if (!open_ || ran_dry) {
         open_ = Reading{at, acked};
         return;
     }

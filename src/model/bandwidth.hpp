@@ -2,7 +2,8 @@
 /// \file  How fast the stream really is: acked bytes over windows in which something always waited.
 ///
 /// Formula (measured, 0.99 to 1.02 of the truth from P10 to P95): change of tcpi_bytes_acked over
-/// windows of at least 50 ms with tcpi_notsent_bytes > 0 at both ends. tcpi_delivery_rate is never used:
+/// windows of at least 50 ms with tcpi_notsent_bytes > 0 at both ends, and no tcpi_busy_time missing between them
+/// (around a dirty sync QEMU writes nothing for 20 to 40 ms, the queue holds 10). tcpi_delivery_rate is never used:
 /// on a paced socket it shows single bursts, 40 to 250 times too high.
 /// A step of the path is taken over once four windows in a row lie a tenth or more to one side of what was usual:
 /// within 300 ms, while the scatter of single windows or a stall of 100 ms moves nothing.
@@ -22,7 +23,8 @@ namespace segue {
 class BandwidthEstimate {
 public:
     /// One reading of the stream. \pre `at` and `acked` never decrease.
-    void add(Instant at, Bytes acked, bool queue_waits);
+    /// \param ran_dry  Since the reading before there was a time with nothing to send.
+    void add(Instant at, Bytes acked, bool queue_waits, bool ran_dry = false);
 
     /// The rate that `quantile` (0..1) of the last busy windows stayed below; absent without any.
     [[nodiscard]] std::optional<ByteRate> at_quantile(double quantile) const;

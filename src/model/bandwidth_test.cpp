@@ -119,6 +119,22 @@ TEST(BandwidthEstimate, is_not_moved_by_a_single_stall) {
     });
 }
 
+TEST(BandwidthEstimate, takes_no_window_in_which_there_was_nothing_to_send_for_a_rate_of_the_path) {
+    BandwidthEstimate estimate;
+    Instant at{};
+    Bytes acked{0};
+    // 100 MB/s; in every fourth window a dirty sync lets the queue run empty for 20 of its 50 ms.
+    for (int i = 0; i < 40; ++i) {
+        const bool ran_dry = i % 4 == 3;
+        at = at + BandwidthEstimate::window_min;
+        acked += Bytes{ran_dry ? 3'000'000 : 5'000'000};
+        estimate.add(at, acked, true, ran_dry);
+    }
+    EXPECT_EQ(estimate.windows(), BandwidthEstimate::window_count);
+    EXPECT_EQ(estimate.cautious()->per_second, 100'000'000);
+    EXPECT_EQ(estimate.median()->per_second, 100'000'000);
+}
+
 TEST(BandwidthEstimate, band_has_the_median_inside_and_is_never_narrower_than_a_reading) {
     BandwidthEstimate none;
     EXPECT_EQ(none.band(), Band{});

@@ -173,7 +173,7 @@ Result<StreamSample> TcpStream::Impl::read() {
     if (counters->segment != paced_segment && counters->segment.count > 0) (void)apply_pacing(counters->segment);
     return StreamSample{.at = at, .acked = counters->acked, .unacked = counters->unacked,
                         .not_sent = counters->not_sent, .segment = counters->segment,
-                        .broken = !counters->established};
+                        .busy = counters->busy, .broken = !counters->established};
 }
 
 TcpStream::TcpStream(Loop& loop) : impl_(std::make_unique<Impl>(loop)) {}

@@ -141,6 +141,25 @@ void expect_paced(TcpStreamTest& test, std::int64_t mib) {
 TEST_F(TcpStreamTest, keeps_100_mib_per_second_and_its_queue_busy_and_short) { expect_paced(*this, 100); }
 TEST_F(TcpStreamTest, keeps_10_mib_per_second_and_its_queue_busy_and_short) { expect_paced(*this, 10); }
 
+TEST_F(TcpStreamTest, counts_the_time_in_which_something_was_on_its_way) {
+    sink.start();
+    connect({"127.0.0.1", sink.port(), mebibytes_per_second(20)});
+    ASSERT_TRUE(*answer) << to_string(answer->error());
+    const auto idle_from = stream.read();
+    wait(milliseconds{200});
+    const auto idle_to = stream.read();
+    EXPECT_LE(idle_to->busy - idle_from->busy, milliseconds{12}) << "nothing was written";
+    Writer writer(stream.fd());
+    wait(milliseconds{100});
+    const auto busy_from = stream.read();
+    wait(milliseconds{200});
+    const auto busy_to = stream.read();
+    stream.cut();
+    // In ticks of the kernel, of which the slowest usual ones take 10 ms.
+    EXPECT_GE(busy_to->busy - busy_from->busy, busy_to->at - busy_from->at - milliseconds{20});
+    EXPECT_LE(busy_to->busy - busy_from->busy, busy_to->at - busy_from->at + milliseconds{20});
+}
+
 TEST_F(TcpStreamTest, is_blocking_once_connected) {
     connect({"127.0.0.1", sink.port(), {}});
     ASSERT_TRUE(*answer) << to_string(answer->error());

@@ -30,6 +30,7 @@ std::optional<TcpCounters> read_tcp_counters(int fd) noexcept {
     counters.unacked = {std::int64_t{info.tcpi_unacked} * info.tcpi_snd_mss};
     counters.not_sent = {info.tcpi_notsent_bytes};
     counters.segment = {info.tcpi_snd_mss};
+    counters.busy = std::chrono::microseconds{info.tcpi_busy_time};
     counters.established = info.tcpi_state == state_established;
     return counters;
 }

@@ -15,6 +15,7 @@ struct TcpCounters {
     Bytes unacked;
     Bytes not_sent;
     Bytes segment;
+    Duration busy{0};
     bool established = false;
 };
 

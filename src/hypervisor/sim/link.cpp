@@ -21,6 +21,7 @@ StreamSample Link::sample(Instant now) const {
     sample.unacked = {sent_ - acked_};
     sample.not_sent = {written_ - sent_};
     sample.segment = {1448};
+    sample.busy = busy_;
     sample.broken = !connected_ || broken_at_src();
     return sample;
 }
@@ -39,7 +40,11 @@ std::optional<Parcel> Link::read(bool reading) {
 bool Link::end_of_file() const { return src_closed_ && arrived_ == written_ && !black(); }
 
 void Link::advance(Instant now, Duration step) {
-    if (acked_ == written_) heard_at_ = now;
+    if (acked_ == written_) {
+        heard_at_ = now;
+    } else {
+        busy_ += step;
+    }
     if (silence_max_ && connected_ && now - heard_at_ > *silence_max_) src_closed_ = true;
     if (!connected_ || black()) return;
     if (dst_closed_) {

@@ -76,6 +76,7 @@ private:
     std::int64_t acked_ = 0;
     std::int64_t consumed_ = 0;
     double carry_ = 0;
+    Duration busy_{0};  ///< Something was on its way, or waited.
     std::deque<Flight> flights_;
     std::deque<Parcel> parcels_;
 };
