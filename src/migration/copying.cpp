@@ -23,13 +23,6 @@ constexpr Duration stop_max = std::chrono::seconds{30};
 constexpr std::size_t passes_kept = 64;
 constexpr std::size_t windows_known = 11;
 constexpr Duration queues_remembered = std::chrono::seconds{1};
-/// The kernel counts its busy time in ticks: at 250 Hz a stream that never rests may seem to rest for one at each end.
-constexpr Duration rest_seen = std::chrono::milliseconds{8};
-
-/// Whether QEMU let the queue run empty in between, as it does around a dirty sync.
-bool ran_dry(const StreamSample& before, const StreamSample& now) {
-    return (now.at - before.at) - (now.busy - before.busy) > rest_seen;
-}
 
 }  // namespace
 
@@ -138,13 +131,17 @@ void Migration::on_stream(const Result<AnswerValue>& answer) {
     next_stream_ = now_ + stream_every;
     const auto* sample = answer_as<StreamSample>(answer);
     if (!sample) return;
-    const bool dry = stream_ && ran_dry(*stream_, *sample);
+    // Only around a dirty sync: on a busy host QEMU leaves the queue empty too, and would in the blackout.
+    Duration rested{0};
+    if (stream_ && pass_heard_at_ + stream_every >= stream_->at) {
+        rested = std::max<Duration>((sample->at - stream_->at) - (sample->busy - stream_->busy), Duration{0});
+    }
     stream_ = *sample;
     queues_.push_back({now_, sample->unacked + sample->not_sent});
     while (now_ - queues_.front().at > queues_remembered) queues_.pop_front();
     // Pages wait behind the queue as long as a pass is under way.
-    bandwidth_.add(sample->at, sample->acked, sample->not_sent.count > 0, dry);
-    model_->add_stream(sample->at, sample->acked, sample->not_sent.count > 0, dry);
+    bandwidth_.add(sample->at, sample->acked, sample->not_sent.count > 0, rested);
+    model_->add_stream(sample->at, sample->acked, sample->not_sent.count > 0, rested);
     // Where QEMU, not the path, is what limits (no cap, a very fast link), nothing ever waits: what got
     // through while there was something to send is then a lower bound.
     seen_.add(sample->at, sample->acked, progress_.remaining.count > 0);
@@ -171,6 +168,12 @@ void Migration::on_pass(Bytes backlog, std::int64_t number, Bytes remaining_befo
     ask_policy();
 }
 
+Outlook Migration::outlook() const {
+    Outlook outlook = model_->outlook();
+    outlook.vcpus = src_ ? src_->vcpus : 0;
+    return outlook;
+}
+
 View Migration::view() const {
     View view;
     view.elapsed = elapsed();
@@ -186,8 +189,7 @@ View Migration::view() const {
     view.aggression = request_.aggression;
     view.brake = brake_range();
     view.share = share_;
-    view.outlook = model_->outlook();
-    view.outlook.vcpus = src_ ? src_->vcpus : 0;
+    view.outlook = outlook();
     return view;
 }
 

@@ -15,8 +15,6 @@ constexpr Duration change_max = std::chrono::seconds{5};
 constexpr Duration flush_max = std::chrono::seconds{60};
 /// What may be pending while the bandwidth is not known (DESIGN.md section 4 point 5).
 constexpr Bytes blind_budget = mebibytes(1);
-/// From the exact sync to the stop of the vCPUs: 0.2 to 2 ms (qemu.md 4.1).
-constexpr Duration sync_to_stop = std::chrono::milliseconds{2};
 constexpr Duration answers_remembered = std::chrono::seconds{1};
 /// Pausing the vCPUs and being told of it.
 constexpr Duration pause_margin = std::chrono::milliseconds{5};
@@ -64,7 +62,7 @@ void Migration::refresh_budget() {
     const auto bandwidth = blackout_bandwidth();
     Bytes budget = blind_budget;
     if (bandwidth && bandwidth->per_second > 0) {
-        const Bytes tail = model_->outlook().curve.dirtied_in(sync_to_stop);
+        const Bytes tail = dirtied_at_stop(outlook());
         FixedCosts costs = costs_;
         // A vCPU that stands for its quota delays its own stop, and QEMU's answers where it holds the lock: both end
         // when it runs again, so one stall is charged, not two.

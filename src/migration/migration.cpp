@@ -112,7 +112,7 @@ void Migration::on(const GuestNotice& notice) {
     struct Visitor {
         Migration& m;
         void operator()(const SrcStatusChanged& n) { m.on_src_status(n.status); }
-        void operator()(const SrcPassBegan&) { m.next_progress_ = m.now_; }
+        void operator()(const SrcPassBegan&) { m.next_progress_ = m.pass_heard_at_ = m.now_; }
         void operator()(const SrcStopped&) { m.on_src_stopped(); }
         void operator()(const SrcResumed&) { m.on_src_resumed(); }
         void operator()(const SrcLost& n) { m.on_src_lost(n.error); }

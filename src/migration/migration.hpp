@@ -150,6 +150,7 @@ private:
     void let_go();
     [[nodiscard]] BrakeRange brake_range() const;
     [[nodiscard]] Duration stall_charge() const;
+    [[nodiscard]] Outlook outlook() const;
     [[nodiscard]] View view() const;
 
     // ---- notices of both sides (notices.cpp)
@@ -237,7 +238,7 @@ private:
         std::optional<BrakeSample> clock;  ///< When it began.
     };
     Sampling sampling_;
-    std::optional<DirtyCurve> curve_;
+    std::optional<DirtyCurve> curve_;  ///< Of two samples: for the plain forecast in the report alone.
     std::optional<GuestModel> model_;
     GuardReady guard_;
     Duration reserve_{0};
@@ -263,6 +264,7 @@ private:
     Instant progress_asked_at_;
     Instant next_progress_;
     Instant next_stream_;
+    Instant pass_heard_at_;  ///< The newest dirty sync's end, by QEMU's own word.
     Instant next_report_;
     Instant ran_at_;  ///< Last proof that a vCPU ran on the source.
     SrcProgress progress_;

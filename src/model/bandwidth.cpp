@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "base/assert.hpp"
@@ -15,23 +16,39 @@ constexpr double window_s = 0.05;
 
 }  // namespace
 
-void BandwidthEstimate::add(Instant at, Bytes acked, bool queue_waits, bool ran_dry) {
+void BandwidthEstimate::add(Instant at, Bytes acked, bool queue_waits, Duration rested) {
     if (!queue_waits) {
         // The source had nothing to say: what was acked since says nothing about the path.
         open_.reset();
         return;
     }
-    if (!open_ || ran_dry) {
+    if (!open_) {
         open_ = Reading{at, acked};
         return;
     }
     SEGUE_ASSERT(at >= open_->at && acked >= open_->acked);
     const Duration length = at - open_->at;
+    if (rested > std::max<Duration>(rest_least, length / 8)) {
+        pieced_.acked += acked - open_->acked;
+        pieced_.busy += std::max(length - rested, Duration{0});
+        open_ = Reading{at, acked};
+        if (pieced_.busy >= pieced_min) {
+            const Pieced all = std::exchange(pieced_, {});
+            // After a rest a shaper lets a burst through, which no longer stretch would get.
+            take(whole_ ? std::min(all.acked, *whole_ * all.busy) : all.acked, all.busy);
+        }
+        return;
+    }
     if (length < window_min) return;
-    rates_.push_back((acked - open_->acked) / length);
-    remember(static_cast<double>((acked - open_->acked).count), to_seconds(length));
-    if (rates_.size() > window_count) rates_.pop_front();
+    take(acked - open_->acked, length);
+    whole_ = median();
     open_ = Reading{at, acked};
+}
+
+void BandwidthEstimate::take(Bytes acked, Duration length) {
+    rates_.push_back(acked / length);
+    remember(static_cast<double>(acked.count), to_seconds(length));
+    if (rates_.size() > window_count) rates_.pop_front();
     forget_before_step();
 }
 

@@ -2,11 +2,13 @@
 /// \file  How fast the stream really is: acked bytes over windows in which something always waited.
 ///
 /// Formula (measured, 0.99 to 1.02 of the truth from P10 to P95): change of tcpi_bytes_acked over
-/// windows of at least 50 ms with tcpi_notsent_bytes > 0 at both ends, and no tcpi_busy_time missing between them
-/// (around a dirty sync QEMU writes nothing for 20 to 40 ms, the queue holds 10). tcpi_delivery_rate is never used:
+/// windows of at least 50 ms with tcpi_notsent_bytes > 0 at both ends. tcpi_delivery_rate is never used:
 /// on a paced socket it shows single bursts, 40 to 250 times too high.
+/// Around a dirty sync QEMU writes nothing for 20 to 40 ms and the queue holds 10: of such windows tcpi_busy_time counts
+/// instead, and several are pieced together, since the kernel keeps it in ticks of 1 to 10 ms.
 /// A step of the path is taken over once four windows in a row lie a tenth or more to one side of what was usual:
-/// within 300 ms, while the scatter of single windows or a stall of 100 ms moves nothing.
+/// within 300 ms (a second where every window has a sync in it), while the scatter of single windows or a stall of
+/// 100 ms moves nothing.
 /// Pure. Cost: O(window_count) memory; quantile sorts at most that many values.
 
 #include <array>
@@ -23,8 +25,8 @@ namespace segue {
 class BandwidthEstimate {
 public:
     /// One reading of the stream. \pre `at` and `acked` never decrease.
-    /// \param ran_dry  Since the reading before there was a time with nothing to send.
-    void add(Instant at, Bytes acked, bool queue_waits, bool ran_dry = false);
+    /// \param rested  So long a dirty sync left nothing to send since the reading before, give or take a tick.
+    void add(Instant at, Bytes acked, bool queue_waits, Duration rested = Duration{0});
 
     /// The rate that `quantile` (0..1) of the last busy windows stayed below; absent without any.
     [[nodiscard]] std::optional<ByteRate> at_quantile(double quantile) const;
@@ -44,11 +46,15 @@ public:
     static constexpr std::size_t window_count = 20;
     static constexpr std::size_t median_windows = 9;
     static constexpr std::size_t step_windows = 4;
+    /// Less than this, or than an eighth of the window, is no rest: it may be one tick of the kernel at 100 to 250 Hz.
+    static constexpr Duration rest_least = std::chrono::milliseconds{8};
+    static constexpr Duration pieced_min = std::chrono::milliseconds{150};
     static constexpr double step_ratio = 0.1;
     /// From such a step on what was before says nothing of the path at all.
     static constexpr double break_ratio = 0.35;
 
 private:
+    void take(Bytes acked, Duration length);
     void forget_before_step();
     void remember(double bytes, double seconds);
 
@@ -57,6 +63,13 @@ private:
         Bytes acked;
     };
     std::optional<Reading> open_;  ///< Start of the window being filled; absent while nothing waits.
+    /// Of windows with a rest in them, without it.
+    struct Pieced {
+        Bytes acked;
+        Duration busy{0};
+    };
+    Pieced pieced_;
+    std::optional<ByteRate> whole_;  ///< The median after the last window without a rest.
     std::deque<ByteRate> rates_;
     /// Bytes and seconds of all busy windows, fading with so many seconds of sending.
     struct Fading {

@@ -13,6 +13,7 @@
 namespace segue {
 namespace {
 
+using std::chrono::milliseconds;
 using test::Chance;
 
 /// A sender with a queue of its own before a link: steps of 1 ms, read every 50 to 55 ms, acked in bursts.
@@ -119,20 +120,60 @@ TEST(BandwidthEstimate, is_not_moved_by_a_single_stall) {
     });
 }
 
-TEST(BandwidthEstimate, takes_no_window_in_which_there_was_nothing_to_send_for_a_rate_of_the_path) {
-    BandwidthEstimate estimate;
-    Instant at{};
-    Bytes acked{0};
-    // 100 MB/s; in every fourth window a dirty sync lets the queue run empty for 20 of its 50 ms.
-    for (int i = 0; i < 40; ++i) {
-        const bool ran_dry = i % 4 == 3;
-        at = at + BandwidthEstimate::window_min;
-        acked += Bytes{ran_dry ? 3'000'000 : 5'000'000};
-        estimate.add(at, acked, true, ran_dry);
+/// 50 ms a reading, of which a dirty sync takes `rest` (as the kernel tells it: in ticks of 4 ms).
+class SyncedStream {
+public:
+    void read(Duration rest, double rate) {
+        at_ = at_ + BandwidthEstimate::window_min;
+        acked_ += Bytes{static_cast<std::int64_t>(rate * to_seconds(BandwidthEstimate::window_min - rest))};
+        const auto tick = std::chrono::milliseconds{4};
+        const auto wobble = ++readings_ % 3 - 1;
+        estimate.add(at_, acked_, true, std::max<Duration>(rest + wobble * tick / 2, Duration{0}));
     }
-    EXPECT_EQ(estimate.windows(), BandwidthEstimate::window_count);
-    EXPECT_EQ(estimate.cautious()->per_second, 100'000'000);
-    EXPECT_EQ(estimate.median()->per_second, 100'000'000);
+    [[nodiscard]] double cautious() const { return static_cast<double>(estimate.cautious()->per_second); }
+
+    BandwidthEstimate estimate;
+
+private:
+    Instant at_;
+    Bytes acked_;
+    int readings_ = 0;
+};
+
+TEST(BandwidthEstimate, is_not_lowered_by_what_a_dirty_sync_leaves_unsent) {
+    SyncedStream stream;
+    for (int i = 0; i < 60; ++i) stream.read(milliseconds{i % 4 == 3 ? 20 : 0}, 100e6);
+    EXPECT_NEAR(stream.cautious(), 100e6, 3e6);
+    EXPECT_NEAR(median_of(stream.estimate), 100e6, 2e6);
+}
+
+TEST(BandwidthEstimate, follows_the_path_also_where_every_window_has_a_dirty_sync_in_it) {
+    SyncedStream stream;
+    for (int i = 0; i < 40; ++i) stream.read(milliseconds{20}, 100e6);
+    EXPECT_NEAR(stream.cautious(), 100e6, 5e6);
+    for (int i = 0; i < 30; ++i) stream.read(milliseconds{20}, 60e6);
+    EXPECT_NEAR(median_of(stream.estimate), 60e6, 3e6) << "1.5 s later";
+    EXPECT_LE(stream.cautious(), 63e6);
+}
+
+TEST(BandwidthEstimate, is_not_raised_by_the_burst_that_a_shaper_lets_through_after_a_rest) {
+    SyncedStream stream;
+    for (int i = 0; i < 10; ++i) stream.read(milliseconds{0}, 100e6);
+    for (int i = 0; i < 60; ++i) stream.read(milliseconds{20}, 130e6);
+    EXPECT_LE(stream.cautious(), 101e6);
+    EXPECT_GE(stream.cautious(), 95e6);
+}
+
+TEST(BandwidthEstimate, takes_what_may_be_a_tick_of_the_kernel_for_no_rest) {
+    BandwidthEstimate estimate;
+    for (int i = 0; i < 20; ++i) {
+        estimate.add(Instant{} + i * milliseconds{50}, {i * 5'000'000}, true, BandwidthEstimate::rest_least);
+    }
+    EXPECT_EQ(estimate.at_quantile(1.0)->per_second, 100'000'000);
+    // Nor what is little of a reading that came late.
+    BandwidthEstimate late;
+    for (int i = 0; i < 20; ++i) late.add(Instant{} + i * milliseconds{400}, {i * 40'000'000}, true, milliseconds{30});
+    EXPECT_EQ(late.at_quantile(1.0)->per_second, 100'000'000);
 }
 
 TEST(BandwidthEstimate, band_has_the_median_inside_and_is_never_narrower_than_a_reading) {

@@ -111,8 +111,8 @@ void GuestModel::add_run_time(Instant at, Duration worked, Share granted) {
     clock_.add(at, worked, granted);
 }
 
-void GuestModel::add_stream(Instant at, Bytes acked, bool queue_waits, bool ran_dry) {
-    bandwidth_.add(at, acked, queue_waits, ran_dry);
+void GuestModel::add_stream(Instant at, Bytes acked, bool queue_waits, Duration rested) {
+    bandwidth_.add(at, acked, queue_waits, rested);
 }
 
 void GuestModel::expect_bandwidth(ByteRate rate) {

@@ -68,7 +68,7 @@ public:
     void add_run_time(Instant at, Duration worked, Share granted);
     void add_sync(const DirtySync& sync);
     /// One reading of the stream, as BandwidthEstimate::add.
-    void add_stream(Instant at, Bytes acked, bool queue_waits, bool ran_dry = false);
+    void add_stream(Instant at, Bytes acked, bool queue_waits, Duration rested = Duration{0});
     /// What the stream is paced at or the operator says of the link: taken until it is measured.
     void expect_bandwidth(ByteRate rate);
     /// What pass 1 will have to send by other evidence (resident memory of the QEMU process, say).

@@ -6,6 +6,7 @@
 /// from one round to the next; beside it the whole curve is off by exp(n), n normal with `level_sigma`, the same n
 /// for all rounds of a move (theory.md 1.3).
 
+#include <algorithm>
 #include <array>
 
 #include "model/curve.hpp"
@@ -47,5 +48,17 @@ struct Outlook {
     int vcpus = 0;               ///< 0: not known.
     int passes_seen = 0;         ///< Dirty syncs of this move behind `curve`; 0 before the start.
 };
+
+/// From the exact sync to the stop of the vCPUs: 0.2 to 2 ms (qemu.md 4.1).
+inline constexpr Duration sync_to_stop = std::chrono::milliseconds{2};
+
+/// What the guest dirties between the exact sync and its stop, in vCPU work of 2 ms at most: of many vCPUs some stand,
+/// and their mean is less, here at most twice what is usual. The curve is straight below 10 ms of work, and pages that
+/// the last round dirtied already are in the exact count: it tells enough. A brake is not counted on.
+[[nodiscard]] inline Bytes dirtied_at_stop(const Outlook& outlook) {
+    const double alone = outlook.vcpus > 0 ? 1.0 / outlook.vcpus : 1.0;
+    const double part = std::clamp(2 * outlook.busy.ratio, alone, 1.0);
+    return outlook.curve.dirtied_in(from_seconds(to_seconds(sync_to_stop) * part));
+}
 
 }  // namespace segue

@@ -28,7 +28,7 @@ constexpr TcpPatience patience{.unacknowledged = std::chrono::seconds{30},
                                .between_probes = std::chrono::seconds{5}};
 
 // What waits unsent in the kernel is part of every blackout, so the queue is short: 10 ms at the cap. It must
-// not run dry either, or a busy window cannot be told from an idle one: the kernel wakes the writer at half
+// not run dry either, or nothing is learned of the path in that time: the kernel wakes the writer at half
 // of it, and on a loaded host the writer needs up to one scheduler tick (4 ms at 250 Hz) to come. Measured at
 // 100 MiB/s: dry in 6 % of the looks with 128 KiB, 0.3 % with 512 KiB, none with 1 MiB; beside two hogs on
 // two CPUs 64 %, 69 % and 85 % of the rate. At 10 MiB/s 128 KiB is never dry.

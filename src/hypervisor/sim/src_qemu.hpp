@@ -105,6 +105,7 @@ private:
     double threshold_ = 0;
     Instant window_began_;
     std::int64_t window_written_ = 0;
+    Instant silent_until_;
     Instant next_check_;
     Instant worked_until_;
     bool sampled_ = false;  ///< Once at least.

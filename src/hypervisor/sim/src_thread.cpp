@@ -54,6 +54,7 @@ bool SrcQemu::send_pending(std::int64_t& budget) {
 void SrcQemu::copy() {
     if (link_.broken_at_src()) return fail_migration();
     const Instant now = context_.agenda.now();
+    if (now < silent_until_) return;
     const bool blocked = link_.room() == 0;
     std::int64_t budget = INT64_MAX;
     if (max_bandwidth_ >= 10) {
@@ -80,6 +81,7 @@ bool SrcQemu::check() {
         memory_.sync_into(pending_, pending_count_);
         pending = static_cast<double>(pending_bytes());
         ++syncs_;
+        silent_until_ = context_.agenda.now() + context_.plan.qemu.sync_silence;
         notify(SrcPassBegan{syncs_});
     }
     // With a threshold of zero nothing is ever below it: no sync, and at zero pending the stop.

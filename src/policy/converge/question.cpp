@@ -6,8 +6,6 @@
 namespace segue::converge {
 namespace {
 
-/// From the exact sync to the stop of the vCPUs (qemu.md 4.1).
-constexpr Duration sync_to_stop = std::chrono::milliseconds{2};
 /// Between the tenth and the ninetieth per cent of a normal.
 constexpr double tenth_to_ninetieth = 2.5631;
 
@@ -19,7 +17,7 @@ double switch_rate(const PlanQuestion& question) {
 
 double budget_of(const PlanQuestion& question) {
     const double rate = switch_rate(question);
-    const Bytes tail = question.outlook.curve.dirtied_in(sync_to_stop);
+    const Bytes tail = dirtied_at_stop(question.outlook);
     return static_cast<double>(pending_budget(question.max_downtime, question.reserve, question.outlook.costs,
                                               ByteRate{static_cast<std::int64_t>(rate)}, tail)
                                    .count);
