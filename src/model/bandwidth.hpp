@@ -4,8 +4,9 @@
 /// Formula (measured, 0.99 to 1.02 of the truth from P10 to P95): change of tcpi_bytes_acked over
 /// windows of at least 50 ms with tcpi_notsent_bytes > 0 at both ends. tcpi_delivery_rate is never used:
 /// on a paced socket it shows single bursts, 40 to 250 times too high.
-/// Around a dirty sync QEMU writes nothing for 20 to 40 ms and the queue holds 10: of such windows tcpi_busy_time counts
-/// instead, and several are pieced together, since the kernel keeps it in ticks of 1 to 10 ms.
+/// Around a dirty sync QEMU writes nothing for 20 to 40 ms and the queue holds 10: of such windows
+/// tcpi_busy_time counts instead, and several are pieced together, since the kernel keeps it in ticks
+/// of 1 to 10 ms.
 /// A step of the path is taken over once four windows in a row lie a tenth or more to one side of what was usual:
 /// within 300 ms (a second where every window has a sync in it), while the scatter of single windows or a stall of
 /// 100 ms moves nothing.
