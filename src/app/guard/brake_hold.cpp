@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace segue::guard {
@@ -9,6 +10,8 @@ namespace {
 
 /// Between reading who is in a group and moving them, a thread may make another.
 constexpr int emptying_rounds_max = 8;
+/// Links to a folder that has none in it: its name and its own dot.
+constexpr nlink_t no_folders = 2;
 
 void write_to(int folder, const char* path, std::string_view text) noexcept {
     const int file = ::openat(folder, path, O_WRONLY | O_CLOEXEC);
@@ -61,24 +64,33 @@ bool BrakeHold::take(std::string_view words, int quota, int folder) noexcept {
     group.takes_back_cpu = takes_back_cpu;
     group.name.clear();
     for (const char c : words) group.name.push(c);
-    lifted_ = false;
     return true;
 }
 
 void BrakeHold::lift() noexcept {
-    if (lifted_) return;
     for (std::size_t at = 0; at < count_; ++at) {
         const std::string_view off = groups_[at].v2 ? "max\n" : "-1\n";
         static_cast<void>(!::pwrite(groups_[at].quota, off.data(), off.size(), 0));
     }
-    lifted_ = true;
 }
 
 void BrakeHold::remove() noexcept {
-    lifted_ = false;
     lift();
-    for (std::size_t at = 0; at < count_; ++at) remove(groups_[at]);
+    int home = -1;
+    for (std::size_t at = 0; at < count_; ++at) {
+        Group& group = groups_[at];
+        if (group.takes_back_cpu && group.folder >= 0 && home < 0) {
+            home = ::openat(group.folder, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        }
+        remove(group);
+    }
     count_ = 0;
+    // With groups below it, another guest's may be among them, and would lose their quotas.
+    struct stat status {};
+    if (home >= 0 && ::fstat(home, &status) == 0 && status.st_nlink <= no_folders) {
+        write_to(home, "cgroup.subtree_control", "-cpu");
+    }
+    close_if_open(home);
 }
 
 void BrakeHold::remove(Group& group) noexcept {
@@ -92,7 +104,6 @@ void BrakeHold::remove(Group& group) noexcept {
         move_members(group.folder, parent, list);
         if (::unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno != EBUSY) break;
     }
-    if (group.takes_back_cpu) write_to(parent, "cgroup.subtree_control", "-cpu");
     if (parent >= 0) ::close(parent);
     close_if_open(group.folder);
 }

@@ -26,10 +26,8 @@ public:
     [[nodiscard]] bool take(std::string_view words, int quota, int folder) noexcept;
 
     [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
-    /// All vCPUs run free. Nothing when that was done and `expect_again` did not come since.
+    /// All vCPUs run free, also those that Segue has braked since the last time.
     void lift() noexcept;
-    /// Segue may have braked since.
-    void expect_again() noexcept { lifted_ = false; }
     /// Lifts, moves the threads to the parent, removes the groups. Nothing is held afterwards.
     void remove() noexcept;
 
@@ -46,7 +44,6 @@ private:
 
     std::array<Group, 256> groups_{};  ///< Not fewer than braked_vcpus_max.
     std::size_t count_ = 0;
-    bool lifted_ = false;
 };
 
 }  // namespace segue::guard

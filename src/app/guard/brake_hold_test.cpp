@@ -44,15 +44,33 @@ TEST_F(BrakeHoldTest, WritesWhatEachVersionTakesForNoQuota) {
     EXPECT_EQ(text_of(folder + "/b"), "max");
 }
 
-TEST_F(BrakeHoldTest, LiftsOnceUntilItIsToExpectABrakeAgain) {
+TEST_F(BrakeHoldTest, LiftsAlsoWhatWasBrakedSinceTheLastTime) {
     ASSERT_TRUE(hold->take("1segue-7-vcpu0", file("/a"), -1));
     hold->lift();
     std::ofstream(folder + "/a") << "1000";
     hold->lift();
-    EXPECT_EQ(text_of(folder + "/a"), "1000");
-    hold->expect_again();
-    hold->lift();
     EXPECT_EQ(text_of(folder + "/a").substr(0, 2), "-1");
+}
+
+/// A folder stands for the guests' common group: the kernel would take the quotas of its other groups away.
+TEST_F(BrakeHoldTest, TakesCpuBackOnlyWhereNoOtherGroupIsLeft) {
+    const auto open_group = [&](const std::string& name) {
+        const std::string group = folder + "/" + name;
+        EXPECT_EQ(::mkdir(group.c_str(), 0755), 0);
+        return ::open(group.c_str(), O_PATH | O_DIRECTORY);
+    };
+    const std::string control = folder + "/cgroup.subtree_control";
+    std::ofstream(control) << "cpu ";
+    ASSERT_EQ(::mkdir((folder + "/segue-8-vcpu0").c_str(), 0755), 0);
+    ASSERT_TRUE(hold->take("2+segue-7-vcpu0", file("/a"), open_group("segue-7-vcpu0")));
+    ASSERT_TRUE(hold->take("2segue-7-vcpu1", file("/b"), open_group("segue-7-vcpu1")));
+    hold->remove();
+    EXPECT_EQ(text_of(control), "cpu ");
+    EXPECT_NE(::access((folder + "/segue-7-vcpu1").c_str(), F_OK), 0);
+    ASSERT_EQ(::rmdir((folder + "/segue-8-vcpu0").c_str()), 0);
+    ASSERT_TRUE(hold->take("2+segue-7-vcpu0", file("/a"), open_group("segue-7-vcpu0")));
+    hold->remove();
+    EXPECT_EQ(text_of(control), "-cpu");
 }
 
 TEST_F(BrakeHoldTest, RefusesWhatIsNotUnderstoodAndWhatDoesNotFit) {

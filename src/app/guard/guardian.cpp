@@ -24,6 +24,8 @@ constexpr Duration calibration_answer_wait = milliseconds{200};
 /// Between two tries to get (back) into a monitor's queue; each costs one connect.
 constexpr Duration reconnect_wait = milliseconds{100};
 constexpr int control_messages_max = 64;
+/// A brake that Segue may have set again since it was let go.
+constexpr Duration brake_looked_after_every = milliseconds{100};
 
 }  // namespace
 
@@ -177,14 +179,13 @@ void Guardian::take_message(char kind, std::string_view text, int first, int sec
 
 Instant Guardian::look_after_brake(const View& view) noexcept {
     const Instant deadline = brake_deadline(view);
-    if (deadline > view.now) {
-        brake_.expect_again();
-        return brake_.empty() ? view.now + no_deadline : deadline;
-    }
+    if (deadline > view.now) return brake_.empty() ? view.now + no_deadline : deadline;
     // Its groups may still lie in the control socket.
     if (control_open_) take_control();
     brake_.lift();
-    return view.now + no_deadline;
+    // A Segue that lives may set it again at any time, and says so to nobody.
+    const bool may_return = view.segue_alive && view.verdict == Verdict::open && view.stage < Stage::undoing;
+    return view.now + (may_return && !brake_.empty() ? brake_looked_after_every : no_deadline);
 }
 
 void Guardian::pass_fault_points() noexcept {
@@ -247,6 +248,7 @@ bool Guardian::rely_on_segue() noexcept {
     }
     set_state(GuardState::rolling_back);
     static_cast<void>(kill_and_wait(held_.segue, milliseconds{100}));
+    brake_.lift();  // What it may have set meanwhile.
     return false;
 }
 

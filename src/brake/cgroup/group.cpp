@@ -309,6 +309,9 @@ Result<void> remove_group(const GroupFiles& files, GroupVersion version, const s
 }
 
 void disable_cpu(const std::string& home) {
+    // The kernel would take the quotas of another guest's groups away with it.
+    const auto of_another = [&](const std::string& name) { return is_our_group(home + "/" + name); };
+    if (std::ranges::any_of(names_in(home), of_another)) return;
     static_cast<void>(write_small(home + "/cgroup.subtree_control", "-cpu"));
 }
 

@@ -127,6 +127,14 @@ TEST_F(V2, LeavesCpuEnabledWhereItWasBefore) {
     EXPECT_EQ(line_of(home + "/cgroup.subtree_control"), "cpu pids");
 }
 
+TEST_F(V2, LeavesCpuEnabledWhileAnotherGuestInTheSameGroupIsHeldByIt) {
+    CgroupBrake brake("7", files);
+    ASSERT_TRUE(open(brake));
+    fs::create_directory(home + "/segue-8-vcpu0");
+    ASSERT_TRUE(brake.perform(BrakeClose{}));
+    EXPECT_EQ(line_of(home + "/cgroup.subtree_control"), "+cpu") << "what the kernel would take with it is not ours";
+}
+
 TEST_F(V2, WritesAFileOnlyWhenItsValueChanges) {
     CgroupBrake brake("7", files);
     ASSERT_TRUE(open(brake));
