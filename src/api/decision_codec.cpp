@@ -15,7 +15,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t depth_max = 8;
-constexpr std::int64_t version = 3;
+constexpr std::int64_t version = 4;
 
 // Each type says its fields once, for writing and for reading.
 
@@ -44,6 +44,8 @@ void fields(Io& io, T& outlook) {
     io("round_sigma", outlook.round_sigma);
     io("round_phi", outlook.round_phi);
     io("busy_ratio", outlook.busy.ratio);
+    io("busiest_part", outlook.busiest_part);
+    io("busiest_ratio", outlook.busiest.ratio);
     io("unbraked_ratio", outlook.unbraked_ratio);
     io("bandwidth_bytes_per_second", outlook.bandwidth_bytes_per_second);
     io("bandwidth_known", outlook.bandwidth_known);
@@ -73,6 +75,8 @@ void fields(Io& io, T& range) {
     io("shares_ratio", range.shares);
     io("stall_seconds", range.stall_s);
     io("cut_by_stall", range.cut_by_stall);
+    io("floor_ratio", range.floor);
+    io("available", range.available);
 }
 
 template <class Io, class T>

@@ -28,6 +28,8 @@ Outlook any_outlook() {
     out.round_sigma = any_double();
     out.round_phi = any_double();
     out.busy.ratio = any_double();
+    out.busiest_part = any_double();
+    out.busiest.ratio = any_double();
     out.unbraked_ratio = any_double();
     out.bandwidth_bytes_per_second = {any_double(), any_double(), any_double()};
     out.bandwidth_known = *rc::gen::arbitrary<bool>();
@@ -56,6 +58,8 @@ View any_view() {
     out.brake.shares = {any_double(), 1.0};
     out.brake.stall_s = {any_double(), any_double()};
     out.brake.cut_by_stall = *rc::gen::arbitrary<bool>();
+    out.brake.floor = any_double();
+    out.brake.available = *rc::gen::arbitrary<bool>();
     out.share.ratio = any_double();
     out.outlook = any_outlook();
     return out;

@@ -17,7 +17,9 @@ json::object row_object(const PlanRow& row) {
     for (const std::string& bound : row.binding) binding.push_back(text_value(bound));
     // Bands are of the draws that end within the bounds: without any there is nothing to say.
     const bool known = row.finishes_ratio > 0;
+    const json::value no_link = nullptr;
     return {{"aggression", row.aggression},
+            {"link_bytes_per_second", row.link ? json::value(row.link->per_second) : no_link},
             {"feasible", row.feasible},
             {"finishes_ratio", row.finishes_ratio},
             {"total_seconds", band_value(row.total_s, known)},

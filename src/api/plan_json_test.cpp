@@ -31,6 +31,15 @@ TEST(PlanJson, is_as_the_schema_says) {
     EXPECT_EQ(problem_of(plan_json(hopeless, {})), "");
 }
 
+TEST(PlanJson, names_the_link_of_a_row_where_it_is_not_known) {
+    Plan plan = two_rows();
+    plan.rows[0].link = ByteRate{125'000'000};
+    EXPECT_EQ(problem_of(plan_json(plan, {})), "");
+    const auto line = json::parse(plan_json(plan, {}));
+    EXPECT_EQ(line.at("rows").at(0).at("link_bytes_per_second"), json::value(125'000'000));
+    EXPECT_TRUE(line.at("rows").at(1).at("link_bytes_per_second").is_null());
+}
+
 TEST(PlanJson, has_no_figures_where_no_draw_ends) {
     const auto line = json::parse(plan_json(two_rows(), {}));
     EXPECT_EQ(line.at("rows").at(0).at("total_seconds").at("p50"), json::value(12.0));

@@ -56,6 +56,8 @@ struct BrakeSample {
     Duration worked{0};     ///< Run time since the first look or open, mean of the vCPUs.
     Duration throttled{0};  ///< Time kept from running since then, by the brake or by others, mean of the vCPUs.
     Duration worked_least{0};  ///< Of the vCPU that ran least.
+    Duration worked_most{0};   ///< Of the one that ran most.
+    Duration worked_rms{0};    ///< Root of the mean square.
 };
 struct BrakeDone {};
 using BrakeAnswer = std::variant<BrakeDone, BrakeReady, BrakeSample>;

@@ -12,6 +12,8 @@
 namespace segue {
 namespace {
 
+/// Mean of the vCPUs' run times: a tick of the kernel is a tenth of it at most.
+constexpr Duration spread_least = std::chrono::milliseconds{40};
 /// Calibration takes 150 ms at most.
 constexpr Duration open_max = std::chrono::seconds{3};
 constexpr Duration set_max = std::chrono::milliseconds{500};
@@ -79,13 +81,23 @@ void Migration::on_brake_sample(const Result<AnswerValue>& answer) {
     const auto* sample = answer_as<BrakeSample>(answer);
     if (!sample || stage_ != MigrationStage::copying) return;
     worked_ = *sample;
-    model_->add_run_time(sample->at, sample->worked, std::exchange(share_least_, share_));
+    learn_work(*sample, std::exchange(share_least_, share_));
+}
+
+void Migration::learn_work(const BrakeSample& sample, Share granted) {
+    model_->add_run_time(sample.at, sample.worked, granted);
+    // What was counted under the brake, and before there is enough, does not tell how the vCPUs differ.
+    if (summary_.lowest_share < all_of_it || sample.worked < spread_least) return;
+    const double mean = to_seconds(sample.worked);
+    model_->add_spread({to_seconds(sample.worked_most) / mean, to_seconds(sample.worked_rms) / mean});
 }
 
 /// What may be granted: never less than the floor, and nothing that stalls longer than the bound.
 BrakeRange Migration::brake_range() const {
     if (brake_.steps.empty()) return {};
     BrakeRange range{{}, {}};
+    range.floor = request_.bounds.min_cpu.ratio;
+    range.available = true;
     for (const BrakeStep& step : brake_.steps) {
         if (step.share < request_.bounds.min_cpu || step.share >= all_of_it) continue;
         if (step.stall_worst > request_.bounds.longest_stall()) {
@@ -102,16 +114,21 @@ BrakeRange Migration::brake_range() const {
 
 /// What the brake may add to the time that QEMU needs to stop the guest.
 Duration Migration::stall_charge() const {
+    if (share_ == all_of_it || brake_.steps.empty()) return Duration{0};
+    // Between two steps it stands as long as at the lower one.
+    Duration stall = brake_.steps.front().stall_worst;
     for (const BrakeStep& step : brake_.steps) {
-        if (step.share >= share_) return step.share < all_of_it ? step.stall_worst : Duration{0};
+        if (step.share <= share_) stall = step.stall_worst;
     }
-    return Duration{0};
+    return stall;
 }
 
 void Migration::grant(Share share) {
     if (!brake_open_ || stage_ != MigrationStage::copying || stopped_by_us_) return;
     const BrakeRange range = brake_range();
     share.ratio = std::clamp(share.ratio, range.shares.front(), 1.0);
+    // Told once more: the guardian may have let go meanwhile. What is as it should be is not written again.
+    if (share == share_ && share < all_of_it) submit(BrakeCommand{BrakeSet{share}}, set_max, &Migration::on_granted);
     if (share == share_) return;
     decided(share < share_ ? "brake" : "let go", fmt::format("each vCPU may run {} of the time", to_text(share)));
     share_ = share;
@@ -137,6 +154,14 @@ void Migration::heed_silence(const StreamSample& sample) {
     decided("nothing gets through", "the guest runs free until something does");
     grant(all_of_it);
     share_before_silence_ = before;
+}
+
+/// The policy is asked at dirty syncs only, and held until the next one a guest could be for minutes.
+void Migration::heed_slow_round() {
+    if (share_ == all_of_it || !round_due_ || now_ < *round_due_) return;
+    decided("the link has become slow",
+            "this round takes far longer than its backlog should: the guest runs free until the next dirty sync");
+    grant(all_of_it);
 }
 
 void Migration::on_granted(const Result<AnswerValue>& answer) {

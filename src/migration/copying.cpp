@@ -22,7 +22,11 @@ constexpr Duration change_max = std::chrono::seconds{5};
 constexpr Duration stop_max = std::chrono::seconds{30};
 constexpr std::size_t passes_kept = 64;
 constexpr std::size_t windows_known = 11;
+constexpr double clearly_less = 0.7;
 constexpr Duration queues_remembered = std::chrono::seconds{1};
+/// A round under the brake that lasts so many times what its backlog should take, and so much more, is not waited for.
+constexpr int overdue_times = 3;
+constexpr Duration overdue_least = std::chrono::seconds{1};
 
 }  // namespace
 
@@ -145,10 +149,27 @@ void Migration::on_stream(const Result<AnswerValue>& answer) {
     // Where QEMU, not the path, is what limits (no cap, a very fast link), nothing ever waits: what got
     // through while there was something to send is then a lower bound.
     seen_.add(sample->at, sample->acked, progress_.remaining.count > 0);
+    expect_what_is_seen();
     if (stage_ == MigrationStage::copying && !request_.non_live) {
+        if (!round_due_) expect_round(progress_.remaining);
         heed_silence(*sample);
+        heed_slow_round();
         if (stage_ == MigrationStage::copying && !passes_.empty()) refresh_budget();
     }
+}
+
+/// By the link as it is; of pass 1 as soon as that is known.
+void Migration::expect_round(Bytes left) {
+    if (passes_.empty()) return;
+    if (const auto rate = rate_of_pass()) round_due_ = now_ + overdue_times * (left / *rate) + overdue_least;
+}
+
+/// A cap above what QEMU can send at all is not what the link will carry.
+void Migration::expect_what_is_seen() {
+    if (bandwidth_.windows() > 0 || seen_.windows() < windows_known) return;
+    const auto said = expected_rate();
+    const auto most = seen_.at_quantile(0.9);
+    if (said && most->per_second > 0 && *most < scale(*said, clearly_less)) model_->expect_bandwidth(*most);
 }
 
 void Migration::on_pass(Bytes backlog, std::int64_t number, Bytes remaining_before) {
@@ -161,10 +182,12 @@ void Migration::on_pass(Bytes backlog, std::int64_t number, Bytes remaining_befo
     const Bytes acked = stream_ ? stream_->acked : Bytes{0};
     model_->add_sync({number, now_, backlog, remaining_before, std::nullopt, pass.share, acked - acked_at_sync_});
     acked_at_sync_ = acked;
+    round_due_.reset();
+    expect_round(backlog);
     if (request_.non_live) return;  // A guest that stands dirties nothing: QEMU stops at the end by itself.
     refresh_budget();
     // Go counts when the images are written back: until then what fits cannot stop, and there is nothing to decide.
-    if (go_wanted_ && !stopping_allowed_) return;
+    if (go_wanted_ && !stopping_allowed_) return await_images();
     ask_policy();
 }
 

@@ -15,12 +15,17 @@ constexpr Duration change_max = std::chrono::seconds{5};
 constexpr Duration flush_max = std::chrono::seconds{60};
 /// What may be pending while the bandwidth is not known (DESIGN.md section 4 point 5).
 constexpr Bytes blind_budget = mebibytes(1);
+constexpr ByteRate blind_rate = mebibytes_per_second(1);
 constexpr Duration answers_remembered = std::chrono::seconds{1};
 /// Pausing the vCPUs and being told of it.
 constexpr Duration pause_margin = std::chrono::milliseconds{5};
 /// The smallest budget told, as time at the cap.
 constexpr Duration least_budget = std::chrono::milliseconds{2};
 constexpr Duration flush_every = std::chrono::seconds{1};
+/// The guest is held so long at most while its images are written back after go.
+constexpr Duration flush_held_max = std::chrono::seconds{3};
+/// And as long as max downtime: a flush that takes longer would leave it no room.
+constexpr Duration flush_waited_max = std::chrono::seconds{30};
 /// A disk that cannot be flushed within the charge in so many tries will not be at the stop either.
 constexpr int flushes_before_go_max = 5;
 
@@ -49,9 +54,9 @@ std::optional<ByteRate> Migration::blackout_bandwidth() const {
     const auto segment = stream_ ? stream_->segment : Bytes{0};
     // The user's word decides (seed 004); it counts frames, like every rate of ours.
     if (request_.bounds.switchover_bandwidth) return pacing_for(*request_.bounds.switchover_bandwidth, segment);
-    auto measured = bandwidth_.cautious();
-    if (!measured) measured = seen_.cautious();
-    if (measured && measured->per_second == 0) measured.reset();
+    // A path that stood still for a moment and flows again is not unknown.
+    auto measured = bandwidth_.cautious_while_it_flows();
+    if (bandwidth_.windows() == 0) measured = seen_.cautious_while_it_flows();
     if (measured && request_.bounds.max_bandwidth) {
         measured = std::min(*measured, pacing_for(*request_.bounds.max_bandwidth, segment));
     }
@@ -88,6 +93,7 @@ void Migration::allow_switchover(const std::string& because) {
     if (stopping_allowed_ || go_wanted_) return;
     decided("go", because);
     go_wanted_ = true;
+    go_wanted_at_ = now_;
     if (src_->images.empty()) return send_allowance();
     // A flush that is under way already began before go: on_flushed asks for one more.
     flushes_ = 0;
@@ -104,6 +110,15 @@ void Migration::keep_images_flushed() {
 void Migration::flush_images() {
     flush_in_flight_ = true;
     submit(FlushImages{src_->images}, flush_max, &Migration::on_flushed);
+}
+
+/// Nobody decides meanwhile: a disk that takes its time must not keep the guest held, nor the move for ever.
+void Migration::await_images() {
+    const Duration waited = now_ - go_wanted_at_;
+    if (waited >= std::max<Duration>(flush_waited_max, request_.bounds.max_downtime)) {
+        return undo(Outcome::failed, fmt::format("writing back its disk images has not ended in {}", to_text(waited)));
+    }
+    if (waited >= flush_held_max) grant(all_of_it);
 }
 
 void Migration::on_flushed(const Result<AnswerValue>& answer) {
@@ -126,24 +141,32 @@ void Migration::on_flushed(const Result<AnswerValue>& answer) {
     send_allowance();
 }
 
+/// A budget of nothing (QEMU answers too late just now) means "not now", as before go; told as it is, an emulated
+/// threshold that small would take the bandwidth down with it.
+Bytes Migration::told_budget(ByteRate cap) const { return std::max(budget_, cap * least_budget); }
+
 void Migration::send_allowance() {
     const auto bandwidth = blackout_bandwidth();
     const auto highest = bandwidth_.at_quantile(1.0);
-    const ByteRate now_at = bandwidth ? *bandwidth : highest.value_or(ByteRate{0});
+    // Where nothing gets through just now, or nothing was measured yet, so little that only the blind budget passes.
+    const ByteRate now_at = std::max(bandwidth ? *bandwidth : highest.value_or(ByteRate{0}), blind_rate);
     // Where QEMU must guess, its guess is kept below what the stream can carry by its own limiter.
-    const ByteRate cap = request_.bounds.max_bandwidth.value_or(scale(highest.value_or(now_at), 1.25));
+    const ByteRate most = std::max(highest.value_or(now_at), now_at);
+    const ByteRate cap = request_.bounds.max_bandwidth.value_or(scale(most, 1.25));
     if (!stopping_allowed_) note({.stage = guard::Stage::switching});
     stopping_allowed_ = true;
     allow_in_flight_ = true;
-    // A budget of nothing (QEMU answers too late just now) means "not now", as before go; told as it is, an
-    // emulated threshold that small would take the bandwidth down with it.
-    allowed_budget_ = std::max(budget_, cap * least_budget);
+    allowed_cap_ = cap;
+    allowed_budget_ = told_budget(cap);
     submit(SrcCommand{SrcAllowSwitchover{allowed_budget_, now_at, cap}}, change_max, &Migration::on_allowed);
 }
 
 void Migration::on_allowed(const Result<AnswerValue>& answer) {
     allow_in_flight_ = false;
-    if (answer || stage_ != MigrationStage::copying) return;
+    if (stage_ != MigrationStage::copying) return;
+    // The budget may have changed while the source took the one before.
+    if (answer && told_budget(allowed_cap_) != allowed_budget_ && !stopped_by_us_) return send_allowance();
+    if (answer) return;
     if (outcome_unknown(answer.error().kind)) return;  // It stops or it does not; both are watched for.
     undo(Outcome::failed, "the source did not take the switchover settings: " + to_string(answer.error()));
 }

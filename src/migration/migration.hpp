@@ -106,12 +106,16 @@ private:
     void on_sample(const Result<AnswerValue>& answer);
     void on_sample_clocked(const Result<AnswerValue>& answer);
     [[nodiscard]] Duration work_between(const BrakeSample& from, const BrakeSample& to) const;
+    void learn_work(const BrakeSample& sample, Share granted);
     void sampled(std::optional<Duration> worked);
     void look_longer();
     void learn_sample(std::optional<Duration> worked);
     void forecast();
     [[nodiscard]] std::optional<ByteRate> expected_rate() const;
     [[nodiscard]] std::optional<ByteRate> rate_of_pass() const;
+    void expect_what_is_seen();
+    void heed_slow_round();
+    void expect_round(Bytes left);
     void sample_beside_pass();
     void on_sample_beside_pass(const Result<AnswerValue>& answer);
 
@@ -131,6 +135,8 @@ private:
     void keep_images_flushed();
     void flush_images();
     void on_flushed(const Result<AnswerValue>& answer);
+    [[nodiscard]] Bytes told_budget(ByteRate cap) const;
+    void await_images();
     void send_allowance();
     void on_allowed(const Result<AnswerValue>& answer);
     void refresh_budget();
@@ -257,6 +263,7 @@ private:
     Instant began_;
     bool migrate_sent_ = false;
     bool go_wanted_ = false;         ///< The policy said go.
+    Instant go_wanted_at_;
     bool stopping_allowed_ = false;  ///< The source was told.
     bool allow_in_flight_ = false;
     bool progress_in_flight_ = false;
@@ -286,8 +293,10 @@ private:
     Bytes flowed_;       ///< Acknowledged when something last got through, or nothing waited.
     Instant flowed_at_;
     std::optional<Share> share_before_silence_;  ///< The brake is off only because nothing gets through.
+    std::optional<Instant> round_due_;  ///< A brake that holds the guest for longer than this waits for a slow link.
     Bytes acked_at_sync_;
     Bytes allowed_budget_;  ///< The one the source was told last.
+    ByteRate allowed_cap_;
     struct AnswerTime {
         Instant at;
         Duration took{0};

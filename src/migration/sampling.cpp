@@ -42,7 +42,7 @@ void Migration::on_sample_clock(const Result<AnswerValue>& answer) {
     const auto* sample = answer_as<BrakeSample>(answer);
     if (!sample || stage_ != MigrationStage::sampling) return;
     sampling_.clock = *sample;
-    model_->add_run_time(sample->at, sample->worked, all_of_it);
+    learn_work(*sample, all_of_it);
 }
 
 void Migration::on_sample(const Result<AnswerValue>& answer) {

@@ -31,18 +31,25 @@ void BandwidthEstimate::add(Instant at, Bytes acked, bool queue_waits, Duration 
     if (rested > std::max<Duration>(rest_least, length / 8)) {
         pieced_.acked += acked - open_->acked;
         pieced_.busy += std::max(length - rested, Duration{0});
+        pieced_.all += length;
         open_ = Reading{at, acked};
-        if (pieced_.busy >= pieced_min) {
-            const Pieced all = std::exchange(pieced_, {});
-            // After a rest a shaper lets a burst through, which no longer stretch would get.
-            take(whole_ ? std::min(all.acked, *whole_ * all.busy) : all.acked, all.busy);
-        }
+        if (pieced_.busy >= pieced_min) take_pieced();
         return;
     }
     if (length < window_min) return;
     take(acked - open_->acked, length);
     whole_ = median();
     open_ = Reading{at, acked};
+}
+
+/// After a rest a shaper lets a burst through, which no longer stretch would get: so no more than the windows without a
+/// rest said. But where there are none any more they may be out of date, and what got through with the rests counted is
+/// certain: no burst is larger than what the rest before it left unused.
+void BandwidthEstimate::take_pieced() {
+    const Pieced pieced = std::exchange(pieced_, {});
+    Bytes most = pieced.acked;
+    if (whole_) most = std::min(most, std::max(*whole_, pieced.acked / pieced.all) * pieced.busy);
+    take(most, pieced.busy);
 }
 
 void BandwidthEstimate::take(Bytes acked, Duration length) {
@@ -94,6 +101,17 @@ std::optional<ByteRate> BandwidthEstimate::median() const {
     std::vector<ByteRate> newest(rates_.end() - static_cast<std::ptrdiff_t>(count), rates_.end());
     std::sort(newest.begin(), newest.end());
     return newest[(count - 1) / 2];
+}
+
+std::optional<ByteRate> BandwidthEstimate::cautious_while_it_flows() const {
+    const auto lowest = cautious();
+    if (!lowest || lowest->per_second > 0) return lowest;
+    if (rates_.back().per_second == 0 || median()->per_second == 0) return std::nullopt;
+    ByteRate out = rates_.back();
+    for (const ByteRate rate : rates_) {
+        if (rate.per_second > 0) out = std::min(out, rate);
+    }
+    return out;
 }
 
 Band BandwidthEstimate::band() const {

@@ -33,6 +33,9 @@ public:
     [[nodiscard]] std::optional<ByteRate> at_quantile(double quantile) const;
     /// For deciding what a blackout can carry: the tenth percentile.
     [[nodiscard]] std::optional<ByteRate> cautious() const { return at_quantile(0.1); }
+    /// The same of a path that stood still for a moment: without the windows in which nothing got through. Absent
+    /// while it stands still, or has done so for most of the newest windows.
+    [[nodiscard]] std::optional<ByteRate> cautious_while_it_flows() const;
     /// Of the newest windows only, so that it lags a changing path by a quarter of a second and not by half of one.
     [[nodiscard]] std::optional<ByteRate> median() const;
     /// The tenth, fiftieth and ninetieth percentile, bytes a second, never narrower than a window can be read:
@@ -56,6 +59,7 @@ public:
 
 private:
     void take(Bytes acked, Duration length);
+    void take_pieced();
     void forget_before_step();
     void remember(double bytes, double seconds);
 
@@ -68,6 +72,7 @@ private:
     struct Pieced {
         Bytes acked;
         Duration busy{0};
+        Duration all{0};  ///< The rests counted.
     };
     Pieced pieced_;
     std::optional<ByteRate> whole_;  ///< The median after the last window without a rest.

@@ -164,6 +164,34 @@ TEST(BandwidthEstimate, is_not_raised_by_the_burst_that_a_shaper_lets_through_af
     EXPECT_GE(stream.cautious(), 95e6);
 }
 
+TEST(BandwidthEstimate, rises_with_the_path_also_where_no_window_is_without_a_rest_any_more) {
+    SyncedStream stream;
+    for (int i = 0; i < 20; ++i) stream.read(milliseconds{0}, 30e6);
+    for (int i = 0; i < 60; ++i) stream.read(milliseconds{20}, 118e6);
+    EXPECT_GE(stream.cautious(), 66e6) << "118 MB/s with the rests counted are 71";
+    EXPECT_LE(stream.cautious(), 118e6);
+}
+
+TEST(BandwidthEstimate, comes_back_after_a_silence_also_where_no_window_is_without_a_rest_any_more) {
+    SyncedStream stream;
+    for (int i = 0; i < 20; ++i) stream.read(milliseconds{0}, 100e6);
+    for (int i = 0; i < 10; ++i) stream.read(milliseconds{0}, 0);
+    EXPECT_EQ(stream.estimate.cautious_while_it_flows(), std::nullopt);
+    for (int i = 0; i < 60; ++i) stream.read(milliseconds{20}, 100e6);
+    EXPECT_GE(median_of(stream.estimate), 58e6);
+    EXPECT_GE(stream.estimate.cautious_while_it_flows()->per_second, 58'000'000);
+}
+
+TEST(BandwidthEstimate, of_a_path_that_stood_still_for_a_moment_is_not_unknown) {
+    SyncedStream stream;
+    for (int i = 0; i < 20; ++i) stream.read(milliseconds{0}, 100e6);
+    for (int i = 0; i < 3; ++i) stream.read(milliseconds{0}, 0);
+    EXPECT_EQ(stream.cautious(), 0);
+    EXPECT_EQ(stream.estimate.cautious_while_it_flows(), std::nullopt) << "it still stands";
+    stream.read(milliseconds{0}, 100e6);
+    EXPECT_EQ(stream.estimate.cautious_while_it_flows()->per_second, 100'000'000);
+}
+
 TEST(BandwidthEstimate, takes_what_may_be_a_tick_of_the_kernel_for_no_rest) {
     BandwidthEstimate estimate;
     for (int i = 0; i < 20; ++i) {

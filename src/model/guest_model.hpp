@@ -66,6 +66,8 @@ public:
     void add_sample(const PageSample& sample);
     /// Run time of the vCPUs (their mean) since any fixed moment. \param granted  Least since the reading before.
     void add_run_time(Instant at, Duration worked, Share granted);
+    /// Of the same run times, while nobody brakes the guest.
+    void add_spread(const WorkSpread& spread) { spread_ = spread; }
     void add_sync(const DirtySync& sync);
     /// One reading of the stream, as BandwidthEstimate::add.
     void add_stream(Instant at, Bytes acked, bool queue_waits, Duration rested = Duration{0});
@@ -114,6 +116,7 @@ private:
 
     Bytes memory_;
     GuestMemory remembered_;
+    WorkSpread spread_;
     FixedCosts costs_ = prior_fixed_costs;
     WorkClock clock_;
     BandwidthEstimate bandwidth_;

@@ -36,6 +36,8 @@ struct BrakeRange {
     std::vector<double> shares{1.0};
     std::vector<double> stall_s{0.0};  ///< Worst standstill at a stretch, of each.
     bool cut_by_stall = false;         ///< Max stall, not min CPU, leaves lower shares out.
+    double floor = 0;                  ///< What min CPU allows; 0: not said.
+    bool available = false;            ///< There is a brake, though no share of it may be allowed.
 };
 
 struct View {

@@ -226,7 +226,9 @@ void show(const Migrate& wanted, const Report& report, Output& output) {
     const auto* forecast = std::get_if<ForecastReport>(&report);
     if (forecast == nullptr) return output.show(report);
     if (!wanted.plan) return output.show(*forecast, expected_of(wanted, *forecast));
-    output.show(make_plan(question_of(wanted, *forecast)));
+    const PlanQuestion question = question_of(wanted, *forecast);
+    output.show(question.outlook.bandwidth_known ? make_plan(question)
+                                                 : plan_over_links(question, wanted.request.aggression));
 }
 
 int refuse(const Error& error, Output& output) {

@@ -247,7 +247,8 @@ void Process::perform_in_world(const Submit& submit, CommandId id, Duration late
     } else if (std::holds_alternative<RunOnSuccess>(command)) {
         agenda().after(milliseconds{20}, [answer = answerer<GuestAnswer>(id, late)] { answer(GuestAnswer{Done{}}); });
     } else {
-        const Duration took = rng_.between(milliseconds{1}, milliseconds{8});
+        const Duration usual = rng_.between(milliseconds{1}, milliseconds{8});
+        const Duration took = world_.image_flush().count() > 0 ? world_.image_flush() : usual;
         agenda().after(took, [answer = answerer<Flushed>(id, late), took] { answer(Flushed{took}); });
     }
 }

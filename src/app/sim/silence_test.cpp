@@ -1,5 +1,5 @@
 // A link that falls silent while the guest is braked (migration/braking.cpp, heed_silence): the brake is let go after
-// 0.3 s and set again when bytes flow.
+// 0.3 s and set again when bytes flow. And what else lets it go, or sets it again, without a decision.
 #include <gtest/gtest.h>
 
 #include <charconv>
@@ -130,6 +130,19 @@ TEST_F(Silence, lifts_the_brake_after_three_tenths_of_a_second_and_sets_it_again
     EXPECT_EQ(times_of(said).size(), 1U) << "said once, not at every look";
 }
 
+TEST_F(Silence, is_not_needed_a_link_that_becomes_slow_lets_the_guest_go_in_the_middle_of_its_round) {
+    Scenario s = braked({{.share = 0.2}}, {link_at(seconds{1}, 0.01)});
+    s.fault = Fault::user_cancel;
+    s.moment = Moment::copying;
+    s.offset = seconds{15};
+    run(s);
+    EXPECT_EQ(shares(), "0.200 1.000") << all_of(result);
+    const auto when = times_of("the link has become slow");
+    ASSERT_EQ(when.size(), 1U) << all_of(result);
+    EXPECT_GT(when.front(), seconds{2});
+    EXPECT_LT(when.front(), seconds{9});
+}
+
 TEST_F(Silence, which_begins_before_a_byte_got_through_counts_from_the_start_of_copying) {
     run(braked({{.share = 0.2}, {.from = seconds{4}, .go = true}}, {link_at(Duration{0}, 0), link_at(seconds{2}, 1)}));
     EXPECT_EQ(shares(), "0.200 1.000 0.200 1.000") << all_of(result);
@@ -209,6 +222,39 @@ TEST_F(Silence, in_which_the_policy_decides_on_another_share_is_followed_by_that
     EXPECT_TRUE(shares().ends_with("1.000 0.500 1.000")) << all_of(result);
     ASSERT_FALSE(times_of("brake     0.500").empty());
     EXPECT_GT(times_of("brake     0.500").back(), seconds{5});
+}
+
+TEST_F(Silence, at_go_is_no_reason_to_fail) {
+    run(deep_buffer({{.share = 0.2}, {.from = milliseconds{2500}, .go = true}}, {link_at(seconds{2}, 0)}));
+    ASSERT_EQ(decided.size(), 2U) << "it decided in the silence, or this shows nothing";
+    EXPECT_EQ(outcome_word(result), "cancelled") << all_of(result);
+}
+
+/// What else may keep a guest held, or let it go, without a decision.
+using Held = Silence;
+
+TEST_F(Held, for_three_seconds_at_most_while_its_images_are_written_back) {
+    run(braked({{.share = 0.2}, {.from = seconds{1}, .go = true}},
+               {{milliseconds{900}, [](World& world) { world.slow_images(seconds{8}); }}}));
+    ASSERT_EQ(times_of("segue     go: ").size(), 1U) << all_of(result);
+    const Duration went = times_of("segue     go: ").front();
+    const auto lifted = times_of("brake     1.000");
+    ASSERT_FALSE(lifted.empty());
+    EXPECT_GT(lifted.front(), went + milliseconds{2900});
+    EXPECT_LT(lifted.front(), went + milliseconds{4500}) << "at the first dirty sync from then on";
+}
+
+TEST_F(Held, no_longer_than_half_a_minute_by_a_disk_that_hangs) {
+    run(braked({{.share = 0.2}, {.from = seconds{1}, .go = true}},
+               {{milliseconds{900}, [](World& world) { world.slow_images(seconds{600}); }}}));
+    EXPECT_EQ(outcome_word(result), "failed") << all_of(result);
+    EXPECT_NE(all_of(result).find("writing back its disk images has not ended in "), std::string::npos);
+}
+
+TEST_F(Held, again_once_the_guardian_has_let_go) {
+    run(braked({{.share = 0.2}, {.from = seconds{2}, .share = 0.2}, {.from = seconds{4}, .go = true}},
+               {{seconds{1}, [](World& world) { world.lift_brake("guard"); }}}));
+    EXPECT_EQ(shares(), "0.200 1.000 0.200 1.000") << all_of(result);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <utility>
 
@@ -130,16 +131,20 @@ BrakeSample CgroupBrake::read() const {
     sample.at = now_on_this_host();
     if (watched_.empty()) return sample;
     sample.worked_least = Duration::max();
+    double squares = 0;
     for (const Watched& vcpu : watched_) {
         // A thread that is gone (unplugged, or QEMU ended) shows no more than when it was first seen.
         const RunTime now = run_time(files_, pid_, vcpu.tid);
         const Duration worked = std::max(now.ran - vcpu.before.ran, Duration{0});
         sample.worked += worked;
         sample.worked_least = std::min(sample.worked_least, worked);
+        sample.worked_most = std::max(sample.worked_most, worked);
+        squares += to_seconds(worked) * to_seconds(worked);
         sample.throttled += std::max(now.kept - vcpu.before.kept, Duration{0});
     }
     const auto count = static_cast<std::int64_t>(watched_.size());
     sample.worked /= count;
+    sample.worked_rms = from_seconds(std::sqrt(squares / static_cast<double>(count)));
     sample.throttled /= count;
     return sample;
 }

@@ -114,7 +114,8 @@ void Brake::settle() {
 
 BrakeSample Brake::read() {
     settle();
-    return {context_.agenda.now(), from_seconds(worked_s_), from_seconds(throttled_s_), from_seconds(worked_s_)};
+    const Duration worked = from_seconds(worked_s_);
+    return {context_.agenda.now(), worked, from_seconds(throttled_s_), worked, worked, worked};
 }
 
 }  // namespace segue::sim

@@ -37,6 +37,7 @@ struct QemuPlan {
     bool continue_answered_late = false;  ///< The answer to migrate-continue loses its race for the lock.
     Duration pause = std::chrono::microseconds{300};         ///< First vCPU stopped to STOP.
     Duration drain_and_flush = std::chrono::milliseconds{1};  ///< STOP to pre-switchover.
+    Duration image_flush{0};  ///< Of an image before the stop; 0: 1 to 8 ms.
     Duration sync_silence{0};  ///< After a dirty sync nothing is written for so long.
     Bytes device_state = mebibytes(1);
     Duration load = std::chrono::milliseconds{8};  ///< Last byte at the destination to its `completed`.

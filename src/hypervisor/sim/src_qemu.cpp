@@ -181,6 +181,7 @@ Result<GuestAnswer> SrcQemu::allow(const SrcAllowSwitchover& command) {
     context_.truth.src_changed = true;
     const bool native = context_.plan.qemu.native_switchover_bandwidth;
     const double rate = static_cast<double>(native ? command.bandwidth.per_second : command.cap.per_second);
+    if (rate <= 0) return fail(ErrorKind::invalid, "the switchover bandwidth must be above 0");
     if (native) switchover_bandwidth_ = rate;
     if (!native) max_bandwidth_ = rate;
     const double budget = static_cast<double>(command.budget.count);

@@ -60,6 +60,9 @@ public:
     void reopen_src_monitor();
     [[nodiscard]] DstQemu& dst() { return dst_; }
     void slow_flush(Duration length) { src_.slow_flush(length); }
+    void slow_images(Duration length) { context_.plan.qemu.image_flush = length; }
+    [[nodiscard]] Duration image_flush() const { return context_.plan.qemu.image_flush; }
+    void lift_brake(std::string_view who) { brake_.lift(who); }
     void starve_src_thread(bool starved) { src_.starve(starved); }
     void kill_segue();
     void segue_exits() { guardian_.segue_died(); }

@@ -39,6 +39,11 @@ constexpr double whole_round = 0.7;
 constexpr double clearly_less = 0.8;
 /// Of the most room for bytes that there was: less than that is a narrow moment.
 constexpr double narrow = 0.8;
+/// Dirty syncs at which nothing can be decided, for so long: a guest that may be held, one that nobody holds.
+constexpr double blind_held_s = 10;
+constexpr double blind_waited_s = 60;
+/// Of the standstill, for what is left to send.
+constexpr double least_for_bytes_s = 0.03;
 /// The timeout is named as the reason only where it is as near as so many times what is left to do.
 constexpr double hurried = 3;
 
@@ -89,15 +94,17 @@ public:
         }
         double bandwidth = view.outlook.bandwidth_bytes_per_second.p50;
         if (bandwidth <= 0 && view.bandwidth) bandwidth = static_cast<double>(view.bandwidth->per_second);
-        if (bandwidth <= 0) return {CarryOn{}, "the link's speed is not known yet"};
+        if (bandwidth <= 0) return without_speed(view);
         const Scene scene = scene_of(view, bandwidth, 1, 0);
+        const bool pass_1 = scene.in_first_pass;
         if (scene.ground.unbraked_setting().budget <= 0) return without_budget(view, scene);
         room_.add(scene.elapsed_s, room_of(scene), view.allowed || view.timeout);
-        if (scene.in_first_pass) {
+        if (!pass_1 && !view.bandwidth) return without_speed(view);
+        blind_.see();
+        if (pass_1) {
             if (auto over = hopeless_already(view)) return *over;
             return in_first_pass(view, scene);
         }
-        if (!view.bandwidth) return {CarryOn{}, "the link's speed was not measured yet"};
         const bool slow = link_.for_a_moment(view, bandwidth);
         const bool narrowed = room_of(scene) < narrow * room_.widest();
         const Scene at_best = narrowed ? scene_of(view, bandwidth, 1, room_.widest()) : scene;
@@ -166,14 +173,38 @@ private:
                 all_of_it};
     }
 
-    static Decision without_budget(const View& view, const Scene& scene) {
-        if (scene.ground.fixed_s < scene.max_downtime_s || view.passes.size() < 3) {
-            return {CarryOn{}, "just now the standstill would leave no time for bytes: QEMU answers late"};
+    /// A guest that is held for nothing, or a move that never ends: not for the sake of a moment.
+    [[nodiscard]] bool blind_for_long(const View& view) {
+        const double now_s = to_seconds(view.elapsed);
+        blind_.add(now_s);
+        return blind_.lasts(now_s, view.allowed ? blind_held_s : blind_waited_s);
+    }
+
+    Decision without_speed(const View& view) {
+        if (view.passes.size() > 1 && blind_for_long(view) && view.allowed) {
+            return {GiveUp{},
+                    "the link's speed has not been known for long, and the guest waits for its stop; try again with "
+                    "--switchover-bandwidth",
+                    all_of_it};
         }
-        return {GiveUp{}, fmt::format("stopping, loading and handing over alone take {}, more than max downtime {}: it "
-                                      "needs downtime >= {}",
-                                      seconds(scene.ground.fixed_s), seconds(scene.max_downtime_s),
-                                      seconds(scene.ground.fixed_s * 1.1 + 0.03))};
+        return {CarryOn{}, "the link's speed is not known just now"};
+    }
+
+    Decision without_budget(const View& view, const Scene& scene) {
+        const double lacks_s = -scene.ground.unbraked_setting().budget / scene.ground.switch_bandwidth;
+        const auto taken =
+            fmt::format("stopping, loading and handing over take {}, a rollback may need {}, and {} may be written "
+                        "before the stop; late answers of QEMU and what waits in the socket take the rest",
+                        seconds(scene.ground.fixed_s), to_text(view.reserve), to_text(dirtied_at_stop(view.outlook)));
+        const auto most = seconds(scene.max_downtime_s);
+        const bool never = scene.ground.fixed_s >= scene.max_downtime_s && view.passes.size() > 2;
+        if (never || (view.passes.size() > 1 && blind_for_long(view))) {
+            return {GiveUp{}, fmt::format("max downtime {} leaves no time for bytes, and will not: {}; it needs "
+                                          "downtime >= {}", most, taken, seconds(told(scene.max_downtime_s + lacks_s +
+                                                                                      least_for_bytes_s))),
+                    all_of_it};
+        }
+        return {CarryOn{}, fmt::format("just now max downtime {} leaves no time for bytes: {}", most, taken)};
     }
 
     Decision in_first_pass(const View& view, const Scene& scene) {
@@ -186,7 +217,7 @@ private:
         out.because = fmt::format("pass 1 sends {}, about {}; it should leave {}",
                                   bytes(scene.first_pass), seconds(scene.first_pass_s),
                                   bytes(dirtied(ground, setting, scene.first_pass_s)));
-        if (setting.share < ground.busy) {
+        if (setting.work_rate < ground.busy) {
             out.because += fmt::format("; with the guest at {} already now, or {} would not be enough",
                                        percent(setting.share), to_text(*view.timeout));
         }
@@ -409,6 +440,7 @@ private:
     std::optional<Trial> trial_;
     SlowLink link_;
     Room room_;
+    Blind blind_;
 };
 
 }  // namespace

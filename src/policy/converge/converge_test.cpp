@@ -18,6 +18,19 @@ TEST(ConvergePolicy, brakes_hard_and_goes_at_once_when_waiting_gains_nothing) {
     EXPECT_NE(decision.because.find("200 MiB left"), std::string::npos) << decision.because;
 }
 
+TEST(ConvergePolicy, brakes_the_only_busy_one_of_many_vcpus) {
+    auto view = hot_guest();
+    view.outlook.vcpus = 16;
+    view.outlook.busy = Share{1.0 / 16};
+    view.outlook.busiest_part = 1.0 / 16;
+    view.outlook.busiest = all_of_it;
+    view.outlook.curve = Curve::saturating(mebibytes(200), mebibytes_per_second(16 * 550));
+    const auto decision = decided(view);
+    EXPECT_TRUE(goes(decision)) << decision.because;
+    ASSERT_TRUE(decision.share);
+    EXPECT_LE(decision.share->ratio, 0.1);
+}
+
 TEST(ConvergePolicy, lets_the_first_pass_run_at_full_speed) {
     for (const double aggression : {0.0, 0.5, 1.0}) {
         auto view = first_pass(hot_guest());
@@ -253,6 +266,53 @@ TEST(ConvergePolicy, forecasts_that_the_look_that_ends_a_move_comes_late) {
     const double over_s = 7.0 / 100 + 0.025;
     const double late_looks = stands_s(0.024 / over_s * 100 / 0.05);
     EXPECT_NEAR(late_looks - any_look, 0.024 - 0.012, 0.003);
+}
+
+/// Asked every 1.5 s, each time with nothing left for bytes but where `sees` says otherwise: when it gives up.
+template <class Sees>
+std::optional<double> given_up_after_s(View view, Sees sees) {
+    const auto policy = make_converge_policy();
+    const Bytes budget = view.budget;
+    for (int i = 0; i < 100; ++i) {
+        view.elapsed += milliseconds{1500};
+        view.passes.push_back({view.passes.back().number + 1, view.elapsed, mebibytes(200)});
+        view.budget = sees(i) ? budget : mebibytes(-20);  // More than a stall's worth.
+        const auto decision = policy->decide(view);
+        if (!gives_up(decision)) continue;
+        EXPECT_EQ(decision.share, all_of_it);
+        EXPECT_NE(decision.because.find("leaves no time for bytes"), std::string::npos) << decision.because;
+        EXPECT_NE(decision.because.find("it needs downtime >= "), std::string::npos) << decision.because;
+        return 1.5 * i;
+    }
+    return std::nullopt;
+}
+
+TEST(ConvergePolicy, does_not_hold_or_copy_for_ever_a_guest_for_whose_bytes_no_time_is_left) {
+    auto view = hot_guest();
+    const auto never = [](int) { return false; };
+    EXPECT_NEAR(given_up_after_s(view, never).value_or(0), 60, 2);
+    view.allowed = true;
+    view.share = Share{0.05};
+    EXPECT_NEAR(given_up_after_s(view, never).value_or(0), 10.5, 2);
+    const auto for_moments = [](int i) { return i % 4 == 3; };
+    view.allowed = false;
+    EXPECT_FALSE(given_up_after_s(view, for_moments));
+}
+
+TEST(ConvergePolicy, lets_a_held_guest_go_when_the_speed_of_the_link_stays_unknown) {
+    auto view = hot_guest();
+    view.allowed = true;
+    view.share = Share{0.05};
+    view.bandwidth.reset();
+    const auto policy = make_converge_policy();
+    bool gave_up = false;
+    for (int i = 0; i < 10 && !gave_up; ++i) {
+        view.elapsed += seconds{2};
+        view.passes.push_back({view.passes.back().number + 1, view.elapsed, mebibytes(200)});
+        gave_up = gives_up(policy->decide(view));
+        EXPECT_TRUE(gave_up || i < 8);
+    }
+    EXPECT_TRUE(gave_up);
 }
 
 TEST(ConvergePolicy, survives_views_with_nothing_in_them) {

@@ -191,6 +191,20 @@ TEST(ConvergePolicyGivesUp, names_max_stall_where_that_keeps_lower_shares_away) 
     EXPECT_NE(decided(view).because.find("max-stall >= "), std::string::npos) << decided(view).because;
 }
 
+TEST(ConvergePolicyGivesUp, asks_for_no_longer_stall_where_min_cpu_would_stand_in_the_way_next) {
+    auto view = hot_guest();
+    view.brake = {{0.5, 0.7, 1.0}, {0.014, 0.012, 0}, true, 0.45, true};
+    const auto why = decided(view).because;
+    EXPECT_EQ(why.find("max-stall"), std::string::npos) << why;
+    EXPECT_NE(why.find("max-downtime stands in the way"), std::string::npos) << why;
+}
+
+TEST(ConvergePolicyGivesUp, names_min_cpu_where_it_allows_no_brake_at_all) {
+    auto view = hot_guest();
+    view.brake = {{1.0}, {0}, false, 1.0, true};
+    EXPECT_NE(decided(view).because.find("min-cpu <= "), std::string::npos) << decided(view).because;
+}
+
 TEST(ConvergePolicyGivesUp, gives_up_nothing_because_qemu_answers_late_for_a_moment) {
     auto view = hot_guest();
     view.brake = {{0.2, 1.0}, {0.026, 0}};

@@ -55,6 +55,8 @@ Ground ground_of(const Outlook& outlook, const BrakeRange& brake, double budget,
     Ground out;
     out.curve = outlook.curve;
     out.busy = std::clamp(outlook.busy.ratio, 1e-3, 1.0);
+    out.busiest_part = outlook.busiest_part;
+    out.busiest = outlook.busiest.ratio;
     out.unbraked = outlook.unbraked_ratio;
     out.bandwidth = bandwidth;
     out.switch_bandwidth = switch_bandwidth;
@@ -70,7 +72,8 @@ Ground ground_of(const Outlook& outlook, const BrakeRange& brake, double budget,
     for (std::size_t i = 0; i < brake.shares.size(); ++i) {
         const double share = brake.shares[i];
         const double left = budget - switch_bandwidth * brake.stall_s[i];
-        if (share < out.busy && left > 0) braking.push_back({share, brake.stall_s[i], share, left});
+        if (!out.is_braked_by(share) || left <= 0) continue;
+        braking.push_back({share, brake.stall_s[i], out.work_rate(share), left});
     }
     const std::size_t kept = std::min(braking.size(), shares_max - 1);
     for (std::size_t i = 0; i < kept; ++i) {

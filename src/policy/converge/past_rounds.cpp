@@ -47,6 +47,14 @@ void Room::add(double now_s, double room_s, bool forgets) {
     widest_s_ = std::max(widest_s_, room_s);
 }
 
+void Blind::add(double now_s) {
+    if (syncs_++ == 0) began_s_ = now_s;
+}
+
+bool Blind::lasts(double now_s, double least_s) const {
+    return syncs_ > moment_syncs && now_s - began_s_ >= least_s;
+}
+
 double Room::widest() const {
     return std::max(widest_s_, widest_before_s_);
 }

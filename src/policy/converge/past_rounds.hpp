@@ -37,4 +37,18 @@ private:
     double widest_before_s_ = 0;
 };
 
+/// Dirty syncs in a row at which nothing could be decided: no time for bytes is left of the standstill, or the link's
+/// speed is not known. Each is a moment; many are a move that will never end, whose guest may be held all the while.
+class Blind {
+public:
+    void see() { syncs_ = 0; }
+    void add(double now_s);
+    /// \param least_s  Of moments; shorter ones may pass.
+    [[nodiscard]] bool lasts(double now_s, double least_s) const;
+
+private:
+    double began_s_ = 0;
+    int syncs_ = 0;
+};
+
 }  // namespace segue::converge

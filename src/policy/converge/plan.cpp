@@ -22,6 +22,10 @@ constexpr std::size_t levels = 5;
 constexpr std::size_t shares_max = 5;
 constexpr int rows = 11;
 constexpr double finishes_enough = 0.95;
+constexpr std::array links{ByteRate{12'500'000},  ByteRate{125'000'000},   ByteRate{312'500'000},
+                           ByteRate{625'000'000}, ByteRate{1'250'000'000}, ByteRate{3'125'000'000}};
+/// Payload of a full frame over what it takes on the wire, and a little less than the link may carry.
+constexpr double payload_ratio = 1448.0 / 1538 * 0.98;
 /// What one pass leaves unknown of the level, where the rounds are quiet.
 constexpr double least_level_sigma = 0.02;
 /// A bound that shapes at least this part of the courses is said to bind.
@@ -192,11 +196,11 @@ private:
         };
         std::vector<std::string> out;
         // A guest is braked because it would not fit its standstill otherwise.
-        if (often([&](const Course& c) { return !c.finished || c.lowest_share < ground.busy; })) {
+        if (often([&](const Course& c) { return !c.finished || ground.is_braked_by(c.lowest_share); })) {
             out.emplace_back("max-downtime");
         }
         const double lowest = ground.settings.front().share;
-        if (lowest < ground.busy && often([&](const Course& c) { return c.lowest_share <= lowest + same; })) {
+        if (ground.is_braked_by(lowest) && often([&](const Course& c) { return c.lowest_share <= lowest + same; })) {
             out.emplace_back(cut_by_stall_ ? "max-stall" : "min-cpu");
         }
         if (often([&](const Course& c) { return c.for_time || c.total_s > asked_.timeout_s; })) {
@@ -256,6 +260,16 @@ std::optional<Relaxation> proven(const PlanQuestion& question, Relaxation relaxa
     return std::nullopt;
 }
 
+void name_hindrance(Plan& plan, const PlanQuestion& question) {
+    plan.binding = "max-bandwidth";
+    if (question.outlook.bandwidth_bytes_per_second.p50 <= 0) return;
+    const auto hindrance = hindrance_of(hurdle_of(question));
+    plan.binding = hindrance.bound;
+    for (const auto& relaxation : hindrance.relaxations) {
+        if (auto good = proven(question, relaxation)) plan.relaxations.push_back(*good);
+    }
+}
+
 }  // namespace
 
 PlanRow plan_row(const PlanQuestion& question, double aggression) {
@@ -279,12 +293,22 @@ Plan make_plan(const PlanQuestion& question) {
         not_above(out.rows[i].lowest_share, out.rows[i - 1].lowest_share);
     }
     out.feasible = std::any_of(out.rows.begin(), out.rows.end(), [](const PlanRow& row) { return row.feasible; });
-    if (out.feasible || question.outlook.bandwidth_bytes_per_second.p50 <= 0) return out;
-    const auto hindrance = hindrance_of(hurdle_of(question));
-    out.binding = hindrance.bound;
-    for (const auto& relaxation : hindrance.relaxations) {
-        if (auto good = proven(question, relaxation)) out.relaxations.push_back(*good);
+    if (!out.feasible) name_hindrance(out, question);
+    return out;
+}
+
+Plan plan_over_links(const PlanQuestion& question, double aggression) {
+    Plan out;
+    PlanQuestion over = question;
+    for (const ByteRate link : links) {
+        const double rate = payload_ratio * static_cast<double>(link.per_second);
+        over.outlook.bandwidth_bytes_per_second = {rate, rate, rate};
+        over.outlook.bandwidth_known = true;
+        out.rows.push_back(plan_row(over, aggression));
+        out.rows.back().link = link;
+        out.feasible = out.feasible || out.rows.back().feasible;
     }
+    if (!out.feasible) name_hindrance(out, over);
     return out;
 }
 

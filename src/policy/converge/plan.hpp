@@ -24,6 +24,8 @@ struct PlanQuestion {
 
 struct PlanRow {
     double aggression = 0;
+    /// As it is called, Ethernet's headers counted. Only where the link is not known and each row tells of another.
+    std::optional<ByteRate> link = {};
     bool feasible = false;       ///< At least 95 of 100 draws end within all bounds.
     double finishes_ratio = 0;   ///< Draws that do.
     // Of the draws that do; total_s and lost_work_s include the standstill.
@@ -44,13 +46,18 @@ struct Relaxation {
 };
 
 struct Plan {
-    std::vector<PlanRow> rows;  ///< Aggression 0.0, 0.1, ... 1.0. Total time never rises, lowest share never rises.
+    /// Aggression 0.0, 0.1, ... 1.0. Total time never rises, lowest share never rises. Or links, slowest first.
+    std::vector<PlanRow> rows;
     bool feasible = false;      ///< Any row is.
     std::string binding;        ///< If none is: the bound that stands in the way.
     std::vector<Relaxation> relaxations;
 };
 
 [[nodiscard]] Plan make_plan(const PlanQuestion& question);
+
+/// Where nothing is known of the link: one level over links of 100 Mbit/s to 25 Gbit/s. What stands in the way, if
+/// none will do, is that of the fastest.
+[[nodiscard]] Plan plan_over_links(const PlanQuestion& question, double aggression);
 
 /// One row alone.
 [[nodiscard]] PlanRow plan_row(const PlanQuestion& question, double aggression);

@@ -148,6 +148,43 @@ TEST(Plan, without_a_known_link_has_no_feasible_row) {
     const auto plan = make_plan(question);
     EXPECT_EQ(plan.rows.size(), 11U);
     EXPECT_FALSE(plan.feasible);
+    EXPECT_EQ(plan.binding, "max-bandwidth");
+}
+
+TEST(Plan, over_links_tells_what_each_would_make_of_the_move) {
+    auto question = hot_guest(0.05);
+    const double known_s = make_plan(question).rows[5].total_s.p50;
+    question.outlook.bandwidth_bytes_per_second = {};
+    question.outlook.bandwidth_known = false;
+    const auto plan = plan_over_links(question, 0.5);
+    ASSERT_GE(plan.rows.size(), 5U);
+    EXPECT_TRUE(plan.feasible);
+    EXPECT_EQ(plan.binding, "");
+    const PlanRow* before = nullptr;
+    for (const auto& row : plan.rows) {
+        ASSERT_TRUE(row.link);
+        EXPECT_EQ(row.aggression, 0.5);
+        EXPECT_TRUE(row.feasible || row.link->per_second < 100'000'000);
+        if (before != nullptr) { EXPECT_GT(row.link->per_second, before->link->per_second); }
+        if (before != nullptr && before->feasible) {
+            EXPECT_LT(row.total_s.p50, before->total_s.p50);
+        }
+        // 119 MB/s of payload for the 105 of the guest whose link is known.
+        if (row.link->per_second == 125'000'000) { EXPECT_NEAR(row.total_s.p50, known_s * 105 / 119, 0.1 * known_s); }
+        before = &row;
+    }
+}
+
+TEST(Plan, over_links_names_what_stands_in_the_way_even_of_the_fastest) {
+    auto question = hot_guest(0.05);
+    question.outlook.bandwidth_bytes_per_second = {};
+    question.max_downtime = std::chrono::milliseconds{40};
+    const auto plan = plan_over_links(question, 0.5);
+    EXPECT_FALSE(plan.feasible);
+    EXPECT_EQ(plan.binding, "max-downtime");
+    ASSERT_FALSE(plan.relaxations.empty());
+    EXPECT_EQ(plan.relaxations.front().bound, "max-downtime");
+    EXPECT_GT(plan.relaxations.front().value, 0.04);
 }
 
 // The rows are played on the rounds of the policy's own model; here they meet the other one.

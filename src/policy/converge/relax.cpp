@@ -63,7 +63,7 @@ Hurdle with_bandwidth(const Hurdle& hurdle, double times) {
 
 std::optional<Relaxation> lower_share(const Hurdle& hurdle) {
     const double lowest = hurdle.brake.shares.front();
-    if (lowest >= 1 || lowest <= least_share) return std::nullopt;
+    if ((lowest >= 1 && !hurdle.brake.available) || lowest <= least_share) return std::nullopt;
     const auto ends_at = [&](double share) {
         Hurdle lower = hurdle;
         lower.brake = lowered_to(hurdle.brake, share);
@@ -71,6 +71,8 @@ std::optional<Relaxation> lower_share(const Hurdle& hurdle) {
     };
     // A lower share dirties less and stalls longer, so what works is a stretch: the highest of it is looked for.
     for (double share = lowest * 0.9; share >= least_share; share *= 0.9) {
+        // Below what min CPU allows a longer stall alone would not do.
+        if (hurdle.brake.cut_by_stall && share < hurdle.brake.floor) return std::nullopt;
         if (!ends_at(share)) continue;
         if (!hurdle.brake.cut_by_stall) return Relaxation{"min-cpu", share};
         return Relaxation{"max-stall", lowered_to(hurdle.brake, share).stall_s.front()};
@@ -154,6 +156,7 @@ Hindrance hindrance_of(const Hurdle& hurdle) {
             least(1, fastest, [&](double factor) { return surely_ends(with_bandwidth(hurdle, factor)); });
         if (times) out.push_back({"max-bandwidth", told(*times * hurdle.bandwidth)});
     }
+    if (out.size() == 1 && out.front().bound == "max-bandwidth") found.bound = "max-bandwidth";
     if (std::isfinite(hurdle.time_left)) {
         Hurdle later = hurdle;
         const double so_far = hurdle.elapsed_s;

@@ -86,7 +86,7 @@ bool Steering::may_wait(const Situation& now) const {
 
 bool Steering::needs_no_brake(double aggression, const Situation& now) const {
     if (ground().settings.size() == 1) return true;
-    if (now.allowed && now.share < ground().busy) return false;
+    if (now.allowed && ground().is_braked_by(now.share)) return false;
     const double alone = unaided_.stop_time(usual, now.backlog);
     if (is_never(alone)) return false;
     const double aided = braked_.stop_time(usual, now.backlog);

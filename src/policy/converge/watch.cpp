@@ -83,7 +83,7 @@ double Watch::most_share(const Ground& ground, double share) {
     if (lowest || only_not_looked_at()) return most_share_;
     const bool late = held_s() > overdue * expected_s_ + overdue_s;
     if (late || stands(ground, share, overdue, overdue_s)) {
-        most_share_ = std::min(most_share_, lowered * std::min(share, ground.busy));
+        most_share_ = std::min(most_share_, lowered * std::min(share, ground.busiest_share()));
         set(heeded_at_s_, backlog_, 2 * expected_s_);
     }
     return most_share_;

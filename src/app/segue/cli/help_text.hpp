@@ -105,10 +105,16 @@ Give what the move will be given:
           --max-stall --max-bandwidth --switchover-bandwidth
   how     --aggression --brake --auto-converge --policy --on-success --json
           -v, --verbose
-segue help migrate says what each means. With --max-bandwidth, or with
---switchover-bandwidth, it need not guess what the link carries.
+segue help migrate says what each means. Without --max-bandwidth and
+--switchover-bandwidth the speed of the link is not known: then each row is a
+link, from 100 Mbit/s to 25 Gbit/s, at the level of --aggression.
+
+Figures are the middle of a hundred draws (and where 10 and 90 of them lie).
+Sampling takes 3.6 s, and where the first pass will take over 5 s for as long
+as that, 30 s at most.
 
 Exit    0 shown, also where no level would do   2 refused, with the reason
+        5 interrupted   9 the guest's QEMU ended meanwhile
 
 Example
   segue plan web1 --to ssh://root@host2 --max-downtime 300ms \

@@ -48,11 +48,21 @@ std::string relaxation_words(const Relaxation& one) {
     return fmt::format("--{} >= {}", bound, to_text(from_seconds(one.value)));
 }
 
+/// "2.5 Gbit/s", "100 Mbit/s".
+std::string link_words(ByteRate link) {
+    const double megabits = static_cast<double>(link.per_second) * 8e-6;
+    return megabits < 1000 ? fmt::format("{:g} Mbit/s", megabits) : fmt::format("{:g} Gbit/s", megabits / 1000);
+}
+
+/// What the row is about: a level, or a link.
+std::string row_name(const PlanRow& row) {
+    return row.link ? fmt::format("{:>10}", link_words(*row.link)) : fmt::format("{:>5.1f}", row.aggression);
+}
+
 std::string row_words(const PlanRow& row) {
-    if (row.finishes_ratio <= 0) {
-        return fmt::format("{:>5.1f}  cannot be done: {}", row.aggression, joined(row.binding, ", "));
-    }
-    std::string text = fmt::format("{:>5.1f}  {:<19}{:<15}{:<15}{:<15}{:<14}{:<18}{:<18}", row.aggression,
+    const std::string name = row_name(row);
+    if (row.finishes_ratio <= 0) return fmt::format("{}  cannot be done: {}", name, joined(row.binding, ", "));
+    std::string text = fmt::format("{}  {:<19}{:<15}{:<15}{:<15}{:<14}{:<18}{:<18}", name,
                                    band_words(row.total_s, 1), whole_band_words(row.downtime_s, 1e-3),
                                    whole_band_words(row.lowest_share, 0.01), whole_band_words(row.mean_share, 0.01),
                                    whole_band_words(row.stall_s, 1e-3), band_words(row.lost_work_s, 1),
@@ -84,12 +94,18 @@ std::string bounds_words(const Bounds& bounds) {
 
 std::string render_plan(const Plan& plan, std::string_view vm, const Bounds& bounds) {
     std::string text = fmt::format("{}: within {}\n", plain_text(vm), bounds_words(bounds));
-    text += "middle (and 10 to 90 of 100) of what each --aggression would cost:\n";
-    text += fmt::format("{:>5}  {:<19}{:<15}{:<15}{:<15}{:<14}{:<18}{:<18}{}", "level", "total s", "downtime ms",
-                        "lowest CPU %", "mean CPU %", "stall ms", "lost work s", "sent MiB", "bound by");
+    const bool over_links = !plan.rows.empty() && plan.rows.front().link;
+    text += over_links ? fmt::format("middle (and 10 to 90 of 100) of what --aggression {:g} would cost over such a "
+                                     "link; --max-bandwidth RATE shows all levels for yours:\n",
+                                     plan.rows.front().aggression)
+                       : "middle (and 10 to 90 of 100) of what each --aggression would cost:\n";
+    text += fmt::format("{}  {:<19}{:<15}{:<15}{:<15}{:<14}{:<18}{:<18}{}", over_links ? "      link" : "level",
+                        "total s", "downtime ms", "lowest CPU %", "mean CPU %", "stall ms", "lost work s", "sent MiB",
+                        "bound by");
     for (const PlanRow& row : plan.rows) text += '\n' + row_words(row);
     if (plan.feasible) return text;
-    text += fmt::format("\nno level keeps these bounds: {} stands in the way", plain_text(plan.binding));
+    text += fmt::format("\nno {} keeps these bounds: {} stands in the way", over_links ? "link here" : "level",
+                        plain_text(plan.binding));
     std::vector<std::string> ways;
     std::ranges::transform(plan.relaxations, std::back_inserter(ways), relaxation_words);
     if (ways.empty()) return text + "; no single bound, changed alone, would make it possible";

@@ -37,6 +37,28 @@ TEST(RenderPlan, is_a_table_with_a_line_for_each_level) {
     EXPECT_NE(text.find("2.60 (2.10-3.30)"), std::string::npos) << text;
 }
 
+TEST(RenderPlan, has_a_line_for_each_link_where_the_link_is_not_known) {
+    Plan plan;
+    plan.feasible = true;
+    for (const std::int64_t link : {12'500'000, 125'000'000, 312'500'000}) {
+        plan.rows.push_back(row_of(0.4));
+        plan.rows.back().link = ByteRate{link};
+    }
+    const std::string text = render_plan(plan, "web1", {});
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 160U) << line;
+    EXPECT_NE(text.find("what --aggression 0.4 would cost over such a link; --max-bandwidth RATE"), std::string::npos)
+        << text;
+    EXPECT_NE(text.find("\n      link  total s"), std::string::npos) << text;
+    EXPECT_NE(text.find("\n100 Mbit/s  12.1 (10.4-14.0)"), std::string::npos) << text;
+    EXPECT_NE(text.find("\n  1 Gbit/s  12.1"), std::string::npos) << text;
+    EXPECT_NE(text.find("\n2.5 Gbit/s  12.1"), std::string::npos) << text;
+    plan.feasible = false;
+    plan.binding = "max-downtime";
+    EXPECT_NE(render_plan(plan, "web1", {}).find("no link here keeps these bounds: max-downtime stands"),
+              std::string::npos);
+}
+
 TEST(RenderPlan, says_what_stands_in_the_way_and_what_would_do) {
     Plan plan;
     PlanRow row = row_of(0);

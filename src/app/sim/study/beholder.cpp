@@ -44,6 +44,7 @@ public:
         out.level_sigma = 0.01;
         out.round_sigma = std::max(0.01, truth_.spec().jitter_sigma);
         out.busy = {truth_.busy_now()};
+        set_spread(out, setting_.spread);
         out.bandwidth_bytes_per_second = band_of(stream_, setting_);
         auto& band = out.bandwidth_bytes_per_second;
         if (stream_.windows() > 0 && passes_ > 0) band.p50 = stream_.mean_over(backlog_ / band.p50 / 4);
@@ -78,6 +79,7 @@ class Learning final : public Beholder {
 public:
     explicit Learning(const Setting& setting) : model_(setting.memory) {
         model_.set_costs(setting.costs);
+        model_.add_spread(setting.spread);
         model_.expect_bandwidth(ByteRate{static_cast<std::int64_t>(setting.probed_per_s)});
         const double zero = static_cast<double>(setting.memory.count - setting.resident.count);
         const double content = static_cast<double>(setting.resident.count) * (1 - resident_sigma);

@@ -21,6 +21,7 @@ struct Setting {
     double scan_per_s = 0;     ///< Zero pages, as tried on this host.
     double probed_per_s = 0;   ///< The stream's rate before the start; the cap where that is lower.
     std::optional<double> cap_per_s{};
+    WorkSpread spread;         ///< Of the vCPUs, before the start.
 };
 
 /// One dirty sync, as an engine sees it.
