@@ -26,6 +26,7 @@ OPTIONS = ('--max-downtime', f'{BOUND_MS}ms', '--max-bandwidth', '60MiB/s')
 SLOW = ('--max-downtime', f'{BOUND_MS}ms', '--max-bandwidth', '20MiB/s')  # Pass 1 of 128 MiB outlasts the 3 s sample.
 LETS_GO_MS = 100
 POLICY = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'braking_policy.py')
+SIXTEEN = {'src_extra': ('-smp', '16'), 'dst_extra': ('-smp', '16')}
 HELD, RUNS, AS_FAST = 0.10, 3, 0.95
 
 
@@ -34,6 +35,8 @@ def cases(long_form):
         for aggression in (0, 0.5, 1) if long_form else (0.5,):
             yield (f'{qemu} moves a guest that never converges, aggression {aggression}',
                    lambda lab, q=qemu, a=aggression: moves(lab, q, a))
+        yield (f'{qemu} moves a guest of which one vCPU of sixteen is busy',
+               lambda lab, q=qemu: moves(lab, q, 0.5, **SIXTEEN))
         yield f'{qemu} brakes by auto-converge where asked', lambda lab, q=qemu: auto_converges(lab, q)
     for who in ('segue', 'guard'):
         yield f'{who} killed while the guest is braked', lambda lab, w=who: killed(lab, w)
@@ -80,9 +83,9 @@ def struck_sampling(lab, signal_name, exit_wanted):
         return f'{"still measuring then" if measuring else "over by then"}'
 
 
-def moves(lab, qemu, aggression):
+def moves(lab, qemu, aggression, **extra):
     options = [*OPTIONS, '--aggression', str(aggression)]
-    with Move(lab, qemu, BUSY, options=options, steering=STEERED) as move, followed(move) as sight:
+    with Move(lab, qemu, BUSY, options=options, steering=STEERED, **extra) as move, followed(move) as sight:
         move.run(90)
         move.require_exit(0)
         took = move.stop_to_resume_ms('dst')

@@ -67,7 +67,7 @@ void add_class(study::GuestSpec& spec, double bytes, double span_s, bool walk, d
         pages.rate = {pace / span_s * (walk ? pages.pages : 1)};
         spec.classes.push_back(pages);
     };
-    add(1 - unbraked, study::Drive::vcpu, 1);
+    add(1 - unbraked, study::Drive::vcpus, 1);
     add(unbraked, study::Drive::wall, busy);
 }
 
@@ -125,6 +125,18 @@ study::Bounds bounds_of(const View& view) {
     return bounds;
 }
 
+/// As many as there are, of the two kinds that the outlook tells; one where all are alike.
+std::vector<double> vcpus_of(const Outlook& outlook, double busy) {
+    const double part = outlook.busiest_part;
+    if (!(part > 0) || !(part < 1)) return {busy};
+    const double count = outlook.vcpus > 1 ? outlook.vcpus : 10;
+    const double busiest = std::clamp(std::round(part * count), 1.0, count - 1);
+    const double others = (busy * count - busiest * outlook.busiest.ratio) / (count - busiest);
+    std::vector<double> out(static_cast<std::size_t>(count), std::clamp(others, 0.0, 1.0));
+    std::fill_n(out.begin(), static_cast<std::size_t>(busiest), std::clamp(outlook.busiest.ratio, busy, 1.0));
+    return out;
+}
+
 }  // namespace
 
 study::GuestSpec guest_of(const Outlook& outlook) {
@@ -132,7 +144,7 @@ study::GuestSpec guest_of(const Outlook& outlook) {
     spec.family = "recorded";
     spec.memory_bytes = static_cast<double>(outlook.memory.count);
     const double busy = std::clamp(outlook.busy.ratio, busy_least, 1.0);
-    spec.busy = {busy};
+    spec.busy = vcpus_of(outlook, busy);
     const double unbraked = std::clamp(outlook.unbraked_ratio, 0.0, 1.0);
     if (outlook.curve.table().back() > 0) {
         const NnlsVector bytes = classes_of(outlook.curve);
@@ -175,7 +187,9 @@ RecordedCost cost_of(const RecordedMove& move, double stopped_s) {
     const View& last = move.decisions.back().view;
     const double busy = std::clamp(last.outlook.busy.ratio, busy_least, 1.0);
     const auto charge = [&](double wall_s, double share, double worked_s) {
-        const double work = worked_s > 0 && share < busy ? worked_s : std::min(share, busy) * wall_s;
+        const double rate =
+            work_rate_at(busy, last.outlook.busiest_part, last.outlook.busiest.ratio, share);
+        const double work = worked_s > 0 && rate < busy ? worked_s : rate * wall_s;
         out.lost_s += std::max(0.0, busy * wall_s - work);
     };
     for (std::size_t i = 1; i < last.passes.size(); ++i) {

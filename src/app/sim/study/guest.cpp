@@ -46,7 +46,7 @@ double binomial(sim::Rng& rng, double n, double p) {
 }
 
 GuestRun::GuestRun(const GuestSpec& spec, sim::Rng rng)
-    : spec_(&spec), rng_(rng), drives_(spec.busy.size() + 2), exposure_(spec.modes.size() * drives_) {
+    : spec_(&spec), rng_(rng), drives_(spec.busy.size() + others), exposure_(spec.modes.size() * drives_) {
     SEGUE_ASSERT(!spec.busy.empty() && !spec.modes.empty());
     SEGUE_ASSERT(spec.trace.empty() || !spec.classes.empty());
     jitter_ = spec.jitter_sigma * normal(rng_);
@@ -106,7 +106,7 @@ void GuestRun::step(double seconds, double share) {
         jitter_ = spec_->jitter_sigma * spec_->jitter_sigma / 2;
     }
     const double hot = heat();
-    expose(drives_ - 2, hot * seconds);
+    expose(drive_of(Drive::wall), hot * seconds);
     if (spec_->network) {
         wanted_ += std::min(1.0, busy_now() * hot) * seconds;
         serve(seconds, share);
@@ -117,6 +117,7 @@ void GuestRun::step(double seconds, double share) {
     for (std::size_t i = 0; i < spec_->busy.size(); ++i) {
         const double work = std::min(share, std::min(1.0, spec_->busy[i] * spec_->modes[mode_].busy)) * seconds;
         expose(i, hot * work);
+        expose(drive_of(Drive::vcpus), hot * work / vcpus);
         worked_ += work / vcpus;
         trace_left_ -= i == 0 ? work : 0;
     }
@@ -132,11 +133,12 @@ void GuestRun::serve(double seconds, double share) {
     const double work = served / network.serve_per_s;
     worked_ += work;
     for (std::size_t i = 0; i < spec_->busy.size(); ++i) expose(i, work);
-    expose(drives_ - 1, received);
+    expose(drive_of(Drive::vcpus), work);
+    expose(drive_of(Drive::network), received);
 }
 
 double GuestRun::expected_pages(const PageClass& pages) const {
-    const std::size_t drive = pages.drive == Drive::vcpu ? pages.vcpu : drives_ - (pages.drive == Drive::wall ? 2 : 1);
+    const std::size_t drive = pages.drive == Drive::vcpu ? pages.vcpu : drive_of(pages.drive);
     double hits = 0;
     for (std::size_t mode = 0; mode < spec_->modes.size(); ++mode) {
         hits += of_mode(pages.rate, mode) * exposure_[mode * drives_ + drive];

@@ -18,8 +18,9 @@ namespace segue::study {
 
 inline constexpr double page_bytes = 4096;
 
-/// What drives the writes of a class. `network`: bytes received, whatever the brake does, until the queue is full.
-enum class Drive { vcpu, wall, network };
+/// What drives the writes of a class. `vcpus`: the mean work of all of them. `network`: bytes received, whatever the
+/// brake does, until the queue is full.
+enum class Drive { vcpu, vcpus, wall, network };
 enum class Pattern { random, walk };
 
 struct PageClass {
@@ -91,11 +92,16 @@ public:
 private:
     void step(double seconds, double share);
     void expose(std::size_t drive, double amount) { exposure_[mode_ * drives_ + drive] += amount; }
+    /// Behind those of the vCPUs.
+    [[nodiscard]] std::size_t drive_of(Drive drive) const {
+        return drives_ - (drive == Drive::vcpus ? 3 : drive == Drive::wall ? 2 : 1);
+    }
     void serve(double seconds, double share);
     void next_mode();
     [[nodiscard]] double heat() const;
     [[nodiscard]] double expected_pages(const PageClass& pages) const;
 
+    static constexpr std::size_t others = 3;  ///< Drives beside the vCPUs' own.
     const GuestSpec* spec_;
     sim::Rng rng_;
     bool quiet_ = false;
