@@ -46,10 +46,29 @@ def cases(long_form):
         yield f'{qemu} no vCPU is plugged in beside a braked guest', lambda lab, q=qemu: plugs_nothing(lab, q)
     yield 'a vCPU plugged in while the move is prepared ends it', plugged_early
     yield 'a longer sample is made beside pass 1, and its forecast told', looks_longer
+    yield 'a plan over an unknown link has a row for each of some links', plans_over_links
     for signal_name, exit_wanted in (('SIGINT', 5), ('SIGKILL', -9)):
         yield (f'{signal_name} while a sample is outstanding leaves a guest that can be sampled again',
                lambda lab, s=signal_name, e=exit_wanted: struck_sampling(lab, s, e))
     yield 'the brake slows neither the migration thread nor the main thread', slows_only_vcpus
+
+
+def plans_over_links(lab):
+    with Move(lab, '10', BUSY) as move:
+        argv = [program('segue'), 'plan', f'qmp:{move.src.qmp_path}', '--dst-qmp', move.dst.qmp_path, '--data-address',
+                move.address, '--max-downtime', f'{BOUND_MS}ms', *STEERED]
+        told = [move.lab.run('a', argv + more, capture_output=True, text=True, timeout=60,
+                             stdin=subprocess.DEVNULL) for more in (['--json'], [])]
+        require(all(done.returncode == 0 for done in told), f'{[(done.returncode, done.stderr) for done in told]}')
+        plan = next(line for line in map(json.loads, told[0].stdout.splitlines()) if line['type'] == 'plan')
+        rows = plan['rows']
+        require(plan['feasible'] and len(rows) == 6, f'{plan}')
+        require(all(row['aggression'] == 0.5 for row in rows), f'{rows}')
+        took = [row['total_seconds']['p50'] for row in rows if row['feasible']]
+        require(len(took) >= 5 and took == sorted(took, reverse=True), f'{took}')
+        require('\n  1 Gbit/s  ' in told[1].stdout, told[1].stdout)
+        return '; '.join(f'{row["link_bytes_per_second"] // 125000} Mbit/s: '
+                         + (f'{row["total_seconds"]["p50"]:.1f} s' if row['feasible'] else 'never') for row in rows)
 
 
 def looks_longer(lab):
