@@ -17,6 +17,8 @@ constexpr Duration spread_least = std::chrono::milliseconds{40};
 /// Calibration takes 150 ms at most.
 constexpr Duration open_max = std::chrono::seconds{3};
 constexpr Duration set_max = std::chrono::milliseconds{500};
+/// In a row, after go.
+constexpr int slow_rounds_max = 3;
 /// Longer than a lost segment's retransmission, which comes after 200 ms.
 constexpr Duration silence_max = std::chrono::milliseconds{300};
 
@@ -128,7 +130,10 @@ void Migration::grant(Share share) {
     const BrakeRange range = brake_range();
     share.ratio = std::clamp(share.ratio, range.shares.front(), 1.0);
     // Told once more: the guardian may have let go meanwhile. What is as it should be is not written again.
-    if (share == share_ && share < all_of_it) submit(BrakeCommand{BrakeSet{share}}, set_max, &Migration::on_granted);
+    if (share == share_ && share < all_of_it && grants_in_flight_ == 0) {
+        ++grants_in_flight_;
+        submit(BrakeCommand{BrakeSet{share}}, set_max, &Migration::on_granted_again);
+    }
     if (share == share_) return;
     decided(share < share_ ? "brake" : "let go", fmt::format("each vCPU may run {} of the time", to_text(share)));
     share_ = share;
@@ -137,6 +142,7 @@ void Migration::grant(Share share) {
     pass_share_ = std::min(pass_share_, share);
     summary_.lowest_share = std::min(summary_.lowest_share, share);
     refresh_budget();
+    ++grants_in_flight_;
     submit(BrakeCommand{BrakeSet{share}}, set_max, &Migration::on_granted);
 }
 
@@ -144,6 +150,7 @@ void Migration::grant(Share share) {
 void Migration::heed_silence(const StreamSample& sample) {
     const bool waits = sample.unacked.count + sample.not_sent.count > 0;
     if (!waits || sample.acked > flowed_) {
+        if (round_due_ && now_ - flowed_at_ >= silence_max) *round_due_ = *round_due_ + (now_ - flowed_at_);
         flowed_ = sample.acked;
         flowed_at_ = now_;
         if (const auto again = std::exchange(share_before_silence_, std::nullopt)) grant(*again);
@@ -152,19 +159,41 @@ void Migration::heed_silence(const StreamSample& sample) {
     if (share_ == all_of_it || now_ - flowed_at_ < silence_max) return;
     const Share before = share_;
     decided("nothing gets through", "the guest runs free until something does");
-    grant(all_of_it);
+    run_free();
     share_before_silence_ = before;
 }
 
 /// The policy is asked at dirty syncs only, and held until the next one a guest could be for minutes.
 void Migration::heed_slow_round() {
     if (share_ == all_of_it || !round_due_ || now_ < *round_due_) return;
+    if (go_wanted_ && ++slow_rounds_ >= slow_rounds_max) {
+        return undo(Outcome::downtime_exceeded,
+                    fmt::format("{} rounds under the brake took more than three times as long as they should: the link "
+                                "is not what it was measured to be; try again with --max-bandwidth",
+                                slow_rounds_max));
+    }
     decided("the link has become slow",
             "this round takes far longer than its backlog should: the guest runs free until the next dirty sync");
+    run_free();
+}
+
+/// Not by a decision: the round that is under way tells nothing of what the brake does.
+void Migration::run_free() {
     grant(all_of_it);
+    let_go_in_pass_ = true;
+}
+
+void Migration::on_granted_again(const Result<AnswerValue>& answer) {
+    // It is there already, most likely: an answer that is late says nothing else.
+    if (!answer && outcome_unknown(answer.error().kind)) {
+        --grants_in_flight_;
+        return;
+    }
+    on_granted(answer);
 }
 
 void Migration::on_granted(const Result<AnswerValue>& answer) {
+    --grants_in_flight_;
     if (answer || stage_ != MigrationStage::copying) return;
     undo(Outcome::failed, "the brake could not be set: " + to_string(answer.error()));
 }
@@ -173,6 +202,7 @@ void Migration::on_granted(const Result<AnswerValue>& answer) {
 void Migration::let_go() {
     if (!brake_open_ || share_ == all_of_it) return;
     share_ = all_of_it;
+    ++grants_in_flight_;
     submit(BrakeCommand{BrakeSet{all_of_it}}, set_max, &Migration::on_granted);
 }
 

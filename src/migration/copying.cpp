@@ -150,13 +150,16 @@ void Migration::on_stream(const Result<AnswerValue>& answer) {
     // through while there was something to send is then a lower bound.
     seen_.add(sample->at, sample->acked, progress_.remaining.count > 0);
     expect_what_is_seen();
+    if (const auto rate = rate_of_pass()) fastest_ = std::max(fastest_, *rate);
     if (stage_ == MigrationStage::copying && !request_.non_live) {
-        if (!round_due_) expect_round(progress_.remaining);
+        if (!round_due_ && windows() >= windows_known) expect_round(progress_.remaining);
         heed_silence(*sample);
         heed_slow_round();
         if (stage_ == MigrationStage::copying && !passes_.empty()) refresh_budget();
     }
 }
+
+std::size_t Migration::windows() const { return bandwidth_.windows() > 0 ? bandwidth_.windows() : seen_.windows(); }
 
 /// By the link as it is; of pass 1 as soon as that is known.
 void Migration::expect_round(Bytes left) {
@@ -168,8 +171,11 @@ void Migration::expect_round(Bytes left) {
 void Migration::expect_what_is_seen() {
     if (bandwidth_.windows() > 0 || seen_.windows() < windows_known) return;
     const auto said = expected_rate();
-    const auto most = seen_.at_quantile(0.9);
-    if (said && most->per_second > 0 && *most < scale(*said, clearly_less)) model_->expect_bandwidth(*most);
+    if (!said) return;
+    // Between zero pages, or of a guest that writes little, not much is to be seen: the most counts.
+    seen_most_ = std::max(seen_most_, *seen_.at_quantile(0.9));
+    const bool less = seen_most_.per_second > 0 && seen_most_ < scale(*said, clearly_less);
+    model_->expect_bandwidth(less ? seen_most_ : *said);
 }
 
 void Migration::on_pass(Bytes backlog, std::int64_t number, Bytes remaining_before) {
@@ -177,6 +183,11 @@ void Migration::on_pass(Bytes backlog, std::int64_t number, Bytes remaining_befo
     if (worked_ && worked_at_sync_) pass.worked = worked_->worked - worked_at_sync_->worked;
     worked_at_sync_ = worked_;
     pass.share = std::exchange(pass_share_, share_);
+    if (std::exchange(let_go_in_pass_, false)) {
+        pass.share = all_of_it;
+    } else if (pass.share < all_of_it) {
+        slow_rounds_ = 0;
+    }
     passes_.push_back(pass);
     if (passes_.size() > passes_kept) passes_.erase(passes_.begin());
     const Bytes acked = stream_ ? stream_->acked : Bytes{0};
@@ -250,9 +261,8 @@ void Migration::report_progress() {
         if (length.count() > 0) out.dirtying = last.backlog / length;
     }
     // One slow window at the start of a stream would promise days: told once a tenth of them could be left out.
-    const auto windows = bandwidth_.windows() > 0 ? bandwidth_.windows() : seen_.windows();
     const bool said = request_.bounds.switchover_bandwidth.has_value();
-    blackout_known_ = blackout_known_ || said || windows >= windows_known;
+    blackout_known_ = blackout_known_ || said || windows() >= windows_known;
     if (blackout_known_ && blackout_bandwidth()) {
         out.blackout_now = stop_charge() + blackout_forecast(progress_.remaining);
     }

@@ -24,7 +24,7 @@ constexpr Duration least_budget = std::chrono::milliseconds{2};
 constexpr Duration flush_every = std::chrono::seconds{1};
 /// The guest is held so long at most while its images are written back after go.
 constexpr Duration flush_held_max = std::chrono::seconds{3};
-/// And as long as max downtime: a flush that takes longer would leave it no room.
+/// Or all tries of as long as max downtime: a flush that takes longer would leave it no room.
 constexpr Duration flush_waited_max = std::chrono::seconds{30};
 /// A disk that cannot be flushed within the charge in so many tries will not be at the stop either.
 constexpr int flushes_before_go_max = 5;
@@ -56,7 +56,7 @@ std::optional<ByteRate> Migration::blackout_bandwidth() const {
     if (request_.bounds.switchover_bandwidth) return pacing_for(*request_.bounds.switchover_bandwidth, segment);
     // A path that stood still for a moment and flows again is not unknown.
     auto measured = bandwidth_.cautious_while_it_flows();
-    if (bandwidth_.windows() == 0) measured = seen_.cautious_while_it_flows();
+    if (!measured) measured = seen_.cautious_while_it_flows();
     if (measured && request_.bounds.max_bandwidth) {
         measured = std::min(*measured, pacing_for(*request_.bounds.max_bandwidth, segment));
     }
@@ -115,10 +115,13 @@ void Migration::flush_images() {
 /// Nobody decides meanwhile: a disk that takes its time must not keep the guest held, nor the move for ever.
 void Migration::await_images() {
     const Duration waited = now_ - go_wanted_at_;
-    if (waited >= std::max<Duration>(flush_waited_max, request_.bounds.max_downtime)) {
+    if (waited >= std::max<Duration>(flush_waited_max, flushes_before_go_max * request_.bounds.max_downtime)) {
         return undo(Outcome::failed, fmt::format("writing back its disk images has not ended in {}", to_text(waited)));
     }
-    if (waited >= flush_held_max) grant(all_of_it);
+    if (waited < flush_held_max) return;
+    share_before_silence_.reset();
+    grant(all_of_it);
+    pass_share_ = share_;  // This round has just begun.
 }
 
 void Migration::on_flushed(const Result<AnswerValue>& answer) {
@@ -151,7 +154,8 @@ void Migration::send_allowance() {
     // Where nothing gets through just now, or nothing was measured yet, so little that only the blind budget passes.
     const ByteRate now_at = std::max(bandwidth ? *bandwidth : highest.value_or(ByteRate{0}), blind_rate);
     // Where QEMU must guess, its guess is kept below what the stream can carry by its own limiter.
-    const ByteRate most = std::max(highest.value_or(now_at), now_at);
+    // In a silence what the stream once was: a limiter that follows it down would keep it there.
+    const ByteRate most = std::max(bandwidth ? highest.value_or(now_at) : fastest_, now_at);
     const ByteRate cap = request_.bounds.max_bandwidth.value_or(scale(most, 1.25));
     if (!stopping_allowed_) note({.stage = guard::Stage::switching});
     stopping_allowed_ = true;

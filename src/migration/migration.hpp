@@ -114,6 +114,9 @@ private:
     [[nodiscard]] std::optional<ByteRate> expected_rate() const;
     [[nodiscard]] std::optional<ByteRate> rate_of_pass() const;
     void expect_what_is_seen();
+    [[nodiscard]] std::size_t windows() const;
+    void run_free();
+    void on_granted_again(const Result<AnswerValue>& answer);
     void heed_slow_round();
     void expect_round(Bytes left);
     void sample_beside_pass();
@@ -293,6 +296,11 @@ private:
     Bytes flowed_;       ///< Acknowledged when something last got through, or nothing waited.
     Instant flowed_at_;
     std::optional<Share> share_before_silence_;  ///< The brake is off only because nothing gets through.
+    int grants_in_flight_ = 0;
+    bool let_go_in_pass_ = false;  ///< By silence, a slow link or a slow disk.
+    int slow_rounds_ = 0;          ///< In a row under the brake.
+    ByteRate fastest_;             ///< That the stream ever was.
+    ByteRate seen_most_;
     std::optional<Instant> round_due_;  ///< A brake that holds the guest for longer than this waits for a slow link.
     Bytes acked_at_sync_;
     Bytes allowed_budget_;  ///< The one the source was told last.

@@ -148,7 +148,7 @@ std::optional<ByteRate> Migration::expected_rate() const {
 /// Nothing where nothing gets through just then.
 std::optional<ByteRate> Migration::rate_of_pass() const {
     const auto busy = bandwidth_.median();
-    const auto rate = busy ? busy : seen_.median();
+    const auto rate = busy && busy->per_second > 0 ? busy : seen_.median();
     return rate && rate->per_second > 0 ? rate : std::nullopt;
 }
 

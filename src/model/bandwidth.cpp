@@ -108,10 +108,13 @@ std::optional<ByteRate> BandwidthEstimate::cautious_while_it_flows() const {
     if (!lowest || lowest->per_second > 0) return lowest;
     if (rates_.back().per_second == 0 || median()->per_second == 0) return std::nullopt;
     ByteRate out = rates_.back();
+    std::int64_t sum = 0;
     for (const ByteRate rate : rates_) {
         if (rate.per_second > 0) out = std::min(out, rate);
+        sum += rate.per_second;
     }
-    return out;
+    // One that stands still time and again carries no more in a blackout than in the mean.
+    return std::min(out, ByteRate{sum / static_cast<std::int64_t>(rates_.size())});
 }
 
 Band BandwidthEstimate::band() const {

@@ -189,7 +189,8 @@ TEST(BandwidthEstimate, of_a_path_that_stood_still_for_a_moment_is_not_unknown) 
     EXPECT_EQ(stream.cautious(), 0);
     EXPECT_EQ(stream.estimate.cautious_while_it_flows(), std::nullopt) << "it still stands";
     stream.read(milliseconds{0}, 100e6);
-    EXPECT_EQ(stream.estimate.cautious_while_it_flows()->per_second, 100'000'000);
+    EXPECT_NEAR(static_cast<double>(stream.estimate.cautious_while_it_flows()->per_second), 85e6, 1e6)
+        << "the mean of twenty";
 }
 
 TEST(BandwidthEstimate, takes_what_may_be_a_tick_of_the_kernel_for_no_rest) {

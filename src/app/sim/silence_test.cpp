@@ -2,6 +2,7 @@
 // 0.3 s and set again when bytes flow. And what else lets it go, or sets it again, without a decision.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <charconv>
 #include <string>
 #include <utility>
@@ -28,10 +29,13 @@ struct Rule {
 class Scripted final : public Policy {
 public:
     /// \param decided  When each rule was applied, since copying began or a few milliseconds more.
-    Scripted(std::vector<Rule> rules, std::vector<Duration>& decided) : rules_(std::move(rules)), decided_(decided) {}
+    /// \param rounds  What each round had of its CPU, as it was shown.
+    Scripted(std::vector<Rule> rules, std::vector<Duration>& decided, std::vector<double>& rounds)
+        : rules_(std::move(rules)), decided_(decided), rounds_(rounds) {}
     [[nodiscard]] std::string_view name() const noexcept override { return "scripted"; }
     [[nodiscard]] Decision decide(const View& view) override {
         Decision decision{CarryOn{}, {}};
+        rounds_.push_back(view.passes.back().share.ratio);
         for (; next_ < rules_.size() && rules_[next_].from <= view.elapsed; ++next_) {
             if (rules_[next_].share) decision.share = Share{*rules_[next_].share};
             if (rules_[next_].go) decision.action = AllowSwitchover{};
@@ -43,12 +47,14 @@ public:
 private:
     std::vector<Rule> rules_;
     std::vector<Duration>& decided_;
+    std::vector<double>& rounds_;
     std::size_t next_ = 0;
 };
 
 class Silence : public testing::Test {
 protected:
     std::vector<Duration> decided;
+    std::vector<double> rounds;
     RunResult result;
 
     /// A guest that does not converge, braked or not, on a link of 100 MiB/s; the user ends it.
@@ -57,7 +63,7 @@ protected:
         s.request.brake = BrakeKind::cgroup;
         s.plan.guest.rate = mebibytes_per_second(1000);
         s.request.bounds.max_downtime = seconds{1};
-        s.policy = [this, rules = std::move(rules)] { return std::make_unique<Scripted>(rules, decided); };
+        s.policy = [this, rules = std::move(rules)] { return std::make_unique<Scripted>(rules, decided, rounds); };
         s.script = std::move(script);
         return s;
     }
@@ -150,6 +156,15 @@ TEST_F(Silence, which_begins_before_a_byte_got_through_counts_from_the_start_of_
     ASSERT_EQ(when.size(), 1U);
     EXPECT_GE(when.front(), milliseconds{300});
     EXPECT_LT(when.front(), milliseconds{300} + 2 * sample);
+}
+
+TEST_F(Silence, makes_a_round_one_that_was_not_held) {
+    run(braked({{.share = 0.2}, {.from = seconds{6}, .go = true}}, {link_at(seconds{3}, 0), link_at(seconds{4}, 1)}));
+    ASSERT_EQ(times_of(said).size(), 1U) << all_of(result);
+    // The first tells of what was before the move.
+    ASSERT_GE(rounds.size(), 4U);
+    EXPECT_EQ(std::count(rounds.begin() + 1, rounds.end(), 1.0), 1) << "the silent one";
+    EXPECT_EQ(std::count(rounds.begin() + 1, rounds.end(), 0.2), static_cast<std::ptrdiff_t>(rounds.size()) - 2);
 }
 
 TEST_F(Silence, is_heeded_each_time_it_comes) {

@@ -181,10 +181,10 @@ private:
     }
 
     Decision without_speed(const View& view) {
-        if (view.passes.size() > 1 && blind_for_long(view) && view.allowed) {
+        if (view.passes.size() > 1 && blind_for_long(view)) {
             return {GiveUp{},
-                    "the link's speed has not been known for long, and the guest waits for its stop; try again with "
-                    "--switchover-bandwidth",
+                    "the link's speed has not been known for long, and without it no stop can be allowed; try again "
+                    "with --switchover-bandwidth",
                     all_of_it};
         }
         return {CarryOn{}, "the link's speed is not known just now"};
@@ -303,7 +303,7 @@ private:
         const auto& lowest = scene.ground.settings.front();
         if (!view.allowed || lowest.work_rate >= scene.ground.busy || !crawls(view.passes, lowest)) return std::nullopt;
         auto why = fmt::format("{} rounds at {} of its CPU left {}, hardly less than before them, and the budget is {}",
-                               crawl_rounds, percent(view.share.ratio), bytes(scene.now.backlog), bytes(lowest.budget));
+                               crawl_rounds, percent(lowest.share), bytes(scene.now.backlog), bytes(lowest.budget));
         return Decision{GiveUp{"max-downtime"}, why + longer_standstill(scene), all_of_it};
     }
 

@@ -290,7 +290,8 @@ void Flight::apply_due() {
 }
 
 std::optional<ByteRate> Flight::measured() const {
-    return stream_.windows() > 0 ? stream_.cautious_while_it_flows() : seen_.cautious_while_it_flows();
+    const auto waiting = stream_.cautious_while_it_flows();
+    return waiting ? waiting : seen_.cautious_while_it_flows();
 }
 
 double Flight::cautious_rate() const {
