@@ -22,6 +22,7 @@ constexpr Duration change_max = std::chrono::seconds{5};
 constexpr Duration stop_max = std::chrono::seconds{30};
 constexpr std::size_t passes_kept = 64;
 constexpr std::size_t windows_known = 11;
+/// Of what the operator said of the link.
 constexpr double clearly_less = 0.7;
 constexpr Duration queues_remembered = std::chrono::seconds{1};
 /// A round under the brake that lasts so many times what its backlog should take, and so much more, is not waited for.

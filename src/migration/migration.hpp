@@ -300,7 +300,7 @@ private:
     bool let_go_in_pass_ = false;  ///< By silence, a slow link or a slow disk.
     int slow_rounds_ = 0;          ///< In a row under the brake.
     ByteRate fastest_;             ///< That the stream ever was.
-    ByteRate seen_most_;
+    ByteRate seen_most_;           ///< The same while nothing was ever waiting.
     std::optional<Instant> round_due_;  ///< A brake that holds the guest for longer than this waits for a slow link.
     Bytes acked_at_sync_;
     Bytes allowed_budget_;  ///< The one the source was told last.

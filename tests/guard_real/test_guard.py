@@ -376,8 +376,14 @@ class GuardTest(unittest.TestCase):
         # Braked while it is believed to stand: nobody says so to the guardian.
         group.write('cpu.cfs_quota_us', 1000)
         self.assertLess(group.seconds_until(group.is_free, 1), 0.2)
+        os.kill(move.segue.pid, signal.SIGCONT)
+        time.sleep(0.3)
+        group.write('cpu.cfs_quota_us', 1000)
+        time.sleep(0.2)
+        self.assertFalse(group.is_free())
         members = group.members()
         os.kill(move.segue.pid, signal.SIGKILL)
+        self.assertLess(group.seconds_until(group.is_free, 1), 0.03)
         self.assertEqual(move.guard_ended(10)[0], 0)
         self.gone(group, members)
 

@@ -76,21 +76,18 @@ void BrakeHold::lift() noexcept {
 
 void BrakeHold::remove() noexcept {
     lift();
-    int home = -1;
-    for (std::size_t at = 0; at < count_; ++at) {
-        Group& group = groups_[at];
-        if (group.takes_back_cpu && group.folder >= 0 && home < 0) {
-            home = ::openat(group.folder, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        }
-        remove(group);
-    }
+    for (std::size_t at = 0; at < count_; ++at) remove(groups_[at]);
+    for (std::size_t at = 0; at < count_; ++at) take_back_cpu(groups_[at]);
     count_ = 0;
-    // With groups below it, another guest's may be among them, and would lose their quotas.
+}
+
+/// Once all groups are gone. With groups left below it, another guest's may be among them, and would lose their quotas.
+void BrakeHold::take_back_cpu(Group& group) noexcept {
     struct stat status {};
-    if (home >= 0 && ::fstat(home, &status) == 0 && status.st_nlink <= no_folders) {
-        write_to(home, "cgroup.subtree_control", "-cpu");
+    if (group.folder >= 0 && ::fstat(group.folder, &status) == 0 && status.st_nlink <= no_folders) {
+        write_to(group.folder, "cgroup.subtree_control", "-cpu");
     }
-    close_if_open(home);
+    close_if_open(group.folder);
 }
 
 void BrakeHold::remove(Group& group) noexcept {
@@ -104,8 +101,9 @@ void BrakeHold::remove(Group& group) noexcept {
         move_members(group.folder, parent, list);
         if (::unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno != EBUSY) break;
     }
-    if (parent >= 0) ::close(parent);
-    close_if_open(group.folder);
+    ::close(group.folder);
+    group.folder = parent;
+    if (!group.takes_back_cpu) close_if_open(group.folder);
 }
 
 }  // namespace segue::guard

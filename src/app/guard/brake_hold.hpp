@@ -40,7 +40,9 @@ private:
         Word<words_max> name;
     };
 
+    /// Where cpu must be taken back, `folder` is its parent's afterwards.
     static void remove(Group& group) noexcept;
+    static void take_back_cpu(Group& group) noexcept;
 
     std::array<Group, 256> groups_{};  ///< Not fewer than braked_vcpus_max.
     std::size_t count_ = 0;

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -68,6 +69,16 @@ TEST_F(BrakeHoldTest, TakesCpuBackOnlyWhereNoOtherGroupIsLeft) {
     EXPECT_EQ(text_of(control), "cpu ");
     EXPECT_NE(::access((folder + "/segue-7-vcpu1").c_str(), F_OK), 0);
     ASSERT_EQ(::rmdir((folder + "/segue-8-vcpu0").c_str()), 0);
+    // Each vCPU may have a home of its own, as libvirt's have.
+    const std::string other = folder + "/other/cgroup.subtree_control";
+    ASSERT_EQ(::mkdir((folder + "/other").c_str(), 0755), 0);
+    std::ofstream(other) << "cpu ";
+    ASSERT_TRUE(hold->take("2+segue-7-vcpu0", file("/a"), open_group("segue-7-vcpu0")));
+    ASSERT_TRUE(hold->take("2+segue-7-vcpu1", file("/b"), open_group("other/segue-7-vcpu1")));
+    hold->remove();
+    EXPECT_EQ(text_of(other), "-cpu");
+    EXPECT_EQ(text_of(control), "cpu ") << "the other home still lies below";
+    std::filesystem::remove_all(folder + "/other");
     ASSERT_TRUE(hold->take("2+segue-7-vcpu0", file("/a"), open_group("segue-7-vcpu0")));
     hold->remove();
     EXPECT_EQ(text_of(control), "-cpu");

@@ -199,6 +199,16 @@ TEST(ConvergePolicyGivesUp, asks_for_no_longer_stall_where_min_cpu_would_stand_i
     EXPECT_NE(why.find("max-downtime stands in the way"), std::string::npos) << why;
 }
 
+TEST(ConvergePolicyGivesUp, names_max_bandwidth_where_only_a_faster_link_would_do) {
+    auto view = hot_guest();
+    view.brake = {};
+    view.timeout = seconds{12};
+    view.outlook.curve = Curve::saturating(mebibytes(500), mebibytes_per_second(20'000));
+    view.passes.back().backlog = mebibytes(500);
+    const auto why = decided(view).because;
+    EXPECT_NE(why.find("max-bandwidth stands in the way: it needs bandwidth >= "), std::string::npos) << why;
+}
+
 TEST(ConvergePolicyGivesUp, names_min_cpu_where_it_allows_no_brake_at_all) {
     auto view = hot_guest();
     view.brake = {{1.0}, {0}, false, 1.0, true};
