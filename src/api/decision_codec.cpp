@@ -44,8 +44,8 @@ void fields(Io& io, T& outlook) {
     io("round_sigma", outlook.round_sigma);
     io("round_phi", outlook.round_phi);
     io("busy_ratio", outlook.busy.ratio);
-    io("busiest_part", outlook.busiest_part);
-    io("busiest_ratio", outlook.busiest.ratio);
+    io("busiest_part", outlook.busiest.part);
+    io("busiest_ratio", outlook.busiest.busiest);
     io("unbraked_ratio", outlook.unbraked_ratio);
     io("bandwidth_bytes_per_second", outlook.bandwidth_bytes_per_second);
     io("bandwidth_known", outlook.bandwidth_known);

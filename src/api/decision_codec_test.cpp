@@ -28,8 +28,7 @@ Outlook any_outlook() {
     out.round_sigma = any_double();
     out.round_phi = any_double();
     out.busy.ratio = any_double();
-    out.busiest_part = any_double();
-    out.busiest.ratio = any_double();
+    out.busiest = {any_double(), any_double()};
     out.unbraked_ratio = any_double();
     out.bandwidth_bytes_per_second = {any_double(), any_double(), any_double()};
     out.bandwidth_known = *rc::gen::arbitrary<bool>();

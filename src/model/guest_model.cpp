@@ -306,7 +306,7 @@ Outlook GuestModel::outlook() const {
     out.round_sigma = round_sigma_;
     out.round_phi = round_phi_;
     out.busy = clock_.busy();
-    set_spread(out, spread_);
+    out.busiest = busiest_of(out.busy.ratio, spread_);
     const Round unit{0, 1, 0};
     out.unbraked_ratio = unbraked_work(unit);
     if (passes_seen_ == 0 && remembered_.unbraked_ratio > 0) out.unbraked_ratio = remembered_.unbraked_ratio;

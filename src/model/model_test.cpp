@@ -6,8 +6,8 @@
 
 #include "model/bandwidth.hpp"
 #include "model/fixed_costs.hpp"
-#include "model/outlook.hpp"
 #include "model/round_forecast.hpp"
+#include "model/work_spread.hpp"
 
 namespace segue {
 namespace {
@@ -86,26 +86,15 @@ TEST(PendingBudget, is_what_the_bandwidth_carries_in_what_is_left_of_the_bound) 
     EXPECT_LE(pending_budget(milliseconds{90}, milliseconds{50}, costs, {100'000'000}, {0}).count, 0);
 }
 
-Outlook outlook_of(const std::vector<double>& busy) {
-    Outlook out;
-    WorkSpread spread{0, 0};
+double mean_of(const std::vector<double>& busy) {
     double sum = 0;
-    double squares = 0;
-    for (const double one : busy) {
-        sum += one;
-        squares += one * one;
-        spread.most = std::max(spread.most, one);
-    }
-    const auto count = static_cast<double>(busy.size());
-    out.busy = Share{sum / count};
-    spread.most /= sum / count;
-    spread.rms = std::sqrt(squares / count) / (sum / count);
-    set_spread(out, spread);
-    return out;
+    for (const double one : busy) sum += one;
+    return sum / static_cast<double>(busy.size());
 }
 
-double worked_at(const Outlook& outlook, double share) {
-    return work_rate_at(outlook.busy.ratio, outlook.busiest_part, outlook.busiest.ratio, share);
+double told_at(const std::vector<double>& busy, double share) {
+    const double mean = mean_of(busy);
+    return work_rate_at(mean, busiest_of(mean, spread_of(busy)), share);
 }
 
 double truly_at(const std::vector<double>& busy, double share) {
@@ -118,9 +107,8 @@ TEST(WorkSpread, of_two_kinds_of_vcpus_is_exact) {
     std::vector<double> one_of_sixteen(16, 0.0);
     one_of_sixteen.front() = 1;
     for (const auto& busy : {one_of_sixteen, {1.0}, {0.4, 0.4}, {1.0, 0.1}, {1.0, 1.0, 0.1, 0.1, 0.1}, {0.6, 0.02}}) {
-        const auto outlook = outlook_of(busy);
         for (const double share : {0.05, 0.1, 0.2, 0.5, 1.0}) {
-            EXPECT_NEAR(worked_at(outlook, share), truly_at(busy, share), 1e-3) << busy.size() << " at " << share;
+            EXPECT_NEAR(told_at(busy, share), truly_at(busy, share), 1e-3) << busy.size() << " at " << share;
         }
     }
 }
@@ -128,19 +116,16 @@ TEST(WorkSpread, of_two_kinds_of_vcpus_is_exact) {
 TEST(WorkSpread, of_other_vcpus_is_nearer_than_taking_all_for_alike) {
     for (const auto& busy : std::vector<std::vector<double>>{
              {1.0, 0.5, 0.2, 0.05}, {1.0, 0.9, 0.3}, {0.8, 0.02, 0.02, 0.3, 0.1, 0.05, 0.4, 0.02}}) {
-        const auto outlook = outlook_of(busy);
         double before = 0;
         for (const double share : {0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0}) {
-            const double told = worked_at(outlook, share);
+            const double told = told_at(busy, share);
             EXPECT_GE(told, before - 1e-12);
-            EXPECT_LE(told, std::min(outlook.busy.ratio, share) + 1e-12);
+            EXPECT_LE(told, std::min(mean_of(busy), share) + 1e-12);
             EXPECT_GE(told, 0.85 * truly_at(busy, share)) << busy.size() << " at " << share;
             before = told;
         }
     }
-    Outlook unknown;
-    unknown.busy = Share{0.3};
-    EXPECT_EQ(worked_at(unknown, 0.2), 0.2) << "all alike where nothing is known";
+    EXPECT_EQ(work_rate_at(0.3, {}, 0.2), 0.2) << "all alike where nothing is known";
 }
 
 TEST(DirtyCurve, is_found_again_from_two_samples_of_itself) {

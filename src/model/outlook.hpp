@@ -11,6 +11,7 @@
 
 #include "model/curve.hpp"
 #include "model/fixed_costs.hpp"
+#include "model/work_spread.hpp"
 #include "units/bytes.hpp"
 #include "units/duration.hpp"
 #include "units/share.hpp"
@@ -25,12 +26,6 @@ struct Band {
     friend constexpr bool operator==(const Band&, const Band&) = default;
 };
 
-/// How unevenly the vCPUs of a guest run, as multiples of their mean.
-struct WorkSpread {
-    double most = 1;  ///< Of the one that runs most.
-    double rms = 1;   ///< Root of the mean square.
-};
-
 struct Outlook {
     Curve curve;
     double level_sigma = 0.3;
@@ -40,11 +35,7 @@ struct Outlook {
     double round_phi = 0.0;
     /// How much of its time a vCPU runs when nobody brakes it (mean of the vCPUs). A brake above it does nothing.
     Share busy;
-    /// Two kinds of vCPUs that have the mean, the most and the mean square of what was seen: this part of them runs
-    /// so much, the others alike. 0: all alike. Of 20,000 drawn guests of 2 to 16 vCPUs the work at shares of 2 to 90 %
-    /// was told as 0.88 to 1.73 of what it was, with all taken for alike as up to 2.98.
-    double busiest_part = 0;
-    Share busiest;
+    BusiestVcpus busiest;  ///< A brake slows one that is always busy, however idle the others are.
     /// The part of the dirtying that a brake does not slow (network-driven: work queues up and is done later).
     double unbraked_ratio = 0.0;
     Band bandwidth_bytes_per_second;
@@ -70,24 +61,6 @@ inline constexpr Duration sync_to_stop = std::chrono::milliseconds{2};
     const double alone = outlook.vcpus > 0 ? 1.0 / outlook.vcpus : 1.0;
     const double part = std::clamp(2 * outlook.busy.ratio, alone, 1.0);
     return outlook.curve.dirtied_in(from_seconds(to_seconds(sync_to_stop) * part));
-}
-
-inline void set_spread(Outlook& outlook, const WorkSpread& spread) {
-    const double busy = outlook.busy.ratio;
-    const double most = std::min(spread.most * busy, 1.0);
-    const double variance = (spread.rms * spread.rms - 1) * busy * busy;
-    const double above = most - busy;
-    const bool alike = !(variance > 1e-4 * busy * busy) || !(above > 1e-2 * busy);
-    // No more of them than leave the others something.
-    outlook.busiest_part = alike ? 0 : std::min(variance / (variance + above * above), busy / most);
-    outlook.busiest = alike ? outlook.busy : Share{most};
-}
-
-/// Guest work in a second of wall time where each vCPU may run `share` of it.
-[[nodiscard]] inline double work_rate_at(double busy, double busiest_part, double busiest, double share) {
-    if (!(busiest_part > 0) || !(busiest_part < 1)) return std::min(busy, share);
-    const double others = std::max((busy - busiest_part * busiest) / (1 - busiest_part), 0.0);
-    return std::min(busiest_part * std::min(share, busiest) + (1 - busiest_part) * std::min(share, others), busy);
 }
 
 }  // namespace segue

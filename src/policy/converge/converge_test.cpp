@@ -22,8 +22,7 @@ TEST(ConvergePolicy, brakes_the_only_busy_one_of_many_vcpus) {
     auto view = hot_guest();
     view.outlook.vcpus = 16;
     view.outlook.busy = Share{1.0 / 16};
-    view.outlook.busiest_part = 1.0 / 16;
-    view.outlook.busiest = all_of_it;
+    view.outlook.busiest = {1.0 / 16, 1};
     view.outlook.curve = Curve::saturating(mebibytes(200), mebibytes_per_second(16 * 550));
     const auto decision = decided(view);
     EXPECT_TRUE(goes(decision)) << decision.because;

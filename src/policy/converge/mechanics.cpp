@@ -55,8 +55,7 @@ Ground ground_of(const Outlook& outlook, const BrakeRange& brake, double budget,
     Ground out;
     out.curve = outlook.curve;
     out.busy = std::clamp(outlook.busy.ratio, 1e-3, 1.0);
-    out.busiest_part = outlook.busiest_part;
-    out.busiest = outlook.busiest.ratio;
+    out.busiest = outlook.busiest;
     out.unbraked = outlook.unbraked_ratio;
     out.bandwidth = bandwidth;
     out.switch_bandwidth = switch_bandwidth;

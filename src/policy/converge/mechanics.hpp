@@ -43,8 +43,7 @@ struct Setting {
 struct Ground {
     Curve curve;
     double busy = 1;
-    double busiest_part = 0;  ///< As in Outlook.
-    double busiest = 1;
+    BusiestVcpus busiest;
     double unbraked = 0;  ///< Part of the dirtying that a brake does not slow.
     double bandwidth = 1;
     double switch_bandwidth = 1;
@@ -61,10 +60,10 @@ struct Ground {
     std::vector<Setting> settings;  ///< From the lowest share to the highest, which is no brake.
 
     /// Guest work in a second of wall time with such a share.
-    [[nodiscard]] double work_rate(double share) const { return work_rate_at(busy, busiest_part, busiest, share); }
+    [[nodiscard]] double work_rate(double share) const { return work_rate_at(busy, busiest, share); }
     [[nodiscard]] bool is_braked_by(double share) const { return work_rate(share) < busy * (1 - 1e-9); }
     /// A share above it brakes nobody.
-    [[nodiscard]] double busiest_share() const { return busiest_part > 0 ? std::max(busiest, busy) : busy; }
+    [[nodiscard]] double busiest_share() const { return busiest.part > 0 ? std::max(busiest.busiest, busy) : busy; }
     [[nodiscard]] const Setting& unbraked_setting() const { return settings.back(); }
     /// Go is said with the first so many: with a brake if there is any.
     [[nodiscard]] std::size_t go_settings() const { return settings.size() > 1 ? settings.size() - 1 : 1; }

@@ -127,13 +127,13 @@ study::Bounds bounds_of(const View& view) {
 
 /// As many as there are, of the two kinds that the outlook tells; one where all are alike.
 std::vector<double> vcpus_of(const Outlook& outlook, double busy) {
-    const double part = outlook.busiest_part;
+    const auto& [part, most] = outlook.busiest;
     if (!(part > 0) || !(part < 1)) return {busy};
     const double count = outlook.vcpus > 1 ? outlook.vcpus : 10;
     const double busiest = std::clamp(std::round(part * count), 1.0, count - 1);
-    const double others = (busy * count - busiest * outlook.busiest.ratio) / (count - busiest);
+    const double others = (busy * count - busiest * most) / (count - busiest);
     std::vector<double> out(static_cast<std::size_t>(count), std::clamp(others, 0.0, 1.0));
-    std::fill_n(out.begin(), static_cast<std::size_t>(busiest), std::clamp(outlook.busiest.ratio, busy, 1.0));
+    std::fill_n(out.begin(), static_cast<std::size_t>(busiest), std::clamp(most, busy, 1.0));
     return out;
 }
 
@@ -187,8 +187,7 @@ RecordedCost cost_of(const RecordedMove& move, double stopped_s) {
     const View& last = move.decisions.back().view;
     const double busy = std::clamp(last.outlook.busy.ratio, busy_least, 1.0);
     const auto charge = [&](double wall_s, double share, double worked_s) {
-        const double rate =
-            work_rate_at(busy, last.outlook.busiest_part, last.outlook.busiest.ratio, share);
+        const double rate = work_rate_at(busy, last.outlook.busiest, share);
         const double work = worked_s > 0 && rate < busy ? worked_s : rate * wall_s;
         out.lost_s += std::max(0.0, busy * wall_s - work);
     };

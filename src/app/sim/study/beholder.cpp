@@ -44,7 +44,7 @@ public:
         out.level_sigma = 0.01;
         out.round_sigma = std::max(0.01, truth_.spec().jitter_sigma);
         out.busy = {truth_.busy_now()};
-        set_spread(out, setting_.spread);
+        out.busiest = busiest_of(out.busy.ratio, setting_.spread);
         out.bandwidth_bytes_per_second = band_of(stream_, setting_);
         auto& band = out.bandwidth_bytes_per_second;
         if (stream_.windows() > 0 && passes_ > 0) band.p50 = stream_.mean_over(backlog_ / band.p50 / 4);

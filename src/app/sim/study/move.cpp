@@ -30,21 +30,6 @@ Bytes bytes(double count) { return {static_cast<std::int64_t>(count)}; }
 
 double between(sim::Rng& rng, double low, double high) { return low + (high - low) * rng.unit(); }
 
-/// As the brake reads it while the pages are sampled.
-WorkSpread spread_of(const GuestSpec& guest) {
-    if (guest.network) return {};
-    double sum = 0;
-    double squares = 0;
-    double most = 0;
-    for (const double busy : guest.busy) {
-        sum += busy;
-        squares += busy * busy;
-        most = std::max(most, busy);
-    }
-    const double mean = sum / static_cast<double>(guest.busy.size());
-    return {most / mean, std::sqrt(squares / static_cast<double>(guest.busy.size())) / mean};
-}
-
 /// From go to the first look that knows of it (measured: 55 to 123 ms in most runs, 100 to 450 ms in others).
 double draw_go(sim::Rng& rng) {
     return rng.chance(0.7) ? between(rng, 0.055, 0.123) : between(rng, 0.100, 0.450);
@@ -173,7 +158,8 @@ void Flight::set_out() {
     setting_.resident = bytes(case_.guest.memory_bytes * std::min(1.0, case_.guest.nonzero_ratio *
                                                                            (1 + case_.resident_excess)));
     setting_.scan_per_s = case_.scan_per_s * std::exp(scan_noise * normal(rng));
-    setting_.spread = spread_of(case_.guest);
+    // As the brake reads it while the pages are sampled.
+    if (!case_.guest.network) setting_.spread = spread_of(case_.guest.busy);
     setting_.probed_per_s = copying_.rate_now() * (1 + probe_noise * normal(rng));
     if (bounds_.max_bandwidth) setting_.cap_per_s = *bounds_.max_bandwidth;
     beholder_ = pilot_.beholder(setting_, copying_.guest(), case_);

@@ -102,7 +102,7 @@ private:
     }
     [[nodiscard]] Move move(double backlog, std::size_t s) const {
         const double share = problem_.brake.shares[s];
-        const double pace = work_rate_at(problem_.busy, problem_.busiest_part, problem_.busiest, share);
+        const double pace = work_rate_at(problem_.busy, problem_.busiest, share);
         Move out;
         out.time_s = backlog / problem_.bandwidth + problem_.overhead_s;
         const double next = margin * problem_.curve->bytes_in(pace * out.time_s);
@@ -161,8 +161,7 @@ public:
         problem.curve = &outlook.curve;
         problem.bandwidth = outlook.bandwidth_bytes_per_second.p50;
         problem.busy = std::max(outlook.busy.ratio, 0.001);
-        problem.busiest_part = outlook.busiest_part;
-        problem.busiest = outlook.busiest.ratio;
+        problem.busiest = outlook.busiest;
         problem.overhead_s = to_seconds(outlook.round_overhead);
         problem.go_s = view.allowed ? 0 : 0.12;
         problem.budget = static_cast<double>(view.budget.count);

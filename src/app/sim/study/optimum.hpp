@@ -19,8 +19,7 @@ struct RoundProblem {
     const Curve* curve = nullptr;
     double bandwidth = 1;
     double busy = 1;
-    double busiest_part = 0;  ///< As in Outlook.
-    double busiest = 1;
+    BusiestVcpus busiest;
     double overhead_s = 0;   ///< Of each pass.
     double go_s = 0.1;       ///< From go until the source may stop.
     double budget = 0;       ///< Pending at the stop, no stall charged.
