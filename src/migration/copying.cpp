@@ -119,7 +119,9 @@ void Migration::on_progress(const Result<AnswerValue>& answer) {
     const bool synced = progress->dirty_syncs > progress_.dirty_syncs;
     const Bytes remaining_before = progress_.remaining;
     progress_ = *progress;
-    if (progress->status == MigrationStatus::active && !stopped_by_us_) {
+    // What was asked after `stop` proves nothing.
+    const bool before_stop = !stopping_braked() || progress_asked_at_ < stop_sent_at_;
+    if (progress->status == MigrationStatus::active && !stopped_by_us_ && before_stop) {
         // QEMU holds its main loop from the moment every vCPU stands until pre-switchover is set: an answer `active`
         // means that one of them had not been stopped when the question was asked.
         ran_at_ = progress_asked_at_;
@@ -127,8 +129,10 @@ void Migration::on_progress(const Result<AnswerValue>& answer) {
         note({.pass = static_cast<std::uint32_t>(progress->dirty_syncs), .ran_at = ran_at_});
     }
     on_src_status(progress->status);
-    if (!synced || stage_ != MigrationStage::copying) return;
-    on_pass(progress->remaining, progress->dirty_syncs, remaining_before);
+    if (stage_ != MigrationStage::copying) return;
+    if (stopping_braked()) return heed_what_is_left();
+    if (synced) on_pass(progress->remaining, progress->dirty_syncs, remaining_before);
+    if (stage_ == MigrationStage::copying) stop_when_it_fits();
 }
 
 void Migration::on_stream(const Result<AnswerValue>& answer) {

@@ -19,6 +19,8 @@ constexpr ByteRate blind_rate = mebibytes_per_second(1);
 constexpr Duration answers_remembered = std::chrono::seconds{1};
 /// Pausing the vCPUs and being told of it.
 constexpr Duration pause_margin = std::chrono::milliseconds{5};
+/// From `stop` to STOP: 0.9 to 1.7 ms in 14 of 15 tries with the vCPU held to 5 %, 6.4 ms once.
+constexpr Duration told_to_stop_max = std::chrono::milliseconds{10};
 /// The smallest budget told, as time at the cap.
 constexpr Duration least_budget = std::chrono::milliseconds{2};
 constexpr Duration flush_every = std::chrono::seconds{1};
@@ -64,20 +66,29 @@ std::optional<ByteRate> Migration::blackout_bandwidth() const {
 }
 
 void Migration::refresh_budget() {
+    if (stop_sent_) return;
     const auto bandwidth = blackout_bandwidth();
     Bytes budget = blind_budget;
+    Bytes qemu_budget = blind_budget;
     if (bandwidth && bandwidth->per_second > 0) {
         const Bytes tail = dirtied_at_stop(outlook());
-        FixedCosts costs = costs_;
+        const auto with = [&](Duration stop) {
+            const FixedCosts costs{stop, costs_.load, costs_.handover};
+            // What already waits in the socket goes out first and is not QEMU's to count.
+            return pending_budget(request_.bounds.max_downtime, reserve_, costs, *bandwidth, tail) - queue_lately();
+        };
         // A vCPU that stands for its quota delays its own stop, and QEMU's answers where it holds the lock: both end
         // when it runs again, so one stall is charged, not two.
-        costs.stop = std::max(stop_charge(), costs_.stop + stall_charge());
-        // What already waits in the socket goes out first and is not QEMU's to count.
-        budget = pending_budget(request_.bounds.max_downtime, reserve_, costs, *bandwidth, tail) - queue_lately();
+        qemu_budget = with(std::max(stop_charge(), costs_.stop + stall_charge()));
+        // Stopped by us it is let go in time, and the proof that it ran is as young as the stop itself.
+        budget = share_ < all_of_it ? with(costs_.stop + told_to_stop_max) : qemu_budget;
     }
-    const bool moved_much = std::abs(budget.count - budget_.count) * 20 > budget_.count;
-    if (!moved_much) return;
+    const auto moved_much = [](Bytes to, Bytes from) {
+        return std::abs(to.count - from.count) * 20 > std::abs(from.count);
+    };
+    if (!moved_much(budget, budget_) && !moved_much(qemu_budget, qemu_budget_)) return;
     budget_ = budget;
+    qemu_budget_ = qemu_budget;
     if (stopping_allowed_ && !allow_in_flight_ && !stopped_by_us_) send_allowance();
 }
 
@@ -146,7 +157,7 @@ void Migration::on_flushed(const Result<AnswerValue>& answer) {
 
 /// A budget of nothing (QEMU answers too late just now) means "not now", as before go; told as it is, an emulated
 /// threshold that small would take the bandwidth down with it.
-Bytes Migration::told_budget(ByteRate cap) const { return std::max(budget_, cap * least_budget); }
+Bytes Migration::told_budget(ByteRate cap) const { return std::max(qemu_budget_, cap * least_budget); }
 
 void Migration::send_allowance() {
     const auto bandwidth = blackout_bandwidth();

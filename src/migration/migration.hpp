@@ -8,7 +8,7 @@
 ///
 /// Thread: none of its own; not re-entrant. Errors: none; failures of the world are events.
 /// Where to read: up to `migrate` in prepare.cpp, page sampling in sampling.cpp, pre-copy in copying.cpp, the budget
-/// and go in go.cpp, the blackout in switchover.cpp, rollback in undo.cpp, unasked news in notices.cpp, plumbing in
+/// and go in go.cpp, the stop of a braked guest in stopping.cpp, the blackout in switchover.cpp, rollback in undo.cpp, unasked news in notices.cpp, plumbing in
 /// migration.cpp.
 
 #include <deque>
@@ -150,6 +150,14 @@ private:
     [[nodiscard]] std::optional<ByteRate> blackout_bandwidth() const;
     [[nodiscard]] Duration blackout_forecast(Bytes pending) const;
 
+    // ---- stopping a braked guest (stopping.cpp)
+    void stop_when_it_fits();
+    [[nodiscard]] std::optional<Bytes> dirtied_since_sync() const;
+    void on_stop_reached(const Result<AnswerValue>& answer);
+    void on_stopped_braked(const Result<AnswerValue>& answer);
+    void heed_what_is_left();
+    [[nodiscard]] bool stopping_braked() const { return stop_sent_ && !request_.non_live; }
+
     // ---- the brake (braking.cpp)
     void read_brake();
     void heed_silence(const StreamSample& sample);
@@ -177,6 +185,8 @@ private:
     void on_held_progress(const Result<AnswerValue>& answer);
     void on_held_stream(const Result<AnswerValue>& answer);
     void last_check();
+    [[nodiscard]] std::optional<std::string> stands_too_long(Bytes pending) const;
+    void pace_for_blackout();
     void on_continue_answer(const Result<AnswerValue>& answer);
     void read_blackout_stream();
     void on_blackout_stream(const Result<AnswerValue>& answer);
@@ -283,7 +293,8 @@ private:
     BandwidthEstimate seen_;       ///< All windows within a pass: a lower bound.
     bool blackout_known_ = false;  ///< From then on progress says what a switchover would cost.
     std::vector<Pass> passes_;
-    Bytes budget_;
+    Bytes budget_;       ///< That may be pending at the stop.
+    Bytes qemu_budget_;  ///< At one that QEMU makes of a braked guest: less by what the brake delays it.
     bool brake_asked_ = false;   ///< There may be something to take away.
     bool brake_open_ = false;
     bool brake_in_flight_ = false;
@@ -338,7 +349,10 @@ private:
     bool dst_dead_ = false;
     bool run_tried_ = false;  ///< The source was continued before the destination was ended (adr/0003).
     bool stopped_by_us_ = false;  ///< STOP was seen since the start.
-    bool stop_sent_ = false;      ///< Not live: where the guest is paused, it is by us.
+    bool stop_sent_ = false;      ///< `stop`: where the guest is paused, it is by us.
+    Instant stop_sent_at_;        ///< To a braked guest.
+    std::int64_t syncs_at_stop_ = 0;   ///< Dirty syncs seen by then.
+    std::optional<Instant> stood_at_;  ///< `stop` was answered.
     bool source_running_ = true;
     bool source_lost_ = false;  ///< Its monitor is gone.
     bool source_dead_ = false;

@@ -210,7 +210,7 @@ void Migration::on_prepared(const Result<AnswerValue>& answer) {
 
 void Migration::journal_migrate() {
     // On the disk with the durable step behind it.
-    if (request_.non_live) journal(StepKind::stop_may_be_sent);
+    if (request_.non_live || brake_open_) journal(StepKind::stop_may_be_sent);
     submit(JournalStep{StepKind::migrate_may_be_sent, Durability::durable}, journal_max,
            &Migration::on_migrate_journaled);
 }

@@ -55,7 +55,7 @@ void Migration::on_held_progress(const Result<AnswerValue>& answer) {
     }
     progress_ = *progress;
     summary_.pending_at_stop = progress->remaining;
-    if (!request_.non_live) summary_.budget = stopping_allowed_ ? allowed_budget_ : budget_;
+    if (!request_.non_live) summary_.budget = stopping_allowed_ && !stopping_braked() ? allowed_budget_ : budget_;
     last_check();
 }
 
@@ -63,18 +63,12 @@ void Migration::on_held_progress(const Result<AnswerValue>& answer) {
 /// dirtied between the sync and the stop.
 void Migration::last_check() {
     const Bytes pending = progress_.remaining;
-    const Duration stood = now_ - ran_at_;
-    const Duration limit = request_.bounds.max_downtime - reserve_;
     if (!request_.non_live && !blackout_bandwidth() && pending > blind_pending) {
         return undo(Outcome::downtime_exceeded,
                     fmt::format("the guest stopped with {} left before the bandwidth was known", to_text(pending)));
     }
-    // The word must be out before the watchdog's deadline; handing over may use what is kept for rolling back.
-    const Duration needed = stood + blackout_forecast(pending);
-    if (needed - costs_.handover > limit || needed > request_.bounds.max_downtime) {
-        return undo(late(),
-                    fmt::format("with {} left the guest would have stood for {}", to_text(pending), to_text(needed)));
-    }
+    if (const auto why = stands_too_long(pending)) return undo(late(), *why);
+    const Duration needed = now_ - ran_at_ + blackout_forecast(pending);
     if (request_.bounds.timeout && elapsed() + needed > *request_.bounds.timeout) {
         return undo(Outcome::timeout, "the switchover would have ended after --timeout");
     }
@@ -84,15 +78,28 @@ void Migration::last_check() {
     // loop held. So the kernel fails its write, and QEMU itself continues the guest: it never said `completed`.
     const Duration silence = request_.bounds.max_downtime + silence_grace;
     tell(StreamCommand{StreamLimitSilence{request_.non_live ? std::min(silence, silence_max) : silence}});
-    const auto& bounds = request_.bounds;
-    if (bounds.switchover_bandwidth && bounds.max_bandwidth && *bounds.switchover_bandwidth > *bounds.max_bandwidth) {
-        tell(StreamCommand{StreamPace{bounds.switchover_bandwidth}});
-    }
+    pace_for_blackout();
     submit(SrcCommand{SrcContinue{}}, continue_answer_max, &Migration::on_continue_answer);
     journal(StepKind::continued);
     journal_word();  // The disk works while the last bytes are on their way.
     next_stream_ = now_ + blackout_stream_every;
     stream_in_flight_ = false;
+}
+
+/// The word must be out before the watchdog's deadline; handing over may use what is kept for rolling back.
+std::optional<std::string> Migration::stands_too_long(Bytes pending) const {
+    const Duration limit = request_.bounds.max_downtime - reserve_;
+    const Duration needed = now_ - ran_at_ + blackout_forecast(pending);
+    if (needed - costs_.handover <= limit && needed <= request_.bounds.max_downtime) return std::nullopt;
+    return fmt::format("with {} left the guest would have stood for {}", to_text(pending), to_text(needed));
+}
+
+/// A blackout that was promised more than the copying has it from the stop on.
+void Migration::pace_for_blackout() {
+    const auto& bounds = request_.bounds;
+    if (bounds.switchover_bandwidth && bounds.max_bandwidth && *bounds.switchover_bandwidth > *bounds.max_bandwidth) {
+        tell(StreamCommand{StreamPace{bounds.switchover_bandwidth}});
+    }
 }
 
 void Migration::on_continue_answer(const Result<AnswerValue>& answer) {
@@ -215,7 +222,9 @@ void Migration::on_moved() {
     const Instant held = *held_at_;
     const Instant completed = *completed_at_;
     const Instant drained = std::clamp(drained_at_.value_or(completed), held, completed);
-    summary_.parts = {held - ran_at_, drained - held, completed - drained, now_ - completed};
+    // Stopped by us, the bytes were on their way before pre-switchover.
+    const Instant stood = std::clamp(stood_at_.value_or(held), ran_at_, held);
+    summary_.parts = {stood - ran_at_, drained - stood, completed - drained, now_ - completed};
     summary_.learned = FixedCosts{summary_.parts.stop, summary_.parts.load, summary_.parts.handover};
     if (summary_.downtime > request_.bounds.max_downtime) {
         summary_.error = fmt::format(

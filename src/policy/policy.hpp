@@ -46,7 +46,7 @@ struct View {
     std::vector<Pass> passes;  ///< Oldest first; the last is under way, and has just begun but where a sample came in.
     Bytes memory;
     std::optional<ByteRate> bandwidth;  ///< Of the stream, cautious; absent before the first busy window.
-    /// The most that may be pending at the stop; the worst stall of the share granted now is charged.
+    /// The most that may be pending at the stop.
     Bytes budget;
     bool allowed = false;               ///< Go has been said already.
     Duration max_downtime{0};

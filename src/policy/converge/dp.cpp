@@ -51,8 +51,8 @@ struct Sum {
     [[nodiscard]] double solved() const { return self > most_self ? never : others / (1 - self); }
 };
 
-double still_s(const Ground& ground, const Setting& setting, float pending) {
-    return ground.fixed_s + setting.stall_s / 2 + static_cast<double>(pending) / ground.switch_bandwidth;
+double still_s(const Ground& ground, float pending) {
+    return ground.fixed_s + static_cast<double>(pending) / ground.switch_bandwidth;
 }
 
 Sum sum_of(const Ground& ground, const Values& values, std::size_t setting, const Terrain::Step& step,
@@ -65,7 +65,7 @@ Sum sum_of(const Ground& ground, const Values& values, std::size_t setting, cons
     const double stopped = prices.work + prices.time;
     for (std::size_t j = 0; j < 3; ++j) {
         if (step.next[j] < 0) {
-            out.others += noise_weight[j] * stopped * still_s(ground, s, step.pending[j]);
+            out.others += noise_weight[j] * stopped * still_s(ground, step.pending[j]);
         } else {
             out.add(values.after_go, noise_weight[j], step.next[j], from);
         }

@@ -14,8 +14,6 @@ constexpr double tenth = 1.2816;
 /// What the switchover's parts take against what they usually do.
 constexpr double costs_less = 0.3;
 constexpr double costs_more = 0.3;
-/// Of a stall that delays the stop: from its middle to either end, nine times in ten.
-constexpr double stall_spread = 0.4;
 
 /// Standard normals in a fixed order, as a usual course has them.
 constexpr std::array<double, Luck::rounds> usual_rounds = {
@@ -92,15 +90,14 @@ std::optional<Foreseen> foresee(const Steering& steering, const Steering::Priced
                    total + std::hypot(up, std::max(late, 0.0), above - total)};
 
     const double fixed = steering.ground().usual_s;
-    const double stall = stall_spread * steering.ground().counted_stall * plain.stall_s;
     const double stands = Usual::middle(usual.downtime_s);
     double least = usual.downtime_s.front();
     double most = usual.downtime_s.back();
     if (less.finished) least = std::min(least, less.downtime_s);
     if (more.finished) most = std::max(most, more.downtime_s);
     if (early_go.finished) most = std::max(most, early_go.downtime_s);
-    least -= costs_less * fixed + stall;
-    most += costs_more * fixed + stall;
+    least -= costs_less * fixed;
+    most += costs_more * fixed;
     out.downtime_s = {std::max(least, 0.0), stands, most};
     return out;
 }

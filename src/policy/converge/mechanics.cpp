@@ -12,6 +12,8 @@ namespace {
 constexpr int rounds_max = 100;
 /// A round that leaves more than this of what it began with stands still.
 constexpr double still = 0.998;
+/// Told at least, as time of the link (migration/go.cpp).
+constexpr double least_told_s = 0.002;
 
 double mixed(const Ground& ground, const Setting& setting, double from_work, double wall_s) {
     const double start = from_work > 0 ? ground.curve.bytes_in(from_work) : 0;
@@ -19,6 +21,30 @@ double mixed(const Ground& ground, const Setting& setting, double from_work, dou
     if (ground.unbraked <= 0 || setting.work_rate >= ground.busy) return braked;
     const double free = ground.curve.bytes_in(from_work + ground.busy * wall_s) - start;
     return (1 - ground.unbraked) * braked + ground.unbraked * free;
+}
+
+/// When what is left, by Segue's count, fits: from `least_s` to `most_s`, or never. The curve being concave, what is
+/// counted falls faster and faster once it falls.
+double fits_after(const Ground& ground, const Setting& setting, double backlog, double least_s, double most_s) {
+    const auto too_much = [&](double wall_s) {
+        return std::max(backlog - ground.bandwidth * wall_s, 0.0) + counted_for * mixed(ground, setting, 0, wall_s) -
+               setting.budget;
+    };
+    if (too_much(least_s) <= 0) return least_s;
+    if (too_much(most_s) > 0) return never;
+    constexpr int halvings = 7;
+    double low = least_s;
+    double high = most_s;
+    for (int i = 0; i < halvings; ++i) {
+        const double middle = (low + high) / 2;
+        (too_much(middle) > 0 ? low : high) = middle;
+    }
+    return high;
+}
+
+GoRound stopped_round(const Ground& ground, const Setting& setting, double backlog, double wall_s) {
+    const double rest = std::max(backlog - ground.bandwidth * wall_s, 0.0);
+    return {wall_s, rest, std::min(mixed(ground, setting, 0, wall_s), ground.memory)};
 }
 
 /// Until go counts QEMU sends what it finds, pass after pass: a small backlog is down at its natural level by then. It
@@ -62,7 +88,6 @@ Ground ground_of(const Outlook& outlook, const BrakeRange& brake, double budget,
     out.overhead_s = to_seconds(outlook.round_overhead);
     out.fixed_s = to_seconds(outlook.costs.total());
     out.usual_s = to_seconds(expected_costs(outlook.costs).total());
-    out.counted_stall = outlook.vcpus == 1 ? 0 : 1;
     out.memory = static_cast<double>(outlook.memory.count);
     out.level_sigma = outlook.level_sigma;
     out.round_sigma = outlook.round_sigma;
@@ -70,16 +95,16 @@ Ground ground_of(const Outlook& outlook, const BrakeRange& brake, double budget,
     std::vector<Setting> braking;
     for (std::size_t i = 0; i < brake.shares.size(); ++i) {
         const double share = brake.shares[i];
-        const double left = budget - switch_bandwidth * brake.stall_s[i];
-        if (!out.is_braked_by(share) || left <= 0) continue;
-        braking.push_back({share, brake.stall_s[i], out.work_rate(share), left});
+        const double told = std::max(budget - switch_bandwidth * brake.stall_s[i], least_told_s * switch_bandwidth);
+        if (!out.is_braked_by(share) || budget <= 0) continue;
+        braking.push_back({share, brake.stall_s[i], out.work_rate(share), budget, told});
     }
     const std::size_t kept = std::min(braking.size(), shares_max - 1);
     for (std::size_t i = 0; i < kept; ++i) {
         const std::size_t at = kept == 1 ? 0 : i * (braking.size() - 1) / (kept - 1);
         out.settings.push_back(braking[at]);
     }
-    out.settings.push_back({1.0, 0, out.busy, budget});
+    out.settings.push_back({1.0, 0, out.busy, budget, budget});
     return out;
 }
 
@@ -94,8 +119,13 @@ WholePass whole_pass(const Ground& ground, const Setting& setting, double backlo
 
 GoRound go_round(const Ground& ground, const Setting& setting, double backlog, double known_work,
                  double go_wait_s) {
-    const double over = std::max(backlog - setting.budget, 0.0);
+    const double over = std::max(backlog - setting.told, 0.0);
     double sending = over / ground.bandwidth + look_s;
+    if (setting.counted()) {
+        const double least_s = go_wait_s > 0 ? std::min(go_wait_s, count_effect_s) : 0;
+        const double fits_s = fits_after(ground, setting, backlog, least_s, std::max(sending, least_s));
+        if (fits_s < never) return stopped_round(ground, setting, backlog, fits_s);
+    }
     if (backlog < ground.bandwidth * go_wait_s) return passes_until_go(ground, setting, backlog, go_wait_s);
     sending = std::max(sending, go_wait_s);
     GoRound out;

@@ -3,8 +3,9 @@
 ///        rounds take and leave. The one description of it for the programme, the plan and the oracle.
 ///
 /// Before go a pass sends its whole backlog V and the next is F(work). After go the source looks again as soon as
-/// less than the budget Q is left, and stops if no more than Q is dirty then (qemu.md 1.3); else it sends on.
-/// What is dirtied twice, or lies among what is not yet sent, is counted once.
+/// less than what it was told is left, and stops if no more than that is dirty then (qemu.md 1.3); else it sends on. A
+/// guest with a brake is stopped by Segue, as soon as what is left and a little more than what was dirtied since the
+/// last sync fit (migration/stopping.cpp). What is dirtied twice, or lies among what is not yet sent, is counted once.
 /// Plain doubles: seconds and bytes. Pure. Cost: a round 0.1 us.
 
 #include <array>
@@ -36,7 +37,11 @@ struct Setting {
     double share = 1;
     double stall_s = 0;
     double work_rate = 1;  ///< Guest work in a second of wall time.
-    double budget = 0;     ///< The worst stall charged: it delays the stop.
+    double budget = 0;     ///< What may be pending at the stop.
+    double told = 0;       ///< The source looks below this: the worst stall charged, which would delay its own stop.
+
+    /// Segue stops it.
+    [[nodiscard]] bool counted() const { return share < 1; }
 };
 
 /// Guest, link and bounds as the rounds see them.
@@ -50,9 +55,6 @@ struct Ground {
     double overhead_s = 0;
     double fixed_s = 0;  ///< Charged for the standstill, beside bytes and stall.
     double usual_s = 0;  ///< What of it is usually taken.
-    /// Of the stall that the stop has to wait for, what the standstill counts (0 or 1). It begins with the first vCPU
-    /// that is stopped: an only one, held by the brake, is stopped when its stall ends; of several the others wait.
-    double counted_stall = 1;
     double memory = 0;
     double level_sigma = 0;
     double round_sigma = 0;
@@ -70,7 +72,7 @@ struct Ground {
     [[nodiscard]] double sigma() const;  ///< Of one round's dirt: level and round together.
 };
 
-/// \param budget     What may be pending with no brake. Shares whose stall leaves no budget are left out.
+/// \param budget     What may be pending at the stop.
 /// \param shares_max At most so many settings, spread over the range; both ends are always kept.
 [[nodiscard]] Ground ground_of(const Outlook& outlook, const BrakeRange& brake, double budget, double bandwidth,
                                double switch_bandwidth, std::size_t shares_max);
@@ -87,9 +89,13 @@ struct WholePass {
 
 struct GoRound {
     double time_s = 0;
-    double rest = 0;   ///< Not yet sent at the next look.
+    double rest = 0;   ///< Not yet sent at the next look, or the stop.
     double fresh = 0;  ///< Dirtied beside it; times the round's noise.
 };
+/// What was dirtied since the last sync is not known better than this: it is counted for so much more.
+inline constexpr double counted_for = 1.25;
+/// From go until the brake is set and Segue may stop the guest.
+inline constexpr double count_effect_s = 0.020;
 /// \param known_work  curve.work_for(backlog): the caller has it for all settings at once.
 /// \param go_wait_s   How long it takes until go, which is being said now, counts; 0: it was said before.
 [[nodiscard]] GoRound go_round(const Ground& ground, const Setting& setting, double backlog, double known_work,

@@ -21,8 +21,8 @@ struct Best {
     double total_s = infinite;
 };
 
-double still_s(const Ground& ground, const Setting& setting, double pending) {
-    return ground.fixed_s + setting.stall_s / 2 + pending / ground.switch_bandwidth;
+double still_s(const Ground& ground, double pending) {
+    return ground.fixed_s + pending / ground.switch_bandwidth;
 }
 
 void take(Best& best, double lost_s, double total_s, double timeout_s) {
@@ -36,7 +36,7 @@ void go_from(Best& best, const Steering& steering, const std::vector<Steering::P
     for (const auto& setting : ground.settings) {
         const auto run = run_go(ground, setting, backlog, 1);
         if (!run.stops) continue;
-        const double still = still_s(ground, setting, run.pending);
+        const double still = still_s(ground, run.pending);
         const double lost = (ground.busy - setting.work_rate) * run.time_s + ground.busy * still;
         take(best, past.lost_s + lost, past.total_s + run.time_s + still, timeout_s);
     }

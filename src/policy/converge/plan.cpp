@@ -71,7 +71,6 @@ const std::array<Draw, draws>& all_draws() {
             draw.speed = normal(seeded);
             for (auto& round : draw.luck.round) round = normal(seeded);
             draw.luck.costs = 0.7 + 0.6 * uniform(seeded);
-            draw.luck.stall = uniform(seeded);
             draw.luck.go_s = go_effect_at_s[rough] + uniform(gos) * (go_effect_at_s[calm] - go_effect_at_s[rough]);
         }
         return out;

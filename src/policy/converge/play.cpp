@@ -16,7 +16,10 @@ public:
         // A blackout that was promised more than the copying has, has it; else it has what the link has.
         if (truth_.switch_bandwidth <= steering.ground().bandwidth) truth_.switch_bandwidth = truth_.bandwidth;
         // By then the link has been measured, and a slow one gets a smaller budget.
-        for (auto& setting : truth_.settings) setting.budget *= std::min(luck.speed, 1.0);
+        for (auto& setting : truth_.settings) {
+            setting.budget *= std::min(luck.speed, 1.0);
+            setting.told *= std::min(luck.speed, 1.0);
+        }
     }
 
     Course run(Situation now) {
@@ -32,7 +35,7 @@ public:
             now.gone_s = gone_s + out_.total_s;
             // With that little it stops by itself.
             if (!now.allowed && now.backlog <= before_go_s * truth_.bandwidth) {
-                stop(truth_.unbraked_setting(), now.backlog);
+                stop(now.backlog);
                 out_.finished = out_.total_s <= time_left;
                 return out_;
             }
@@ -102,13 +105,13 @@ private:
             now.backlog = next;
             return false;
         }
-        const double over_s = (now.backlog - setting.budget) / truth_.bandwidth;
-        const bool ended_by_a_look = over_s > 0 && over_s + look_s >= go_s;
+        const double over_s = (now.backlog - setting.told) / truth_.bandwidth;
+        const bool ended_by_a_look = !setting.counted() && over_s > 0 && over_s + look_s >= go_s;
         const double late_s = ended_by_a_look ? looked_late_s(setting.budget - next) : 0;
         const double late = std::min(late_s * truth_.bandwidth, next);
         spend(setting, late_s);
         out_.sent += late;
-        stop(setting, next - late);
+        stop(next - late);
         return true;
     }
 
@@ -120,14 +123,11 @@ private:
         return first_that_ends / 2 * between_s;
     }
 
-    void stop(const Setting& setting, double pending) {
-        const double stall = setting.stall_s * luck_.stall;
-        const double rest = truth_.usual_s * luck_.costs + pending / truth_.switch_bandwidth;
-        out_.downtime_s = truth_.counted_stall * stall + rest;
-        out_.total_s += stall + rest;
-        // The guest works in neither, whatever the standstill counts.
-        out_.wanted_s += truth_.busy * (stall + rest);
-        out_.lost_work_s += truth_.busy * (stall + rest);
+    void stop(double pending) {
+        out_.downtime_s = truth_.usual_s * luck_.costs + pending / truth_.switch_bandwidth;
+        out_.total_s += out_.downtime_s;
+        out_.wanted_s += truth_.busy * out_.downtime_s;
+        out_.lost_work_s += truth_.busy * out_.downtime_s;
         out_.sent += pending;
     }
 

@@ -15,7 +15,6 @@ struct Luck {
     std::array<double, rounds> round{};  ///< Standard normals; correlated by the ground's phi.
     double speed = 1;                    ///< The link against what is believed of it.
     double costs = 1;                    ///< The fixed costs against what they usually are.
-    double stall = 0.5;                  ///< The stall at the stop against the worst.
     double go_s = go_effect_s;           ///< How long it takes until go counts.
 };
 

@@ -8,13 +8,6 @@ namespace {
 
 constexpr std::size_t shares_max = 6;
 
-double stall_of(const BrakeRange& range, double share) {
-    for (std::size_t i = 0; i < range.shares.size(); ++i) {
-        if (range.shares[i] >= share - 1e-9) return range.stall_s[i];
-    }
-    return 0;
-}
-
 /// What the last backlog says about the spell the guest is in, as a logarithm.
 double spell_of(const View& view) {
     const auto& last = view.passes.back();
@@ -38,8 +31,7 @@ Scene scene_of(const View& view, double bandwidth_now, double faster, double roo
     const double cautious_now = view.bandwidth ? static_cast<double>(view.bandwidth->per_second) : bandwidth_now;
     // What the operator said the blackout has is never taken for more.
     const double cautious = std::max(cautious_now, std::min(cautious_now * faster, bandwidth));
-    const double now = static_cast<double>(view.budget.count) + cautious_now * stall_of(view.brake, view.share.ratio);
-    const double budget = std::max(now, room_s * cautious);
+    const double budget = std::max(static_cast<double>(view.budget.count), room_s * cautious);
     out.ground = ground_of(out.outlook, view.brake, budget, bandwidth, cautious, shares_max);
     out.elapsed_s = to_seconds(view.elapsed);
     out.max_downtime_s = to_seconds(view.max_downtime);

@@ -24,6 +24,11 @@ constexpr double stream_noise = 0.007;
 constexpr double quota_above = 0.002;
 /// Answers are slow around a dirty sync, and the proof that the guest ran is as old as they are.
 constexpr double proof_age_s = 0.010;
+/// As migration/ has it: how often QEMU is asked, what `stop` is charged, what was dirtied since the sync counted for.
+constexpr double asked_every_s = 0.005;
+constexpr double told_to_stop_s = 0.010;
+constexpr double counted_for = 1.25;
+constexpr double least_told_s = 0.002;
 
 Instant at(double seconds) { return {from_seconds(seconds)}; }
 Bytes bytes(double count) { return {static_cast<std::int64_t>(count)}; }
@@ -66,6 +71,7 @@ public:
         while (!done_) {
             copying_.send_until(until(look_at), share_);
             apply_due();
+            if (!done_) stop_when_it_fits();
             if (done_ || (copying_.pending_bytes() > 0 && copying_.now_s() < look_at - 1e-9)) continue;
             look();
             look_at = copying_.now_s() + look_s;
@@ -106,9 +112,14 @@ private:
     [[nodiscard]] std::optional<ByteRate> measured() const;
     [[nodiscard]] double cautious_rate() const;
     [[nodiscard]] double spare(double share) const;
+    [[nodiscard]] double budget_for(double share) const;
     [[nodiscard]] double threshold() const;
     void set_share(double share);
+    [[nodiscard]] bool may_count() const;
+    [[nodiscard]] double counted() const;
+    void stop_when_it_fits();
     void switch_over();
+    void stand_from(double began);
     [[nodiscard]] bool must_roll_back(double& stood);
     [[nodiscard]] bool too_late(double stood) const;
     MoveResult end(End how, std::string because = {});
@@ -125,6 +136,7 @@ private:
     std::optional<std::pair<double, Sampled>> beside_;  ///< When it ends, and what it will say.
     Setting setting_;
     FixedCosts costs_;  ///< As they will be.
+    Duration case_stop_{0};  ///< Charged for a stop that Segue makes.
     Duration reserve_{0};
     BandwidthEstimate stream_;
     BandwidthEstimate seen_;  ///< All windows within a pass: a lower bound, as migration/ keeps it.
@@ -136,6 +148,10 @@ private:
     std::optional<std::pair<double, double>> share_next_;
     std::optional<double> go_at_;
     double allowed_bytes_ = 0;
+    std::optional<double> said_go_at_;
+    Curve curve_;  ///< As last seen.
+    double unbraked_ = 0;
+    double synced_at_ = 0;
     std::vector<Pass> passes_;
     double worked_before_ = 0;
     double wanted_before_ = 0;
@@ -152,6 +168,7 @@ void Flight::set_out() {
     for (int i = 0; i < case_.moves_before; ++i) history.push_back(scaled(case_.costs, between(rng, 0.8, 1.2)));
     costs_ = scaled(case_.costs, between(rng, 0.8, 1.2));
     setting_.costs = charge_for(history);
+    case_stop_ = setting_.costs.stop;
     setting_.costs.stop = std::max(setting_.costs.stop, from_seconds(case_.sync_s + proof_age_s));
     reserve_ = rollback_reserve(std::chrono::milliseconds{1}, std::chrono::milliseconds{1}, true, Duration{0});
     setting_.memory = bytes(case_.guest.memory_bytes);
@@ -242,6 +259,10 @@ void Flight::listen() {
 double Flight::until(double look_at) const {
     double until = look_at;
     if (share_next_) until = std::min(until, share_next_->first);
+    if (may_count()) {
+        const double too_much = counted() - budget_for(share_);
+        until = std::min(until, copying_.now_s() + std::max(asked_every_s, too_much / copying_.most_per_s()));
+    }
     if (beside_) until = std::min(until, beside_->first);
     if (steered() && bounds_.timeout_s) until = std::min(until, *bounds_.timeout_s);
     if (const auto due = throttle_.sync_due_s(); due && !steered()) until = std::min(until, *due);
@@ -292,9 +313,19 @@ Bytes Flight::budget() const {
                           ByteRate{static_cast<std::int64_t>(cautious_rate())}, Bytes{0});
 }
 
-/// What may be pending at the stop; the worst stall of the share is charged.
+/// What may be pending at a stop that QEMU makes: of a braked guest the worst stall is charged.
 double Flight::spare(double share) const {
     return static_cast<double>(budget().count) - stall_at(share) * cautious_rate();
+}
+
+/// At any stop: one that is braked is stopped by Segue, the proof that it ran as young as that.
+double Flight::budget_for(double share) const {
+    if (share >= 1) return static_cast<double>(budget().count);
+    auto costs = setting_.costs;
+    costs.stop = case_stop_ + from_seconds(told_to_stop_s);
+    return static_cast<double>(pending_budget(from_seconds(bounds_.max_downtime_s), reserve_, costs,
+                                              ByteRate{static_cast<std::int64_t>(cautious_rate())}, Bytes{0})
+                                   .count);
 }
 
 double Flight::threshold() const {
@@ -331,6 +362,7 @@ void Flight::synced(double backlog, double left_over) {
     passes_.push_back({sync.number, from_seconds(copying_.now_s()), sync.backlog, sync.worked, sync.share});
     if (passes_.size() > passes_kept) passes_.erase(passes_.begin());
     worked_at_sync_ = copying_.guest().worked();
+    synced_at_ = copying_.now_s();
     sent_at_sync_ = copying_.sent_bytes();
     share_least_ = share_;
     if (sync.number == 2) result_.pass_1_s = copying_.now_s();
@@ -350,7 +382,7 @@ View Flight::view() const {
     view.passes = passes_;
     view.memory = setting_.memory;
     view.bandwidth = measured();
-    view.budget = bytes(spare(share_next_ ? share_next_->second : share_));
+    view.budget = bytes(budget_for(share_next_ ? share_next_->second : share_));
     view.allowed = go_at_.has_value();
     view.max_downtime = from_seconds(bounds_.max_downtime_s);
     view.aggression = bounds_.aggression;
@@ -363,6 +395,8 @@ View Flight::view() const {
 
 void Flight::decide(double backlog) {
     const View view = this->view();
+    curve_ = view.outlook.curve;
+    unbraked_ = view.outlook.unbraked_ratio;
     const Decision decision = pilot_.policy->decide(view);
     if (result_.syncs == 2 && decision.total_s) {
         result_.total_after_1 = decision.total_s;
@@ -384,9 +418,10 @@ void Flight::obey(const Decision& decision) {
     if (decision.share) set_share(std::max(decision.share->ratio, brake_.shares.front()));
     if (std::holds_alternative<AllowSwitchover>(decision.action) && !go_at_) {
         go_at_ = copying_.now_s() + draw_go(rng);
+        said_go_at_ = copying_.now_s();
     }
     const double share = share_next_ ? share_next_->second : share_;
-    allowed_bytes_ = std::max(0.0, spare(share));
+    allowed_bytes_ = std::max(least_told_s * cautious_rate(), spare(share));
 }
 
 void Flight::set_share(double share) {
@@ -415,6 +450,28 @@ bool Flight::too_late(double stood) const {
     return copying_.now_s() + needed > *bounds_.timeout_s;
 }
 
+bool Flight::may_count() const {
+    return steered() && said_go_at_ && share_ < 1 && !share_next_;
+}
+
+/// What is left, and rather too much of what was dirtied since the sync (migration/stopping.cpp).
+double Flight::counted() const {
+    const double braked = curve_.bytes_in(copying_.guest().worked() - worked_at_sync_);
+    const double free = curve_.bytes_in(copying_.now_s() - synced_at_);
+    return copying_.pending_bytes() + counted_for * (braked + unbraked_ * std::max(free - braked, 0.0));
+}
+
+void Flight::stop_when_it_fits() {
+    const double budget = may_count() ? budget_for(share_) : 0;
+    if (budget <= 0 || counted() > budget) return;
+    auto& rng = copying_.chance();
+    copying_.wait(between(rng, 0.0002, 0.0006), share_);
+    const double began = copying_.now_s();
+    // Let go: it runs until QEMU has stopped it.
+    copying_.wait(between(rng, 0.0003, 0.002), 1);
+    stand_from(began);
+}
+
 void Flight::switch_over() {
     auto& rng = copying_.chance();
     copying_.wait(between(rng, 0.00005, 0.001), share_);
@@ -424,6 +481,10 @@ void Flight::switch_over() {
     copying_.wait(stall, 0);
     // Until then an only one was held by its brake; of several the others have been standing.
     if (case_.guest.busy.size() == 1) began = copying_.now_s();
+    stand_from(began);
+}
+
+void Flight::stand_from(double began) {
     copying_.wait(to_seconds(costs_.stop), 0);
     static_cast<void>(copying_.sync());
     if (too_late(copying_.now_s() - began)) {

@@ -106,11 +106,10 @@ private:
         Move out;
         out.time_s = backlog / problem_.bandwidth + problem_.overhead_s;
         const double next = margin * problem_.curve->bytes_in(pace * out.time_s);
-        const double allowed = problem_.budget - problem_.brake.stall_s[s] * problem_.bandwidth;
         out.end_s = -1;
-        if (next <= allowed) {
+        if (next <= problem_.budget) {
             out.time_s = std::max(out.time_s, problem_.go_s);
-            out.end_s = problem_.standing_s + problem_.brake.stall_s[s] / 2 + next / problem_.bandwidth;
+            out.end_s = problem_.standing_s + next / problem_.bandwidth;
         }
         out.cost_s = (problem_.busy - pace) * out.time_s;
         out.stands_still = next > still * backlog;
@@ -165,10 +164,6 @@ public:
         problem.overhead_s = to_seconds(outlook.round_overhead);
         problem.go_s = view.allowed ? 0 : 0.12;
         problem.budget = static_cast<double>(view.budget.count);
-        // The view's budget is for the share granted now.
-        const auto& shares = view.brake.shares;
-        const auto found = std::min(std::ranges::lower_bound(shares, view.share.ratio - 0.01), std::prev(shares.end()));
-        problem.budget += view.brake.stall_s[static_cast<std::size_t>(found - shares.begin())] * problem.bandwidth;
         problem.standing_s = to_seconds(outlook.costs.total());
         problem.brake = view.brake;
         if (view.timeout) problem.time_left_s = to_seconds(*view.timeout - view.elapsed);
