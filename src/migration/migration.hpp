@@ -8,8 +8,8 @@
 ///
 /// Thread: none of its own; not re-entrant. Errors: none; failures of the world are events.
 /// Where to read: up to `migrate` in prepare.cpp, page sampling in sampling.cpp, pre-copy in copying.cpp, the budget
-/// and go in go.cpp, the stop of a braked guest in stopping.cpp, the blackout in switchover.cpp, rollback in undo.cpp, unasked news in notices.cpp, plumbing in
-/// migration.cpp.
+/// and go in go.cpp, the stop of a braked guest in stopping.cpp, the blackout in switchover.cpp, rollback in undo.cpp,
+/// unasked news in notices.cpp, plumbing in migration.cpp.
 
 #include <deque>
 #include <map>

@@ -1,7 +1,7 @@
-// Stopping a braked guest. QEMU looks only every 50 ms of sending whether little enough is left, and a vCPU that stands
-// for its quota delays QEMU's own stop by as much as the brake stalls. So Segue stops such a guest itself as soon as what
-// is left by its own count fits, and lets go while QEMU is at it. QEMU goes on sending, finds at its next look that it
-// may switch over, and the last check follows at pre-switchover as ever (measured on 7.2 and 10: docs/adr/0010).
+// Stopping a braked guest. QEMU looks only every 50 ms of sending whether little enough is left, and a vCPU that
+// stands for its quota delays QEMU's own stop by as much as the brake stalls. So Segue stops such a guest itself as soon
+// as what is left by its own count fits, and lets go while QEMU is at it. QEMU goes on sending, finds at its next look
+// that it may switch over, and the last check follows at pre-switchover as ever (docs/adr/0010).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,8 +15,6 @@ namespace {
 /// Its disks are drained and flushed, which nothing can interrupt.
 constexpr Duration stop_answer_max = std::chrono::seconds{30};
 constexpr Duration state_answer_max = std::chrono::milliseconds{500};
-/// What a round dirties is not known better than this before its sync.
-constexpr double counted_for = 1.25;
 /// The brake's own reading of how long the vCPUs ran; what is older is not counted with.
 constexpr Duration reading_age_max = std::chrono::milliseconds{100};
 
@@ -31,14 +29,17 @@ std::optional<Bytes> Migration::dirtied_since_sync() const {
     const double work_s = to_seconds(worked_->worked - worked_at_sync_->worked) + since_reading_s;
     const double braked = known.curve.bytes_in(work_s);
     const double more = known.unbraked_ratio * std::max(known.curve.bytes_in(free_s) - braked, 0.0);
-    return Bytes{static_cast<std::int64_t>(counted_for * (braked + more))};
+    return Bytes{static_cast<std::int64_t>(counted_for(known.level_sigma, known.round_sigma) * (braked + more))};
 }
 
 void Migration::stop_when_it_fits() {
     const bool held = share_ < all_of_it && grants_in_flight_ == 0;
     if (!held || !stopping_allowed_ || stop_sent_ || stopped_by_us_ || budget_.count <= 0) return;
+    // Of pass 1 nobody knows yet what it leaves.
+    if (passes_.size() < 2) return;
     const auto fresh = dirtied_since_sync();
-    if (!fresh || progress_.remaining + *fresh > budget_) return;
+    if (!fresh || *fresh > scale(budget_, counted_part_max)) return;
+    if (progress_.remaining + *fresh > budget_) return;
     decided("stop", fmt::format("{} left and at most {} dirtied since the last dirty sync fit the {} that may be "
                                 "pending", to_text(progress_.remaining), to_text(*fresh), to_text(budget_)));
     stop_sent_ = true;

@@ -69,9 +69,10 @@ private:
         if (e_.struck && kills_segue_and_guardian(e_.scenario.fault)) return;
         Duration limit = max_downtime_;
         std::string what = "max downtime";
-        if (truth_.held_at && *truth_.held_at >= standing.from) {
-            // Drain and flush are not enforceable: what follows them is.
-            const Duration stopping = *truth_.held_at - standing.from;
+        // Drain and flush are not enforceable: what follows them is.
+        for (const auto& flushed : {truth_.held_at, truth_.flushed_at}) {
+            if (!flushed || *flushed < standing.from) continue;
+            const Duration stopping = *flushed - standing.from;
             if (stopping + rollback_after_hold > limit) {
                 limit = stopping + rollback_after_hold;
                 what = "what stopping took";

@@ -40,6 +40,7 @@ struct Truth {
     std::optional<Instant> brake_lifted_at;  ///< The last time.
     std::vector<Standing> standings;
     std::optional<Instant> held_at;       ///< pre-switchover, the last time.
+    std::optional<Instant> flushed_at;    ///< `stop` was done with the disks, the last time.
     std::optional<Instant> completed_at;  ///< By the source's word.
     std::optional<Instant> word_at;       ///< The verdict became `word`.
     std::optional<Instant> segue_died_at;

@@ -266,6 +266,7 @@ void SrcQemu::stop(const Monitor::Reply& reply) {
         notify(SrcStopped{});
     });
     context_.agenda.after(plan.pause + plan.drain_and_flush, [this, reply] {
+        context_.truth.flushed_at = context_.agenda.now();
         reply(done());
         loop_.release();
     });

@@ -378,7 +378,7 @@ private:
             out.share = Share{setting.share};
             out.because = going(scene, setting, choice);
             if (view.allowed && setting.share > view.share.ratio) {
-                // A QEMU that answers late leaves no room for its stall just now; let go, it would undo what was held.
+                // What slows nobody just now is no setting; let go, the guest would undo what was held.
                 out.share = view.share;
                 out.because = holding_on(scene, view.share);
             }
@@ -391,7 +391,7 @@ private:
     }
 
     static std::string holding_on(const Scene& scene, Share share) {
-        return fmt::format("{} left, and budget for {} just now: the guest stays held to {} of its CPU",
+        return fmt::format("{} left, budget {}; a brake slows nobody just now: the guest stays held to {} of its CPU",
                            bytes(scene.now.backlog), bytes(scene.ground.unbraked_setting().budget),
                            percent(share.ratio));
     }

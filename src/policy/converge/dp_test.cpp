@@ -102,13 +102,16 @@ TEST(Programme, knows_from_which_share_on_nothing_ends) {
     EXPECT_GE(able.stop_time(rough, 200e6), able.stop_time(calm, 200e6));
 }
 
-TEST(Ground, keeps_both_ends_and_leaves_out_what_its_stall_makes_useless) {
+TEST(Ground, keeps_both_ends_and_lets_the_source_look_later_where_a_share_stalls) {
     const BrakeRange brake{{0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0}, {0.4, 0.08, 0.04, 0.02, 0.01, 0.01, 0}};
     auto outlook = hot_guest();
     outlook.busy = Share{0.5};
     const auto out = ground_of(outlook, brake, 20e6, 1e8, 1e8, 4);
     ASSERT_EQ(out.settings.size(), 4U);
-    EXPECT_EQ(out.settings.front().share, 0.05) << "0.4 s of stall are more than the budget";
+    EXPECT_EQ(out.settings.front().share, 0.02);
+    EXPECT_NEAR(out.settings.front().told, 0.002 * 1e8, 1) << "0.4 s of stall are more than the budget";
+    EXPECT_NEAR(out.settings[1].told, 20e6 - 0.04 * 1e8, 1);
+    for (const auto& setting : out.settings) EXPECT_EQ(setting.budget, 20e6) << "Segue stops it, with no stall";
     EXPECT_EQ(out.settings[2].share, 0.4) << "0.7 brakes nobody who is busy half of his time";
     EXPECT_EQ(out.settings.back().work_rate, 0.5);
 }

@@ -26,20 +26,22 @@ double mixed(const Ground& ground, const Setting& setting, double from_work, dou
 /// When what is left, by Segue's count, fits: from `least_s` to `most_s`, or never. The curve being concave, what is
 /// counted falls faster and faster once it falls.
 double fits_after(const Ground& ground, const Setting& setting, double backlog, double least_s, double most_s) {
-    const auto too_much = [&](double wall_s) {
-        return std::max(backlog - ground.bandwidth * wall_s, 0.0) + counted_for * mixed(ground, setting, 0, wall_s) -
-               setting.budget;
-    };
-    if (too_much(least_s) <= 0) return least_s;
-    if (too_much(most_s) > 0) return never;
-    constexpr int halvings = 7;
-    double low = least_s;
+    const auto fresh = [&](double wall_s) { return ground.counted * mixed(ground, setting, 0, wall_s); };
+    const auto left = [&](double wall_s) { return std::max(backlog - ground.bandwidth * wall_s, 0.0) + fresh(wall_s); };
+    const auto known = [&](double wall_s) { return fresh(wall_s) <= counted_part_max * setting.budget; };
+    if (!known(least_s)) return never;
+    if (left(least_s) <= setting.budget) return least_s;
+    // Sending alone takes so long.
+    double low = std::max(least_s, (backlog - setting.budget) / ground.bandwidth);
+    if (low >= most_s || !known(low)) return never;
+    if (left(low) <= setting.budget) return low;
     double high = most_s;
+    constexpr int halvings = 6;
     for (int i = 0; i < halvings; ++i) {
         const double middle = (low + high) / 2;
-        (too_much(middle) > 0 ? low : high) = middle;
+        (known(middle) && left(middle) > setting.budget ? low : high) = middle;
     }
-    return high;
+    return known(high) && left(high) <= setting.budget ? high : never;
 }
 
 GoRound stopped_round(const Ground& ground, const Setting& setting, double backlog, double wall_s) {
@@ -92,6 +94,7 @@ Ground ground_of(const Outlook& outlook, const BrakeRange& brake, double budget,
     out.level_sigma = outlook.level_sigma;
     out.round_sigma = outlook.round_sigma;
     out.round_phi = outlook.round_phi;
+    out.counted = counted_for(outlook.level_sigma, outlook.round_sigma);
     std::vector<Setting> braking;
     for (std::size_t i = 0; i < brake.shares.size(); ++i) {
         const double share = brake.shares[i];

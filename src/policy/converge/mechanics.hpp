@@ -59,6 +59,7 @@ struct Ground {
     double level_sigma = 0;
     double round_sigma = 0;
     double round_phi = 0;
+    double counted = 1.25;  ///< counted_for() of them.
     std::vector<Setting> settings;  ///< From the lowest share to the highest, which is no brake.
 
     /// Guest work in a second of wall time with such a share.
@@ -92,8 +93,6 @@ struct GoRound {
     double rest = 0;   ///< Not yet sent at the next look, or the stop.
     double fresh = 0;  ///< Dirtied beside it; times the round's noise.
 };
-/// What was dirtied since the last sync is not known better than this: it is counted for so much more.
-inline constexpr double counted_for = 1.25;
 /// From go until the brake is set and Segue may stop the guest.
 inline constexpr double count_effect_s = 0.020;
 /// \param known_work  curve.work_for(backlog): the caller has it for all settings at once.

@@ -17,7 +17,7 @@ Ground ground_with(double flow, double hot) {
     out.curve = Curve{table};
     out.bandwidth = out.switch_bandwidth = 1e8;
     out.memory = 1e9;
-    out.settings = {{1.0, 0, 1.0, 3e7}};
+    out.settings = {{1.0, 0, 1.0, 3e7, 3e7}};
     return out;
 }
 

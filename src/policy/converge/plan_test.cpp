@@ -71,16 +71,16 @@ TEST(Plan, of_a_guest_that_never_converges_shows_the_brake) {
     EXPECT_NE(std::find(row.binding.begin(), row.binding.end(), "max-downtime"), row.binding.end());
 }
 
-TEST(Plan, counts_the_stall_as_standstill_where_other_vcpus_stand_meanwhile) {
+TEST(Plan, counts_no_stall_as_standstill_however_many_vcpus_there_are) {
     auto question = hot_guest(0.05);
     question.outlook.vcpus = 4;
     const auto several = plan_row(question, 0.5);
     question.outlook.vcpus = 1;
     const auto one = plan_row(question, 0.5);
-    EXPECT_EQ(one.lowest_share, several.lowest_share) << "The stall is charged to the budget all the same.";
-    EXPECT_EQ(one.lost_work_s, several.lost_work_s);
-    EXPECT_EQ(one.total_s, several.total_s);
-    EXPECT_NEAR(several.downtime_s.p50 - one.downtime_s.p50, several.stall_s.p50 / 2, 0.3 * several.stall_s.p50);
+    EXPECT_EQ(one.downtime_s, several.downtime_s) << "a guest that is stopped has been let go";
+    // Near all of what max downtime leaves, and always within it.
+    EXPECT_GT(one.downtime_s.p50, 0.15);
+    EXPECT_LE(one.downtime_s.p90, 0.3);
 }
 
 TEST(Plan, of_a_quiet_guest_shows_none) {

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <utility>
 
-#include "app/sim/study/copying.hpp"
+#include "app/sim/study/flight.hpp"
 #include "model/page_sampling.hpp"
 
 namespace segue::study {
@@ -14,7 +14,6 @@ namespace {
 
 constexpr double look_s = 0.05;
 constexpr double run_time_read_s = 0.25;
-constexpr double before_go_s = 0.001;  ///< downtime-limit until go.
 constexpr std::size_t passes_kept = 64;
 constexpr double mib = 1024.0 * 1024;
 constexpr double probe_noise = 0.01;
@@ -24,10 +23,8 @@ constexpr double stream_noise = 0.007;
 constexpr double quota_above = 0.002;
 /// Answers are slow around a dirty sync, and the proof that the guest ran is as old as they are.
 constexpr double proof_age_s = 0.010;
-/// As migration/ has it: how often QEMU is asked, what `stop` is charged, what was dirtied since the sync counted for.
+/// As migration/ has it: how often QEMU is asked, the least it is told.
 constexpr double asked_every_s = 0.005;
-constexpr double told_to_stop_s = 0.010;
-constexpr double counted_for = 1.25;
 constexpr double least_told_s = 0.002;
 
 Instant at(double seconds) { return {from_seconds(seconds)}; }
@@ -47,120 +44,33 @@ FixedCosts scaled(const FixedCosts& costs, double factor) {
     return {by(costs.stop), by(costs.load), by(costs.handover)};
 }
 
-class Flight {
-public:
-    Flight(const Case& one, const Bounds& bounds, const Pilot& pilot)
-        : case_(one), bounds_(bounds), pilot_(pilot), copying_(one, bounds), brake_(brake_for(bounds)),
-          throttle_(pilot.auto_converge) {}
+}  // namespace
 
-    MoveResult run() {
-        set_out();
-        if (pilot_.on_start) pilot_.on_start({setting_, outlook_of(*planner_), budget(), reserve_});
-        planner_.reset();
-        if (pilot_.may_refuse) {
-            result_.because = pilot_.policy->refuse(view());
-            result_.refused = !result_.because.empty();
-            if (result_.refused) return end(End::gave_up, result_.because);
-        }
-        wanted_before_ = copying_.guest().wanted();
-        worked_before_ = worked_at_sync_ = copying_.guest().worked();
-        listen();
-        static_cast<void>(copying_.guest().take_dirty());
-        synced(copying_.pending_bytes());
-        double look_at = copying_.now_s() + look_s;
-        while (!done_) {
-            copying_.send_until(until(look_at), share_);
-            apply_due();
-            if (!done_) stop_when_it_fits();
-            if (done_ || (copying_.pending_bytes() > 0 && copying_.now_s() < look_at - 1e-9)) continue;
-            look();
-            look_at = copying_.now_s() + look_s;
-        }
-        return result_;
+MoveResult Flight::run() {
+    set_out();
+    if (pilot_.on_start) pilot_.on_start({setting_, outlook_of(*planner_), budget(), reserve_});
+    planner_.reset();
+    if (pilot_.may_refuse) {
+        result_.because = pilot_.policy->refuse(view());
+        result_.refused = !result_.because.empty();
+        if (result_.refused) return end(End::gave_up, result_.because);
     }
-
-private:
-    [[nodiscard]] bool steered() const { return pilot_.policy != nullptr; }
-    void say(const std::string& line) const {
-        if (pilot_.log) pilot_.log(fmt::format("{:9.3f} {}", copying_.now_s(), line));
+    wanted_before_ = copying_.guest().wanted();
+    worked_before_ = worked_at_sync_ = copying_.guest().worked();
+    listen();
+    static_cast<void>(copying_.guest().take_dirty());
+    synced(copying_.pending_bytes());
+    double look_at = copying_.now_s() + look_s;
+    while (!done_) {
+        copying_.send_until(until(look_at), share_);
+        apply_due();
+        if (!done_) stop_when_it_fits();
+        if (done_ || (copying_.pending_bytes() > 0 && copying_.now_s() < look_at - 1e-9)) continue;
+        look();
+        look_at = copying_.now_s() + look_s;
     }
-    void set_out();
-    struct Sampled {
-        double interval_s = 0;
-        Bytes told;
-        std::int64_t pages_hashed = 0;
-        double worked_s = 0;
-    };
-    void sample_first();
-    [[nodiscard]] Sampled sample(GuestRun& guest, double interval_s);
-    void sample_beside();
-    [[nodiscard]] bool may_sample() const;
-    void listen();
-    [[nodiscard]] double until(double look_at) const;
-    void apply_due();
-    void look();
-    [[nodiscard]] Outlook outlook_of(Beholder& beholder) const {
-        Outlook out = beholder.look();
-        out.vcpus = static_cast<int>(case_.guest.busy.size());
-        return out;
-    }
-    void synced(double backlog, double left_over = 0);
-    [[nodiscard]] View view() const;
-    void decide(double backlog);
-    void obey(const Decision& decision);
-    [[nodiscard]] Bytes budget() const;
-    [[nodiscard]] std::optional<ByteRate> measured() const;
-    [[nodiscard]] double cautious_rate() const;
-    [[nodiscard]] double spare(double share) const;
-    [[nodiscard]] double budget_for(double share) const;
-    [[nodiscard]] double threshold() const;
-    void set_share(double share);
-    [[nodiscard]] bool may_count() const;
-    [[nodiscard]] double counted() const;
-    void stop_when_it_fits();
-    void switch_over();
-    void stand_from(double began);
-    [[nodiscard]] bool must_roll_back(double& stood);
-    [[nodiscard]] bool too_late(double stood) const;
-    MoveResult end(End how, std::string because = {});
-
-    const Case& case_;
-    const Bounds bounds_;
-    const Pilot& pilot_;
-    Copying copying_;
-    const BrakeRange brake_;
-    AutoConverge throttle_;
-    std::unique_ptr<Beholder> beholder_;
-    std::unique_ptr<Beholder> planner_;  ///< Who waits for all samples, as `segue plan` does.
-    std::size_t next_sample_ = 0;
-    std::optional<std::pair<double, Sampled>> beside_;  ///< When it ends, and what it will say.
-    Setting setting_;
-    FixedCosts costs_;  ///< As they will be.
-    Duration case_stop_{0};  ///< Charged for a stop that Segue makes.
-    Duration reserve_{0};
-    BandwidthEstimate stream_;
-    BandwidthEstimate seen_;  ///< All windows within a pass: a lower bound, as migration/ keeps it.
-    double acked_ = 0;
-    double sent_seen_ = 0;
-    double share_ = 1;
-    double asked_share_ = 1;
-    double share_least_ = 1;  ///< Since the last sync.
-    std::optional<std::pair<double, double>> share_next_;
-    std::optional<double> go_at_;
-    double allowed_bytes_ = 0;
-    std::optional<double> said_go_at_;
-    Curve curve_;  ///< As last seen.
-    double unbraked_ = 0;
-    double synced_at_ = 0;
-    std::vector<Pass> passes_;
-    double worked_before_ = 0;
-    double wanted_before_ = 0;
-    double worked_at_sync_ = 0;
-    double sent_at_sync_ = 0;
-    double run_time_at_ = -1;
-    MoveResult result_;
-    bool done_ = false;
-};
+    return result_;
+}
 
 void Flight::set_out() {
     auto& rng = copying_.chance();
@@ -260,7 +170,7 @@ double Flight::until(double look_at) const {
     double until = look_at;
     if (share_next_) until = std::min(until, share_next_->first);
     if (may_count()) {
-        const double too_much = counted() - budget_for(share_);
+        const double too_much = copying_.pending_bytes() + fresh() - budget_for(share_);
         until = std::min(until, copying_.now_s() + std::max(asked_every_s, too_much / copying_.most_per_s()));
     }
     if (beside_) until = std::min(until, beside_->first);
@@ -306,32 +216,6 @@ double Flight::cautious_rate() const {
     const double rate = measured && measured->per_second > 0 ? static_cast<double>(measured->per_second)
                                                              : setting_.probed_per_s * 0.95;
     return setting_.cap_per_s ? std::min(rate, *setting_.cap_per_s) : rate;
-}
-
-Bytes Flight::budget() const {
-    return pending_budget(from_seconds(bounds_.max_downtime_s), reserve_, setting_.costs,
-                          ByteRate{static_cast<std::int64_t>(cautious_rate())}, Bytes{0});
-}
-
-/// What may be pending at a stop that QEMU makes: of a braked guest the worst stall is charged.
-double Flight::spare(double share) const {
-    return static_cast<double>(budget().count) - stall_at(share) * cautious_rate();
-}
-
-/// At any stop: one that is braked is stopped by Segue, the proof that it ran as young as that.
-double Flight::budget_for(double share) const {
-    if (share >= 1) return static_cast<double>(budget().count);
-    auto costs = setting_.costs;
-    costs.stop = case_stop_ + from_seconds(told_to_stop_s);
-    return static_cast<double>(pending_budget(from_seconds(bounds_.max_downtime_s), reserve_, costs,
-                                              ByteRate{static_cast<std::int64_t>(cautious_rate())}, Bytes{0})
-                                   .count);
-}
-
-double Flight::threshold() const {
-    if (!steered()) return copying_.window_rate() * bounds_.max_downtime_s;
-    if (go_at_ && copying_.now_s() >= *go_at_) return allowed_bytes_;
-    return copying_.window_rate() * before_go_s;
 }
 
 /// Between two iterations: the estimate, then the exact sync.
@@ -397,6 +281,7 @@ void Flight::decide(double backlog) {
     const View view = this->view();
     curve_ = view.outlook.curve;
     unbraked_ = view.outlook.unbraked_ratio;
+    counted_for_ = counted_for(view.outlook.level_sigma, view.outlook.round_sigma);
     const Decision decision = pilot_.policy->decide(view);
     if (result_.syncs == 2 && decision.total_s) {
         result_.total_after_1 = decision.total_s;
@@ -431,98 +316,6 @@ void Flight::set_share(double share) {
     if (granted == now) return;
     share_next_ = {copying_.now_s() + (steered() ? draw_brake(copying_.chance()) : 0.01), granted};
 }
-
-/// The watchdog, and what Segue checks before it sends the word.
-bool Flight::must_roll_back(double& stood) {
-    if (!steered()) return false;
-    const double last = bounds_.max_downtime_s - to_seconds(reserve_);
-    const bool late = stood > last || stood + to_seconds(setting_.costs.handover) > bounds_.max_downtime_s;
-    if (!late) return false;
-    stood = std::min(stood, last) + between(copying_.chance(), 0.001, 0.015);
-    return true;
-}
-
-/// The last veto of migration/switchover.cpp: the guest goes on, as the switchover would end after the timeout.
-bool Flight::too_late(double stood) const {
-    if (!steered() || !bounds_.timeout_s) return false;
-    const auto& costs = setting_.costs;
-    const double needed = stood + copying_.pending_bytes() / cautious_rate() + to_seconds(costs.load + costs.handover);
-    return copying_.now_s() + needed > *bounds_.timeout_s;
-}
-
-bool Flight::may_count() const {
-    return steered() && said_go_at_ && share_ < 1 && !share_next_;
-}
-
-/// What is left, and rather too much of what was dirtied since the sync (migration/stopping.cpp).
-double Flight::counted() const {
-    const double braked = curve_.bytes_in(copying_.guest().worked() - worked_at_sync_);
-    const double free = curve_.bytes_in(copying_.now_s() - synced_at_);
-    return copying_.pending_bytes() + counted_for * (braked + unbraked_ * std::max(free - braked, 0.0));
-}
-
-void Flight::stop_when_it_fits() {
-    const double budget = may_count() ? budget_for(share_) : 0;
-    if (budget <= 0 || counted() > budget) return;
-    auto& rng = copying_.chance();
-    copying_.wait(between(rng, 0.0002, 0.0006), share_);
-    const double began = copying_.now_s();
-    // Let go: it runs until QEMU has stopped it.
-    copying_.wait(between(rng, 0.0003, 0.002), 1);
-    stand_from(began);
-}
-
-void Flight::switch_over() {
-    auto& rng = copying_.chance();
-    copying_.wait(between(rng, 0.00005, 0.001), share_);
-    double began = copying_.now_s();
-    // A vCPU that is being held stops when it may run again.
-    const double stall = share_ < 1 ? (steered() ? stall_at(share_) : throttle_.stall_s()) * rng.unit() : 0;
-    copying_.wait(stall, 0);
-    // Until then an only one was held by its brake; of several the others have been standing.
-    if (case_.guest.busy.size() == 1) began = copying_.now_s();
-    stand_from(began);
-}
-
-void Flight::stand_from(double began) {
-    copying_.wait(to_seconds(costs_.stop), 0);
-    static_cast<void>(copying_.sync());
-    if (too_late(copying_.now_s() - began)) {
-        result_.downtime_s = copying_.now_s() - began;
-        static_cast<void>(end(End::timed_out));
-        return;
-    }
-    static_cast<void>(copying_.drain());
-    double stood = copying_.now_s() - began;
-    bool back = must_roll_back(stood);
-    if (!back) {
-        copying_.wait(to_seconds(costs_.load), 0);
-        stood = copying_.now_s() - began;
-        back = must_roll_back(stood);
-    }
-    if (!back) {
-        copying_.wait(to_seconds(costs_.handover), 0);
-        stood = copying_.now_s() - began;
-    }
-    result_.downtime_s = stood;
-    static_cast<void>(end(back ? End::rolled_back : End::moved));
-}
-
-MoveResult Flight::end(End how, std::string because) {
-    done_ = true;
-    result_.end = how;
-    result_.because = std::move(because);
-    result_.total_s = copying_.now_s();
-    result_.work_taken_s = copying_.guest().worked() - worked_before_;
-    result_.lost_s = std::max(0.0, copying_.guest().wanted() - wanted_before_ - result_.work_taken_s);
-    result_.sent_bytes = copying_.sent_bytes();
-    result_.most_per_s = copying_.most_per_s();
-    say(fmt::format("{}: {:.2f} s, stood {:.1f} ms, lost {:.3f} s of work{}{}", to_string(how), result_.total_s,
-                    result_.downtime_s * 1e3, result_.lost_s, result_.because.empty() ? "" : "; ", result_.because));
-    return result_;
-}
-
-}  // namespace
 
 std::string_view to_string(End end) noexcept {
     switch (end) {
