@@ -15,7 +15,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t depth_max = 8;
-constexpr std::int64_t version = 4;
+constexpr std::int64_t version = 5;
 
 // Each type says its fields once, for writing and for reading.
 
@@ -88,6 +88,7 @@ void fields(Io& io, T& view) {
     io("memory_bytes", view.memory.count);
     io("bandwidth_bytes_per_second", view.bandwidth);
     io("budget_bytes", view.budget.count);
+    io("braked_budget_bytes", view.braked_budget.count);
     io("allowed", view.allowed);
     io("max_downtime_ns", view.max_downtime);
     io("reserve_ns", view.reserve);

@@ -181,7 +181,7 @@ struct SrcPrepare {
     std::optional<Share> own_brake_floor = {};
 };
 struct SrcTakeStream {};    ///< Hands it the connected stream.
-/// stop: answered when its vCPUs stand and its disks are flushed. Only for a move that is not live.
+/// stop: answered when its vCPUs stand and its disks are flushed. Of a move that is not live, and of a braked guest.
 struct SrcStop {};
 struct SrcStart {};         ///< "Under way", not "done".
 struct SrcReadProgress {};  ///< SrcProgress.

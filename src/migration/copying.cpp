@@ -220,7 +220,8 @@ View Migration::view() const {
     view.passes = passes_;
     view.memory = src_->memory;
     view.bandwidth = blackout_bandwidth();
-    view.budget = budget_;
+    view.budget = budgets_.free;
+    view.braked_budget = budgets_.braked;
     view.allowed = go_wanted_;
     view.max_downtime = request_.bounds.max_downtime;
     view.reserve = reserve_;
@@ -247,7 +248,7 @@ void Migration::obey(const Decision& decision) {
         share_before_silence_.reset();  // Decided anew, full speed included.
         grant(*decision.share);
     }
-    if (std::holds_alternative<AllowSwitchover>(decision.action) && budget_.count > 0) {
+    if (std::holds_alternative<AllowSwitchover>(decision.action) && budgets_.braked.count > 0) {
         return allow_switchover(decision.because);
     }
     if (!decision.because.empty()) decided("carry on", decision.because);

@@ -65,30 +65,34 @@ std::optional<ByteRate> Migration::blackout_bandwidth() const {
     return measured;
 }
 
+Migration::Budgets Migration::budgets_now() const {
+    const auto bandwidth = blackout_bandwidth();
+    if (!bandwidth || bandwidth->per_second <= 0) return {blind_budget, blind_budget, blind_budget};
+    const Bytes tail = dirtied_at_stop(outlook());
+    const auto with = [&](Duration stop) {
+        const FixedCosts costs{stop, costs_.load, costs_.handover};
+        // What already waits in the socket goes out first and is not QEMU's to count.
+        return pending_budget(request_.bounds.max_downtime, reserve_, costs, *bandwidth, tail) - queue_lately();
+    };
+    const Duration by_qemu = stop_charge();
+    // Stopped by us a braked guest is let go in time, and the proof that it ran is as young as the stop itself. Where
+    // QEMU stops it, a vCPU that stands for its quota delays that, and QEMU's answers where it holds the lock: both end
+    // when it runs again, so one stall is charged, not two.
+    return {with(by_qemu), with(std::max(costs_.stop, told_to_stop_max)),
+            with(std::max(by_qemu, costs_.stop + stall_charge()))};
+}
+
 void Migration::refresh_budget() {
     if (stop_sent_) return;
-    const auto bandwidth = blackout_bandwidth();
-    Bytes budget = blind_budget;
-    Bytes qemu_budget = blind_budget;
-    if (bandwidth && bandwidth->per_second > 0) {
-        const Bytes tail = dirtied_at_stop(outlook());
-        const auto with = [&](Duration stop) {
-            const FixedCosts costs{stop, costs_.load, costs_.handover};
-            // What already waits in the socket goes out first and is not QEMU's to count.
-            return pending_budget(request_.bounds.max_downtime, reserve_, costs, *bandwidth, tail) - queue_lately();
-        };
-        // A vCPU that stands for its quota delays its own stop, and QEMU's answers where it holds the lock: both end
-        // when it runs again, so one stall is charged, not two.
-        qemu_budget = with(std::max(stop_charge(), costs_.stop + stall_charge()));
-        // Stopped by us it is let go in time, and the proof that it ran is as young as the stop itself.
-        budget = share_ < all_of_it ? with(costs_.stop + told_to_stop_max) : qemu_budget;
-    }
+    const Budgets now = budgets_now();
     const auto moved_much = [](Bytes to, Bytes from) {
         return std::abs(to.count - from.count) * 20 > std::abs(from.count);
     };
-    if (!moved_much(budget, budget_) && !moved_much(qemu_budget, qemu_budget_)) return;
-    budget_ = budget;
-    qemu_budget_ = qemu_budget;
+    if (!moved_much(now.free, budgets_.free) && !moved_much(now.braked, budgets_.braked) &&
+        !moved_much(now.delayed, budgets_.delayed)) {
+        return;
+    }
+    budgets_ = now;
     if (stopping_allowed_ && !allow_in_flight_ && !stopped_by_us_) send_allowance();
 }
 
@@ -157,7 +161,7 @@ void Migration::on_flushed(const Result<AnswerValue>& answer) {
 
 /// A budget of nothing (QEMU answers too late just now) means "not now", as before go; told as it is, an emulated
 /// threshold that small would take the bandwidth down with it.
-Bytes Migration::told_budget(ByteRate cap) const { return std::max(qemu_budget_, cap * least_budget); }
+Bytes Migration::told_budget(ByteRate cap) const { return std::max(budgets_.delayed, cap * least_budget); }
 
 void Migration::send_allowance() {
     const auto bandwidth = blackout_bandwidth();

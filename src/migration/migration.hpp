@@ -57,6 +57,14 @@ public:
     [[nodiscard]] bool finished() const { return stage_ == MigrationStage::finished; }
 
 private:
+    /// What may be pending at a stop: one that QEMU makes of a free guest, one that we make of a braked one, and one
+    /// that QEMU makes of a braked one, which the brake delays.
+    struct Budgets {
+        Bytes free;
+        Bytes braked;
+        Bytes delayed;
+    };
+
     // ---- plumbing (migration.cpp)
     using OnAnswer = void (Migration::*)(const Result<AnswerValue>&);
     void submit(Command command, Duration timeout, OnAnswer handler);
@@ -138,6 +146,7 @@ private:
     void keep_images_flushed();
     void flush_images();
     void on_flushed(const Result<AnswerValue>& answer);
+    [[nodiscard]] Budgets budgets_now() const;
     [[nodiscard]] Bytes told_budget(ByteRate cap) const;
     void await_images();
     void send_allowance();
@@ -293,8 +302,7 @@ private:
     BandwidthEstimate seen_;       ///< All windows within a pass: a lower bound.
     bool blackout_known_ = false;  ///< From then on progress says what a switchover would cost.
     std::vector<Pass> passes_;
-    Bytes budget_;       ///< That may be pending at the stop.
-    Bytes qemu_budget_;  ///< At one that QEMU makes of a braked guest: less by what the brake delays it.
+    Budgets budgets_;
     bool brake_asked_ = false;   ///< There may be something to take away.
     bool brake_open_ = false;
     bool brake_in_flight_ = false;

@@ -86,7 +86,7 @@ struct Finding {
 };
 
 struct DowntimeParts {
-    Duration stop{0};      ///< Last proof that a vCPU ran to pre-switchover.
+    Duration stop{0};      ///< Last proof that a vCPU ran to pre-switchover, or to the answer of our own `stop`.
     Duration transfer{0};  ///< To the last byte acknowledged.
     Duration load{0};      ///< To the source's `completed`.
     Duration handover{0};  ///< To the destination's RESUME.
@@ -107,7 +107,7 @@ struct Summary {
     std::optional<ByteRate> bandwidth;  ///< Median of the busy windows.
     std::int64_t passes = 0;
     std::optional<Bytes> budget;           ///< The most that was allowed to be pending.
-    std::optional<Bytes> pending_at_stop;  ///< Exact, at pre-switchover.
+    std::optional<Bytes> pending_at_stop;  ///< Exact, at pre-switchover; of a braked guest some was sent since.
     Duration reserve{0};
     std::optional<FixedCosts> learned;  ///< To be remembered of this guest.
     std::optional<GuestMemory> guest;   ///< The same, of how it dirties memory; of every move that began to copy.

@@ -34,14 +34,14 @@ std::optional<Bytes> Migration::dirtied_since_sync() const {
 
 void Migration::stop_when_it_fits() {
     const bool held = share_ < all_of_it && grants_in_flight_ == 0;
-    if (!held || !stopping_allowed_ || stop_sent_ || stopped_by_us_ || budget_.count <= 0) return;
+    if (!held || !stopping_allowed_ || stop_sent_ || stopped_by_us_ || budgets_.braked.count <= 0) return;
     // Of pass 1 nobody knows yet what it leaves.
     if (passes_.size() < 2) return;
     const auto fresh = dirtied_since_sync();
-    if (!fresh || *fresh > scale(budget_, counted_part_max)) return;
-    if (progress_.remaining + *fresh > budget_) return;
+    if (!fresh || *fresh > scale(budgets_.braked, counted_part_max)) return;
+    if (progress_.remaining + *fresh > budgets_.braked) return;
     decided("stop", fmt::format("{} left and at most {} dirtied since the last dirty sync fit the {} that may be "
-                                "pending", to_text(progress_.remaining), to_text(*fresh), to_text(budget_)));
+                                "pending", to_text(progress_.remaining), to_text(*fresh), to_text(budgets_.braked)));
     stop_sent_ = true;
     stop_sent_at_ = now_;
     syncs_at_stop_ = progress_.dirty_syncs;

@@ -55,7 +55,8 @@ void Migration::on_held_progress(const Result<AnswerValue>& answer) {
     }
     progress_ = *progress;
     summary_.pending_at_stop = progress->remaining;
-    if (!request_.non_live) summary_.budget = stopping_allowed_ && !stopping_braked() ? allowed_budget_ : budget_;
+    if (!request_.non_live) summary_.budget = stopping_allowed_ ? allowed_budget_ : budgets_.free;
+    if (stopping_braked()) summary_.budget = budgets_.braked;
     last_check();
 }
 

@@ -46,8 +46,10 @@ struct View {
     std::vector<Pass> passes;  ///< Oldest first; the last is under way, and has just begun but where a sample came in.
     Bytes memory;
     std::optional<ByteRate> bandwidth;  ///< Of the stream, cautious; absent before the first busy window.
-    /// The most that may be pending at the stop.
+    /// The most that may be pending at a stop that the source makes by itself.
     Bytes budget;
+    /// At one of a braked guest, which Segue makes: never less. The brake delays it not, nor do the source's late answers.
+    Bytes braked_budget;
     bool allowed = false;               ///< Go has been said already.
     Duration max_downtime{0};
     Duration reserve{0};  ///< Of it, kept free for a rollback.

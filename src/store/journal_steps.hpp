@@ -29,7 +29,7 @@ enum class StepKind {
     moved = 12,                ///< The guest runs on the destination; the source's QEMU is yet to be ended.
     closed = 13,               ///< Both roles. Nothing is left to do.
     destination_fenced = 14,   ///< The operator said so: the destination's host can run nothing any more.
-    stop_may_be_sent = 15,     ///< A move that is not live: if the guest is paused, it is by us.
+    stop_may_be_sent = 15,     ///< A move that is not live or has a brake: if the guest is paused, it is by us.
     on_success_ran = 16,       ///< The command of --on-success ended with status 0: it is not run again.
 
     dst_prepared = 33,         ///< QEMU and its guardian may have been started.

@@ -81,7 +81,8 @@ Duration draw_offset(Moment moment, Rng& rng) {
         case Moment::continued: return rng.between(microseconds{0}, milliseconds{rng.between(0, 80)});
         case Moment::closing:
         case Moment::undoing: return rng.between(microseconds{0}, milliseconds{rng.between(0, 20)});
-        case Moment::stopping:
+        // A guest that Segue stops stands up to 50 ms before QEMU looks.
+        case Moment::stopping: return rng.chance(0.4) ? Duration{0} : milliseconds{rng.between(0, rng.between(4, 60))};
         case Moment::held:
         case Moment::loaded:
         case Moment::handing_over:

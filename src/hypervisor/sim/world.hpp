@@ -64,6 +64,7 @@ public:
     [[nodiscard]] Duration image_flush() const { return context_.plan.qemu.image_flush; }
     void lift_brake(std::string_view who) { brake_.lift(who); }
     void starve_src_thread(bool starved) { src_.starve(starved); }
+    void hurry_guest(double times) { memory_.hurry(times); }
     void kill_segue();
     void segue_exits() { guardian_.segue_died(); }
     /// The source's host: both QEMU and guardian are gone, and nobody hears of it. The wire is to be black.

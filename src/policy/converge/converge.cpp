@@ -97,7 +97,7 @@ public:
         if (bandwidth <= 0) return without_speed(view);
         const Scene scene = scene_of(view, bandwidth, 1, 0);
         const bool pass_1 = scene.in_first_pass;
-        if (scene.ground.unbraked_setting().budget <= 0) return without_budget(view, scene);
+        if (scene.ground.budgets().most() <= 0) return without_budget(view, scene);
         room_.add(scene.elapsed_s, room_of(scene), view.allowed || view.timeout);
         if (!pass_1 && !view.bandwidth) return without_speed(view);
         blind_.see();
@@ -191,7 +191,7 @@ private:
     }
 
     Decision without_budget(const View& view, const Scene& scene) {
-        const double lacks_s = -scene.ground.unbraked_setting().budget / scene.ground.switch_bandwidth;
+        const double lacks_s = -scene.ground.budgets().most() / scene.ground.switch_bandwidth;
         const auto taken =
             fmt::format("stopping, loading and handing over take {}, a rollback may need {}, and {} may be written "
                         "before the stop; late answers of QEMU and what waits in the socket take the rest",
@@ -337,7 +337,7 @@ private:
     /// Were the guest to dirty nothing at all: the link at its best takes longer than is left for what does not fit
     /// the budget.
     static bool out_of_time(const Scene& scene) {
-        const double too_much = std::max(scene.now.backlog - scene.ground.unbraked_setting().budget, 0.0);
+        const double too_much = std::max(scene.now.backlog - scene.ground.budgets().most(), 0.0);
         return too_much / (scene.ground.bandwidth * scene.fast) >= scene.now.time_left;
     }
 

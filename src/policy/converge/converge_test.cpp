@@ -284,7 +284,7 @@ std::optional<double> given_up_after_s(View view, Sees sees) {
     for (int i = 0; i < 100; ++i) {
         view.elapsed += milliseconds{1500};
         view.passes.push_back({view.passes.back().number + 1, view.elapsed, mebibytes(200)});
-        view.budget = sees(i) ? budget : mebibytes(-20);  // More than a stall's worth.
+        view.budget = view.braked_budget = sees(i) ? budget : mebibytes(-20);  // More than a stall's worth.
         const auto decision = policy->decide(view);
         if (!gives_up(decision)) continue;
         EXPECT_EQ(decision.share, all_of_it);
@@ -326,7 +326,7 @@ TEST(ConvergePolicy, lets_a_held_guest_go_when_the_speed_of_the_link_stays_unkno
 TEST(ConvergePolicy, survives_views_with_nothing_in_them) {
     EXPECT_TRUE(carries_on(decided(View{})));
     auto view = hot_guest();
-    view.budget = Bytes{-5};
+    view.budget = view.braked_budget = Bytes{-5};
     EXPECT_TRUE(carries_on(decided(view)));
     view.outlook.costs.stop = seconds{1};
     view.passes.push_back({3, seconds{7}, mebibytes(200)});

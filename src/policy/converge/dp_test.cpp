@@ -18,7 +18,7 @@ Outlook hot_guest() {
 
 Ground ground(const Outlook& outlook, double floor = 0.05) {
     const BrakeRange brake{{floor, 2 * floor, 4 * floor, 1.0}, {0.04, 0.02, 0.01, 0}};
-    return ground_of(outlook, brake, 20e6, 1e8, 1e8, 6);
+    return ground_of(outlook, brake, {20e6, 20e6}, 1e8, 1e8, 6);
 }
 
 TEST(Programme, costs_more_from_a_higher_backlog) {
@@ -106,7 +106,7 @@ TEST(Ground, keeps_both_ends_and_lets_the_source_look_later_where_a_share_stalls
     const BrakeRange brake{{0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0}, {0.4, 0.08, 0.04, 0.02, 0.01, 0.01, 0}};
     auto outlook = hot_guest();
     outlook.busy = Share{0.5};
-    const auto out = ground_of(outlook, brake, 20e6, 1e8, 1e8, 4);
+    const auto out = ground_of(outlook, brake, {20e6, 20e6}, 1e8, 1e8, 4);
     ASSERT_EQ(out.settings.size(), 4U);
     EXPECT_EQ(out.settings.front().share, 0.02);
     EXPECT_NEAR(out.settings.front().told, 0.002 * 1e8, 1) << "0.4 s of stall are more than the budget";

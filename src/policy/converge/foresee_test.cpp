@@ -15,7 +15,7 @@ Ground ground_of(const Curve& curve, double round_sigma) {
     outlook.memory = mebibytes(512);
     outlook.costs = prior_fixed_costs;
     outlook.round_sigma = round_sigma;
-    return converge::ground_of(outlook, {{0.05, 0.1, 0.2, 1.0}, {0.04, 0.02, 0.01, 0}}, 20e6, 1e8, 1e8, 6);
+    return converge::ground_of(outlook, {{0.05, 0.1, 0.2, 1.0}, {0.04, 0.02, 0.01, 0}}, {20e6, 20e6}, 1e8, 1e8, 6);
 }
 
 Foreseen foreseen(const Ground& ground, double backlog) {

@@ -48,7 +48,7 @@ TEST(ConvergePolicyGivesUp, does_not_give_up_during_pass_1_because_the_link_is_s
     auto slow = first_pass(hot_guest());
     slow.outlook.bandwidth_bytes_per_second = {2e6, 3e6, 4e6};
     slow.bandwidth = ByteRate{2'000'000};
-    slow.budget = Bytes{400'000};
+    slow.budget = slow.braked_budget = Bytes{400'000};
     const auto decision = decided_twice(first_pass(hot_guest()), slow);
     EXPECT_TRUE(carries_on(decision.first));
     EXPECT_FALSE(gives_up(decision.again)) << decision.again.because;
@@ -223,7 +223,7 @@ TEST(ConvergePolicyGivesUp, gives_up_nothing_because_qemu_answers_late_for_a_mom
     const auto first = policy->decide(view);
     ASSERT_FALSE(gives_up(first)) << first.because;
     // A tenth of the budget is left, which not even the lowest share gets the guest under.
-    view.budget = mebibytes(2);
+    view.budget = view.braked_budget = mebibytes(2);
     view.passes.push_back({3, seconds{7}, mebibytes(80), seconds{1}, Share{0.2}});
     view.elapsed = seconds{7};
     EXPECT_TRUE(gives_up(decided(view))) << decided(view).because;
@@ -234,7 +234,7 @@ TEST(ConvergePolicyGivesUp, gives_up_nothing_because_qemu_answers_late_for_a_mom
 View slow_link(View view) {
     view.outlook.bandwidth_bytes_per_second = {9e6, 10e6, 11e6};
     view.bandwidth = ByteRate{9'000'000};
-    view.budget = Bytes{2'000'000};
+    view.budget = view.braked_budget = Bytes{2'000'000};
     view.passes.back().backlog = mebibytes(80);
     view.elapsed = seconds{10};
     return view;

@@ -14,7 +14,7 @@ inline View hot_guest() {
     View view;
     view.memory = mebibytes(512);
     view.bandwidth = mebibytes_per_second(100);
-    view.budget = mebibytes(23);
+    view.budget = view.braked_budget = mebibytes(23);
     view.max_downtime = std::chrono::milliseconds{300};
     view.brake = {{0.05, 0.1, 0.2, 0.4, 0.7, 1.0}, {0.07, 0.046, 0.026, 0.016, 0.01, 0}};
     view.share = all_of_it;

@@ -77,7 +77,7 @@ double Ground::sigma() const {
     return std::sqrt(level_sigma * level_sigma + round_sigma * round_sigma);
 }
 
-Ground ground_of(const Outlook& outlook, const BrakeRange& brake, double budget, double bandwidth,
+Ground ground_of(const Outlook& outlook, const BrakeRange& brake, Budgets budgets, double bandwidth,
                  double switch_bandwidth, std::size_t shares_max) {
     SEGUE_ASSERT(!brake.shares.empty() && brake.shares.size() == brake.stall_s.size() && shares_max >= 2);
     Ground out;
@@ -98,16 +98,17 @@ Ground ground_of(const Outlook& outlook, const BrakeRange& brake, double budget,
     std::vector<Setting> braking;
     for (std::size_t i = 0; i < brake.shares.size(); ++i) {
         const double share = brake.shares[i];
-        const double told = std::max(budget - switch_bandwidth * brake.stall_s[i], least_told_s * switch_bandwidth);
-        if (!out.is_braked_by(share) || budget <= 0) continue;
-        braking.push_back({share, brake.stall_s[i], out.work_rate(share), budget, told});
+        const double told = std::max(budgets.braked - switch_bandwidth * brake.stall_s[i],
+                                     least_told_s * switch_bandwidth);
+        if (!out.is_braked_by(share) || budgets.braked <= 0) continue;
+        braking.push_back({share, brake.stall_s[i], out.work_rate(share), budgets.braked, told});
     }
     const std::size_t kept = std::min(braking.size(), shares_max - 1);
     for (std::size_t i = 0; i < kept; ++i) {
         const std::size_t at = kept == 1 ? 0 : i * (braking.size() - 1) / (kept - 1);
         out.settings.push_back(braking[at]);
     }
-    out.settings.push_back({1.0, 0, out.busy, budget, budget});
+    out.settings.push_back({1.0, 0, out.busy, budgets.free, budgets.free});
     return out;
 }
 

@@ -44,6 +44,14 @@ struct Setting {
     [[nodiscard]] bool counted() const { return share < 1; }
 };
 
+/// What may be pending at a stop that the source makes of a free guest, and at one that Segue makes of a braked one.
+struct Budgets {
+    double free = 0;
+    double braked = 0;
+
+    [[nodiscard]] double most() const { return braked > free ? braked : free; }
+};
+
 /// Guest, link and bounds as the rounds see them.
 struct Ground {
     Curve curve;
@@ -68,14 +76,15 @@ struct Ground {
     /// A share above it brakes nobody.
     [[nodiscard]] double busiest_share() const { return busiest.part > 0 ? std::max(busiest.busiest, busy) : busy; }
     [[nodiscard]] const Setting& unbraked_setting() const { return settings.back(); }
+    [[nodiscard]] Budgets budgets() const { return {settings.back().budget, settings.front().budget}; }
     /// Go is said with the first so many: with a brake if there is any.
     [[nodiscard]] std::size_t go_settings() const { return settings.size() > 1 ? settings.size() - 1 : 1; }
     [[nodiscard]] double sigma() const;  ///< Of one round's dirt: level and round together.
 };
 
-/// \param budget     What may be pending at the stop.
+/// \param budgets    What may be pending at the stop.
 /// \param shares_max At most so many settings, spread over the range; both ends are always kept.
-[[nodiscard]] Ground ground_of(const Outlook& outlook, const BrakeRange& brake, double budget, double bandwidth,
+[[nodiscard]] Ground ground_of(const Outlook& outlook, const BrakeRange& brake, Budgets budgets, double bandwidth,
                                double switch_bandwidth, std::size_t shares_max);
 
 /// What a round of so much wall time dirties.

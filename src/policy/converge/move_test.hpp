@@ -194,7 +194,7 @@ inline void Move::ask(Policy& policy) {
     if (out_.passes > 1) {
         view.bandwidth = ByteRate{static_cast<std::int64_t>(case_.truth.outlook.bandwidth_bytes_per_second.p10)};
     }
-    view.budget = Bytes{static_cast<std::int64_t>(budget(share_))};
+    view.budget = view.braked_budget = Bytes{static_cast<std::int64_t>(budget(share_))};
     view.allowed = allowed_;
     view.max_downtime = case_.truth.max_downtime;
     view.aggression = aggression_;

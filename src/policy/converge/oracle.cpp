@@ -76,7 +76,7 @@ Outlook certain(const Outlook& outlook) {
 Best optimum(const PlanQuestion& question) {
     const Asked asked = asked_of(question, shares_max);
     Best best;
-    if (asked.ground.unbraked_setting().budget <= 0) return best;
+    if (asked.ground.budgets().most() <= 0) return best;
     const Steering steering(asked.ground, asked.ground.memory);
     std::vector<Steering::Priced> programmes;
     for (const double aggression : {0.0, 0.85, 1.0}) programmes.push_back(steering.price(aggression));

@@ -80,7 +80,7 @@ const std::array<Draw, draws>& all_draws() {
 
 bool solvable(const PlanQuestion& question) {
     return question.outlook.bandwidth_bytes_per_second.p50 > 0 &&
-           asked_of(question, 2).ground.unbraked_setting().budget > 0;
+           asked_of(question, 2).ground.budgets().most() > 0;
 }
 
 Band band_of(std::vector<double> values) {

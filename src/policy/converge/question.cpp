@@ -15,12 +15,12 @@ double switch_rate(const PlanQuestion& question) {
     return band.p10 > 0 ? band.p10 : band.p50;
 }
 
-double budget_of(const PlanQuestion& question) {
-    const double rate = switch_rate(question);
+Budgets budgets_of(const PlanQuestion& question) {
+    const ByteRate rate{static_cast<std::int64_t>(switch_rate(question))};
     const Bytes tail = dirtied_at_stop(question.outlook);
-    return static_cast<double>(pending_budget(question.max_downtime, question.reserve, question.outlook.costs,
-                                              ByteRate{static_cast<std::int64_t>(rate)}, tail)
-                                   .count);
+    const Bytes budget = pending_budget(question.max_downtime, question.reserve, question.outlook.costs, rate, tail);
+    const auto bytes = static_cast<double>(budget.count);
+    return {bytes, bytes};
 }
 
 }  // namespace
@@ -31,7 +31,7 @@ Asked asked_of(const PlanQuestion& question, std::size_t shares_max) {
     Asked out;
     const double bandwidth = std::max(band.p50, 1.0);
     const double switching = std::max(switch_rate(question), 1.0);
-    out.ground = ground_of(outlook, question.brake, budget_of(question), bandwidth, switching, shares_max);
+    out.ground = ground_of(outlook, question.brake, budgets_of(question), bandwidth, switching, shares_max);
     const Bytes bulk = outlook.first_pass.count > 0 ? outlook.first_pass : outlook.memory;
     out.first_pass = static_cast<double>(bulk.count);
     out.first_pass_beside_s = to_seconds(outlook.first_pass_beside);
@@ -50,7 +50,7 @@ Hurdle hurdle_of(const PlanQuestion& question) {
     out.outlook = question.outlook;
     out.brake = question.brake;
     out.max_downtime_s = to_seconds(question.max_downtime);
-    out.budget = budget_of(question);
+    out.budgets = budgets_of(question);
     out.bandwidth = asked.ground.bandwidth;
     out.switch_bandwidth = asked.ground.switch_bandwidth;
     out.first_pass = asked.first_pass;

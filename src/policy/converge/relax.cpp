@@ -49,7 +49,8 @@ bool surely_ends(const Hurdle& hurdle) {
 Hurdle with_downtime(const Hurdle& hurdle, double max_downtime_s) {
     Hurdle out = hurdle;
     out.max_downtime_s = max_downtime_s;
-    out.budget += (max_downtime_s - hurdle.max_downtime_s) * hurdle.switch_bandwidth;
+    const double more = (max_downtime_s - hurdle.max_downtime_s) * hurdle.switch_bandwidth;
+    out.budgets = {hurdle.budgets.free + more, hurdle.budgets.braked + more};
     return out;
 }
 
@@ -57,7 +58,7 @@ Hurdle with_bandwidth(const Hurdle& hurdle, double times) {
     Hurdle out = hurdle;
     out.bandwidth *= times;
     out.switch_bandwidth *= times;
-    out.budget *= times;
+    out.budgets = {times * hurdle.budgets.free, times * hurdle.budgets.braked};
     return out;
 }
 
@@ -93,8 +94,8 @@ std::string amount(const Relaxation& relaxation) {
 }  // namespace
 
 bool ends(const Hurdle& hurdle, double sigmas) {
-    if (hurdle.budget <= 0) return false;
-    const auto ground = ground_of(hurdle.outlook, hurdle.brake, hurdle.budget, hurdle.bandwidth,
+    if (hurdle.budgets.most() <= 0) return false;
+    const auto ground = ground_of(hurdle.outlook, hurdle.brake, hurdle.budgets, hurdle.bandwidth,
                                   hurdle.switch_bandwidth, shares_max);
     const double factor = std::exp(sigmas * ground.sigma());
     const double left = hurdle.time_left - time_kept(ground);

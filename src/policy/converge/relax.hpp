@@ -16,7 +16,7 @@ struct Hurdle {
     Outlook outlook;
     BrakeRange brake;
     double max_downtime_s = 0;
-    double budget = 0;  ///< With no brake.
+    Budgets budgets;
     double bandwidth = 1;
     double switch_bandwidth = 1;
     double backlog = 0;

@@ -31,8 +31,10 @@ Scene scene_of(const View& view, double bandwidth_now, double faster, double roo
     const double cautious_now = view.bandwidth ? static_cast<double>(view.bandwidth->per_second) : bandwidth_now;
     // What the operator said the blackout has is never taken for more.
     const double cautious = std::max(cautious_now, std::min(cautious_now * faster, bandwidth));
-    const double budget = std::max(static_cast<double>(view.budget.count), room_s * cautious);
-    out.ground = ground_of(out.outlook, view.brake, budget, bandwidth, cautious, shares_max);
+    const auto free = static_cast<double>(view.budget.count);
+    const double more = std::max(static_cast<double>(view.braked_budget.count) - free, 0.0);
+    const double budget = std::max(free, room_s * cautious);
+    out.ground = ground_of(out.outlook, view.brake, {budget, budget + more}, bandwidth, cautious, shares_max);
     out.elapsed_s = to_seconds(view.elapsed);
     out.max_downtime_s = to_seconds(view.max_downtime);
     const auto& last = view.passes.back();
@@ -68,7 +70,7 @@ Hurdle hurdle_of(const Scene& scene, const View& view) {
     out.outlook = scene.outlook;
     out.brake = view.brake;
     out.max_downtime_s = scene.max_downtime_s;
-    out.budget = scene.ground.unbraked_setting().budget;
+    out.budgets = scene.ground.budgets();
     out.bandwidth = scene.ground.bandwidth;
     out.switch_bandwidth = scene.ground.switch_bandwidth;
     out.backlog = scene.now.backlog;

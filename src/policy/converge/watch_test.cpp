@@ -19,7 +19,7 @@ Ground hot_ground() {
     outlook.memory = mebibytes(512);
     outlook.costs = prior_fixed_costs;
     const BrakeRange brake{{floor_share, 0.1, 0.2, 1.0}, {0.04, 0.02, 0.01, 0}};
-    return ground_of(outlook, brake, 20e6, 1e8, 1e8, 6);
+    return ground_of(outlook, brake, {20e6, 20e6}, 1e8, 1e8, 6);
 }
 
 class WatchOnOneShare {

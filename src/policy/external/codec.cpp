@@ -191,8 +191,10 @@ std::string encode(std::uint64_t number, const View& view) {
     const std::string timeout = view.timeout ? seconds(*view.timeout) : "null";
     std::string out = fmt::format(R"({{"segue_policy":{},"view":{},"elapsed_seconds":{},"timeout_seconds":{},)",
                                   version, number, seconds(view.elapsed), timeout);
-    out += fmt::format(R"("max_downtime_seconds":{},"aggression":{},"memory_bytes":{},"budget_bytes":{},)",
-                       seconds(view.max_downtime), text_of(view.aggression), view.memory.count, view.budget.count);
+    out += fmt::format(R"("max_downtime_seconds":{},"aggression":{},"memory_bytes":{},"budget_bytes":{},)"
+                       R"("braked_budget_bytes":{},)",
+                       seconds(view.max_downtime), text_of(view.aggression), view.memory.count, view.budget.count,
+                       view.braked_budget.count);
     out += fmt::format(R"("bandwidth_bytes_per_second":{},"switchover_allowed":{},"share_ratio":{},)",
                        view.bandwidth ? fmt::format("{}", view.bandwidth->per_second) : "null", view.allowed,
                        text_of(view.share.ratio));

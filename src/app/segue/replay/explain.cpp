@@ -92,7 +92,8 @@ std::string render_knowledge(const RecordedDecision& one) {
     text += fmt::format("\n  bounds       max downtime {}, of it {} kept for a rollback; {}",
                         to_text(view.max_downtime), to_text(view.reserve),
                         view.timeout ? "timeout " + to_text(*view.timeout) : std::string("no timeout"));
-    text += fmt::format("\n  budget       {} may be pending at the stop{}", to_text(std::max(view.budget, Bytes{0})),
+    text += fmt::format("\n  budget       {} may be pending at the stop, {} of a braked guest{}",
+                        to_text(std::max(view.budget, Bytes{0})), to_text(std::max(view.braked_budget, Bytes{0})),
                         view.allowed ? "; go has been said" : "");
     const Band& band = known.bandwidth_bytes_per_second;
     text += fmt::format("\n  link         {} ({} to {}){}", rate_words(band.p50), rate_words(band.p10),

@@ -58,7 +58,7 @@ private:
     [[nodiscard]] std::optional<ByteRate> measured() const;
     [[nodiscard]] double cautious_rate() const;
     [[nodiscard]] double spare(double share) const;
-    [[nodiscard]] double budget_for(double share) const;
+    [[nodiscard]] double braked_budget() const;
     [[nodiscard]] double threshold() const;
     void set_share(double share);
     [[nodiscard]] bool may_count() const;

@@ -26,11 +26,10 @@ double Flight::spare(double share) const {
     return static_cast<double>(budget().count) - stall_at(share) * cautious_rate();
 }
 
-/// At any stop: one that is braked is stopped by Segue, the proof that it ran as young as that.
-double Flight::budget_for(double share) const {
-    if (share >= 1) return static_cast<double>(budget().count);
+/// One that is braked is stopped by Segue, the proof that it ran as young as that.
+double Flight::braked_budget() const {
     auto costs = setting_.costs;
-    costs.stop = case_stop_ + from_seconds(told_to_stop_s);
+    costs.stop = std::max(case_stop_, from_seconds(told_to_stop_s));
     return static_cast<double>(pending_budget(from_seconds(bounds_.max_downtime_s), reserve_, costs,
                                               ByteRate{static_cast<std::int64_t>(cautious_rate())}, Bytes{0})
                                    .count);
@@ -72,7 +71,7 @@ double Flight::fresh() const {
 }
 
 void Flight::stop_when_it_fits() {
-    const double budget = may_count() ? budget_for(share_) : 0;
+    const double budget = may_count() ? braked_budget() : 0;
     if (budget <= 0 || fresh() > counted_part_max * budget) return;
     if (copying_.pending_bytes() + fresh() > budget) return;
     auto& rng = copying_.chance();

@@ -170,7 +170,7 @@ double Flight::until(double look_at) const {
     double until = look_at;
     if (share_next_) until = std::min(until, share_next_->first);
     if (may_count()) {
-        const double too_much = copying_.pending_bytes() + fresh() - budget_for(share_);
+        const double too_much = copying_.pending_bytes() + fresh() - braked_budget();
         until = std::min(until, copying_.now_s() + std::max(asked_every_s, too_much / copying_.most_per_s()));
     }
     if (beside_) until = std::min(until, beside_->first);
@@ -266,7 +266,8 @@ View Flight::view() const {
     view.passes = passes_;
     view.memory = setting_.memory;
     view.bandwidth = measured();
-    view.budget = bytes(budget_for(share_next_ ? share_next_->second : share_));
+    view.budget = budget();
+    view.braked_budget = bytes(braked_budget());
     view.allowed = go_at_.has_value();
     view.max_downtime = from_seconds(bounds_.max_downtime_s);
     view.aggression = bounds_.aggression;

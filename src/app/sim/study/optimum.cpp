@@ -163,7 +163,7 @@ public:
         problem.busiest = outlook.busiest;
         problem.overhead_s = to_seconds(outlook.round_overhead);
         problem.go_s = view.allowed ? 0 : 0.12;
-        problem.budget = static_cast<double>(view.budget.count);
+        problem.budget = static_cast<double>(std::max(view.budget, view.braked_budget).count);
         problem.standing_s = to_seconds(outlook.costs.total());
         problem.brake = view.brake;
         if (view.timeout) problem.time_left_s = to_seconds(*view.timeout - view.elapsed);
