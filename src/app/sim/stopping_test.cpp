@@ -87,7 +87,7 @@ TEST_F(Stopping, waits_for_the_second_dirty_sync_however_little_is_left) {
 TEST_F(Stopping, of_a_guest_that_suddenly_writes_more_is_taken_back_at_the_sync_that_shows_it) {
     run(ends());
     const Duration stop = first(stopped);
-    run(ends({{stop - milliseconds{2}, [](World& world) { world.hurry_guest(4000); }}}));
+    run(ends({{stop + std::chrono::microseconds{100}, [](World& world) { world.hurry_guest(1e5); }}}));
     EXPECT_EQ(outcome_word(result), "downtime-exceeded") << all_of(result);
     EXPECT_TRUE(times_of(held).empty()) << "seen before pre-switchover\n" << all_of(result);
     ASSERT_TRUE(result.summary);
@@ -95,11 +95,11 @@ TEST_F(Stopping, of_a_guest_that_suddenly_writes_more_is_taken_back_at_the_sync_
     EXPECT_LT(result.summary->downtime, milliseconds{150});
 }
 
-/// Whoever dies while the guest stands and QEMU has not looked, it runs on the source again within its bound: the
-/// simulator's checks say so.
+/// Whoever dies while the guest stands and QEMU has not looked: it runs on one side again within its bound. (A stall or a
+/// silence that ends soon enough is no reason to end the move.)
 class StoppingStruck : public Stopping, public testing::WithParamInterface<Fault> {};
 
-TEST_P(StoppingStruck, before_the_source_looks_brings_the_guest_back_in_time) {
+TEST_P(StoppingStruck, before_the_source_looks_does_not_keep_the_guest_standing) {
     run(ends());
     const Duration stand = first(stood);
     const Duration look = first(held);
@@ -110,10 +110,9 @@ TEST_P(StoppingStruck, before_the_source_looks_brings_the_guest_back_in_time) {
         s.offset = from_seconds(part * to_seconds(look - stand));
         run(s);
         EXPECT_TRUE(result.struck) << all_of(result);
-        const auto again = times_of("src       RESUME");
+        const auto again = times_of(" RESUME");
         ASSERT_EQ(again.size(), 1U) << all_of(result);
         EXPECT_LT(again.front() - first(stood), milliseconds{300});
-        EXPECT_TRUE(times_of("dst       RESUME").empty()) << all_of(result);
     }
 }
 
