@@ -140,6 +140,16 @@ void draw_fault(Scenario& s, Cell cell, Rng rng) {
     if (rng.chance(0.3)) s.recover_killed = rng.between(microseconds{0}, milliseconds{rng.between(1, 800)});
 }
 
+/// Most guests that are led to their stop converge by themselves. Of those that are steered by the controller two in three
+/// need its brake, so that Segue stops them.
+void lead_to_own_stop(Scenario& s, Rng rng) {
+    const bool stops = s.moment >= Moment::stopping && s.moment <= Moment::handing_over;
+    if (!s.controlled || s.hurts_undo || !stops || !rng.chance(0.67)) return;
+    s.plan.guest.rate = scale(s.plan.link.rate, 1 + 2 * rng.unit());
+    s.plan.guest.working_set = scale(s.plan.link.rate * s.request.bounds.max_downtime, 1.5 + 2 * rng.unit());
+    s.request.bounds.min_cpu = {0.02 + 0.1 * rng.unit()};
+}
+
 /// The destination on another host.
 void draw_remote(Scenario& s, Rng rng) {
     auto& remote = s.plan.remote;
@@ -178,6 +188,7 @@ Scenario scenario_from(std::uint64_t seed) {
     s.request.non_live = !s.controlled && live.chance(0.15);
     auto& timeout = s.request.bounds.timeout;
     if (s.request.non_live && !timeout) timeout = milliseconds{live.between(8000, 36000)};
+    lead_to_own_stop(s, rng.stream("own-stop"));
     return s;
 }
 
