@@ -1,7 +1,7 @@
 // Stopping a braked guest. QEMU looks only every 50 ms of sending whether little enough is left, and a vCPU that
-// stands for its quota delays QEMU's own stop by as much as the brake stalls. So Segue stops such a guest itself as soon
-// as what is left by its own count fits, and lets go while QEMU is at it. QEMU goes on sending, finds at its next look
-// that it may switch over, and the last check follows at pre-switchover as ever (docs/adr/0010).
+// stands for its quota delays QEMU's own stop by as much as the brake stalls. So Segue stops such a guest itself as
+// soon as what is left by its own count fits, and lets go while QEMU is at it. QEMU goes on sending, finds at its next
+// look that it may switch over, and the last check follows at pre-switchover as ever (docs/adr/0010).
 #include <fmt/format.h>
 
 #include <algorithm>

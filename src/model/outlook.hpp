@@ -64,9 +64,9 @@ inline constexpr Duration sync_to_stop = std::chrono::milliseconds{2};
     return outlook.curve.dirtied_in(from_seconds(to_seconds(sync_to_stop) * part));
 }
 
-/// What a round has dirtied since its sync is not known before the next one: for Segue's own count of what is left it is
-/// taken for so many times what the curve says, two standard deviations, and where that is more than this part of what
-/// may be pending, the next sync is waited for.
+/// What a round has dirtied since its sync is not known before the next one: for Segue's own count of what is left it
+/// is taken for so many times what the curve says, two standard deviations, and where that is more than this part of
+/// what may be pending, the next sync is waited for.
 [[nodiscard]] inline double counted_for(double level_sigma, double round_sigma) {
     return std::clamp(std::exp(2 * std::hypot(level_sigma, round_sigma)), 1.25, 3.0);
 }

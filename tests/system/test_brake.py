@@ -41,6 +41,9 @@ def cases(long_form):
     for who in ('segue', 'guard'):
         yield f'{who} killed while the guest is braked', lambda lab, w=who: killed(lab, w)
     yield 'both killed while the guest is braked: recover lets go', both_killed
+    for qemu in ('10', '7.2'):
+        yield (f'{qemu} both killed when the braked guest was told to stop: recover runs it',
+               lambda lab, q=qemu: both_killed_standing(lab, q))
     yield 'a floor that cannot be kept ends the move early', hopeless
     for qemu in ('10', '7.2'):
         yield f'{qemu} no vCPU is plugged in beside a braked guest', lambda lab, q=qemu: plugs_nothing(lab, q)
@@ -216,6 +219,21 @@ def both_killed(lab):
         sight.require_gone()
         move.require_source_runs()
         return 'recover let go of the guest and removed the groups'
+
+
+def both_killed_standing(lab, qemu):
+    """Nobody else knows that the guest is paused by us: the journal does."""
+    with Move(lab, qemu, BUSY, options=[*OPTIONS], steering=STEERED, fault_point='segue:told-to-stop') as move:
+        sight = braked(move)
+        for pid in [*move.guardians(), move.process.pid]:
+            os.kill(pid, 9)
+        move.finish(20)
+        wait_until(lambda: move.at_src.status() != 'running', 3, 'the stop')
+        stands = move.at_src.status()
+        require_recovered(move, 1)
+        sight.require_gone()
+        move.require_source_runs()
+        return f'{stands} until recover continued it'
 
 
 def hopeless(lab):

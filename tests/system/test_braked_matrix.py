@@ -20,11 +20,12 @@ POLICY = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'braking_polic
 GUEST = 'hot=80 work=2000'  # Unbraked 400 MiB/s and more, through a link of 100.
 HELD, FALLS = ('0.35', 'never'), ('0.1', '3')  # Braked for ever; braked until it fits.
 # name -> (fault point, the policy's words, whether a quota holds the guest then)
-MOMENTS = {name: (point, FALLS, name == 'stopped') for name, (point, _) in UNBRAKED.items()}
+MOMENTS = {name: (point, FALLS, False) for name, (point, _) in UNBRAKED.items()}
 MOMENTS.update({'setup': ('segue:setup', HELD, False), 'pass 1': ('segue:braked', HELD, True),
-                'pass 3': ('segue:pass-3', HELD, True)})
-SHORT = (('segue', 'pass 3'), ('segue', 'stopped'), ('src guardian', 'pass 1'), ('src QEMU', 'pass 3'),
-         ('dst QEMU', 'stopped'), ('data cut', 'pass 3'))
+                'pass 3': ('segue:pass-3', HELD, True), 'told to stop': ('segue:told-to-stop', FALLS, True)})
+SHORT = (('segue', 'pass 3'), ('segue', 'stopped'), ('segue', 'told to stop'), ('src guardian', 'told to stop'),
+         ('src guardian', 'pass 1'), ('src QEMU', 'pass 3'), ('dst QEMU', 'stopped'), ('data cut', 'pass 3'),
+        ('data hole', 'told to stop'))
 SPEED_NS = 500_000_000
 # Seen by the lease's end alone: until then the move goes on, braked.
 UNSEEN = ('control hole',)

@@ -55,7 +55,7 @@ def expected(victim, moment):
 
 
 def before_the_word(victim, moment):
-    switching = moment in ('stopped', 'blackout', 'loaded')
+    switching = moment in ('told to stop', 'stopped', 'blackout', 'loaded')
     if victim == 'segue':
         return Cell({KILLED: 'src'})
     if moment == 'loaded':

@@ -140,8 +140,8 @@ void draw_fault(Scenario& s, Cell cell, Rng rng) {
     if (rng.chance(0.3)) s.recover_killed = rng.between(microseconds{0}, milliseconds{rng.between(1, 800)});
 }
 
-/// Most guests that are led to their stop converge by themselves. Of those that are steered by the controller two in three
-/// need its brake, so that Segue stops them.
+/// Most guests that are led to their stop converge by themselves. Of those that are steered by the controller two in
+/// three need its brake, so that Segue stops them.
 void lead_to_own_stop(Scenario& s, Rng rng) {
     const bool stops = s.moment >= Moment::stopping && s.moment <= Moment::handing_over;
     if (!s.controlled || s.hurts_undo || !stops || !rng.chance(0.67)) return;

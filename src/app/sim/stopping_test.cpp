@@ -95,8 +95,8 @@ TEST_F(Stopping, of_a_guest_that_suddenly_writes_more_is_taken_back_at_the_sync_
     EXPECT_LT(result.summary->downtime, milliseconds{150});
 }
 
-/// Whoever dies while the guest stands and QEMU has not looked: it runs on one side again within its bound. (A stall or a
-/// silence that ends soon enough is no reason to end the move.)
+/// Whoever dies while the guest stands and QEMU has not looked: it runs on one side again within its bound. (A stall
+/// or a silence that ends soon enough is no reason to end the move.)
 class StoppingStruck : public Stopping, public testing::WithParamInterface<Fault> {};
 
 TEST_P(StoppingStruck, before_the_source_looks_does_not_keep_the_guest_standing) {

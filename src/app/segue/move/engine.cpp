@@ -299,6 +299,7 @@ struct Engine::Impl {
             answer(id, value ? Result<AnswerValue>(AnswerValue(std::move(*value)))
                              : std::unexpected(std::move(value).error()));
         });
+        if (std::holds_alternative<SrcStop>(command)) SEGUE_FAULT_POINT("segue:told-to-stop");
         if (std::holds_alternative<SrcContinue>(command)) SEGUE_FAULT_POINT("segue:blackout");
     }
 
