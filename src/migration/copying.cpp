@@ -248,7 +248,8 @@ void Migration::obey(const Decision& decision) {
         share_before_silence_.reset();  // Decided anew, full speed included.
         grant(*decision.share);
     }
-    if (std::holds_alternative<AllowSwitchover>(decision.action) && budgets_.braked.count > 0) {
+    const Bytes budget = share_ < all_of_it ? budgets_.braked : budgets_.free;
+    if (std::holds_alternative<AllowSwitchover>(decision.action) && budget.count > 0) {
         return allow_switchover(decision.because);
     }
     if (!decision.because.empty()) decided("carry on", decision.because);

@@ -69,17 +69,22 @@ Migration::Budgets Migration::budgets_now() const {
     const auto bandwidth = blackout_bandwidth();
     if (!bandwidth || bandwidth->per_second <= 0) return {blind_budget, blind_budget, blind_budget};
     const Bytes tail = dirtied_at_stop(outlook());
-    const auto with = [&](Duration stop) {
+    const auto with = [&](Duration stop, ByteRate rate) {
         const FixedCosts costs{stop, costs_.load, costs_.handover};
         // What already waits in the socket goes out first and is not QEMU's to count.
-        return pending_budget(request_.bounds.max_downtime, reserve_, costs, *bandwidth, tail) - queue_lately();
+        return pending_budget(request_.bounds.max_downtime, reserve_, costs, rate, tail) - queue_lately();
     };
     const Duration by_qemu = stop_charge();
+    // Until pre-switchover the limiter of a QEMU without a switchover bandwidth of its own holds it to the cap.
+    ByteRate at_first = *bandwidth;
+    if (request_.bounds.max_bandwidth && !src_->native_switchover_bandwidth) {
+        at_first = std::min(at_first, pacing_for(*request_.bounds.max_bandwidth, stream_ ? stream_->segment : Bytes{0}));
+    }
     // Stopped by us a braked guest is let go in time, and the proof that it ran is as young as the stop itself. Where
     // QEMU stops it, a vCPU that stands for its quota delays that, and QEMU's answers where it holds the lock: both end
     // when it runs again, so one stall is charged, not two.
-    return {with(by_qemu), with(std::max(costs_.stop, told_to_stop_max)),
-            with(std::max(by_qemu, costs_.stop + stall_charge()))};
+    return {with(by_qemu, *bandwidth), with(std::max(costs_.stop, told_to_stop_max), at_first),
+            with(std::max(by_qemu, costs_.stop + stall_charge()), *bandwidth)};
 }
 
 void Migration::refresh_budget() {

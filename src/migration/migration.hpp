@@ -165,6 +165,7 @@ private:
     void on_stop_reached(const Result<AnswerValue>& answer);
     void on_stopped_braked(const Result<AnswerValue>& answer);
     void heed_what_is_left();
+    [[nodiscard]] bool stop_may_come() const;
     [[nodiscard]] bool stopping_braked() const { return stop_sent_ && !request_.non_live; }
 
     // ---- the brake (braking.cpp)
@@ -360,7 +361,9 @@ private:
     bool stop_sent_ = false;      ///< `stop`: where the guest is paused, it is by us.
     Instant stop_sent_at_;        ///< To a braked guest.
     std::int64_t syncs_at_stop_ = 0;   ///< Dirty syncs seen by then.
-    std::optional<Instant> stood_at_;  ///< `stop` was answered.
+    bool stop_reached_ = false;        ///< QEMU's main loop has come to it.
+    bool stop_answered_ = false;       ///< Done, or refused, or its monitor is gone: no stop can come of it any more.
+    std::optional<Instant> stood_at_;  ///< When it was done.
     bool source_running_ = true;
     bool source_lost_ = false;  ///< Its monitor is gone.
     bool source_dead_ = false;

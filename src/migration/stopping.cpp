@@ -29,7 +29,7 @@ std::optional<Bytes> Migration::dirtied_since_sync() const {
     const double work_s = to_seconds(worked_->worked - worked_at_sync_->worked) + since_reading_s;
     const double braked = known.curve.bytes_in(work_s);
     const double more = known.unbraked_ratio * std::max(known.curve.bytes_in(free_s) - braked, 0.0);
-    return Bytes{static_cast<std::int64_t>(counted_for(known.level_sigma, known.round_sigma) * (braked + more))};
+    return Bytes{static_cast<std::int64_t>(counted_for(known, work_s) * (braked + more))};
 }
 
 void Migration::stop_when_it_fits() {
@@ -57,6 +57,7 @@ void Migration::on_stop_reached(const Result<AnswerValue>& answer) {
     if (stage_ != MigrationStage::copying) return;
     const auto* state = answer_as<RunState>(answer);
     if (!state) return;  // STOP itself lets go as well.
+    stop_reached_ = true;
     if (*state == RunState::running && !stopped_by_us_) {
         ran_at_ = stop_sent_at_;  // It ran when the question was asked.
         note({.ran_at = ran_at_});
@@ -65,12 +66,19 @@ void Migration::on_stop_reached(const Result<AnswerValue>& answer) {
 }
 
 void Migration::on_stopped_braked(const Result<AnswerValue>& answer) {
+    stop_answered_ = answer || !outcome_unknown(answer.error().kind);
     if (answer) {
-        if (!stood_at_) stood_at_ = now_;
+        stood_at_ = now_;
         return;
     }
     if (stage_ != MigrationStage::copying || outcome_unknown(answer.error().kind)) return;  // The deadline is watched.
     undo(Outcome::failed, "the source did not stop the guest: " + to_string(answer.error()));
+}
+
+/// QEMU serves its monitors in turns: what the guardian asked after our `stop` may be answered before that is served, and
+/// a guest that runs then is stopped all the same. What this monitor answers later stands behind it.
+bool Migration::stop_may_come() const {
+    return stopping_braked() && !stop_answered_ && !source_lost_ && !source_dead_;
 }
 
 /// The first dirty sync after the stop counts exactly: what does not fit then is not waited for.

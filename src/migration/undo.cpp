@@ -156,6 +156,7 @@ void Migration::on_undo_state(const Result<AnswerValue>& answer) {
     if (stage_ != MigrationStage::undoing) return;
     const auto* state = answer_as<RunState>(answer);
     if (!state) return undo_again_soon();
+    stop_answered_ = true;  // This was asked behind it.
     switch (*state) {
         case RunState::running:
             // It may run only because it has not been stopped yet: the migration must have ended too.
@@ -273,6 +274,8 @@ void Migration::give_up_undoing() {
 
 void Migration::source_runs() {
     if (stage_ != MigrationStage::undoing) return;
+    // Whoever saw it run: our own question, asked behind the `stop`, is what counts.
+    if (stop_may_come()) return;
     source_running_ = true;
     summary_.outcome = undo_outcome_;
     summary_.guest_on = GuestOn::source;

@@ -18,7 +18,8 @@ namespace segue {
 class Curve {
 public:
     static constexpr std::size_t points = 97;
-    static constexpr double first_s = 1e-3;  ///< Work at the first point, seconds; 16 points a decade.
+    static constexpr std::size_t points_a_decade = 16;
+    static constexpr double first_s = 1e-3;  ///< Work at the first point, seconds.
     static constexpr double last_s = 1e3;    ///< Beyond it F goes on with its last slope.
 
     /// Seconds of work at a point.

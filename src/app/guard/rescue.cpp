@@ -127,6 +127,11 @@ Rescue::Step Rescue::one_attempt(Instant until, int attempt) noexcept {
     return judge(*status, until, attempt);
 }
 
+bool Rescue::whole_copy_may_be_there() const noexcept {
+    const auto stage = static_cast<Stage>(board_.stage.load());
+    return stage == Stage::continued || stage == Stage::loaded;
+}
+
 Rescue::Step Rescue::judge(const Answer& status, Instant until, int attempt) noexcept {
     const bool stood_before = board_.stood_before.load() != 0;
     switch (classify(status.status)) {
@@ -136,7 +141,9 @@ Rescue::Step Rescue::judge(const Answer& status, Instant until, int attempt) noe
             if (attempt >= 2) static_cast<void>(monitor_.send(wake_cancelled));
             return Step::again;
         case RunState::postmigrate:
-            kill_dst();
+            // Of a guest that Segue had stopped a cancelled migration leaves this as well (before QEMU 8.2): no copy of it
+            // is whole then, and killing a large QEMU takes its time.
+            if (whole_copy_may_be_there()) kill_dst();
             [[fallthrough]];
         case RunState::standing:
             if (stood_before) return Step::runs;

@@ -52,6 +52,7 @@ private:
 
     [[nodiscard]] bool reach_monitor(Instant until) noexcept;
     [[nodiscard]] Step one_attempt(Instant until, int attempt) noexcept;
+    [[nodiscard]] bool whole_copy_may_be_there() const noexcept;
     [[nodiscard]] Step judge(const Answer& status, Instant until, int attempt) noexcept;
     [[nodiscard]] Step let_run(Instant until) noexcept;
     [[nodiscard]] bool await_no_migration() noexcept;

@@ -70,8 +70,9 @@ private:
         Duration limit = max_downtime_;
         std::string what = "max downtime";
         // Drain and flush are not enforceable: what follows them is.
-        for (const auto& flushed : {truth_.held_at, truth_.flushed_at}) {
-            if (!flushed || *flushed < standing.from) continue;
+        const bool by_stop = truth_.flushed_at && *truth_.flushed_at >= standing.from;
+        const auto& flushed = by_stop ? truth_.flushed_at : truth_.held_at;
+        if (flushed && *flushed >= standing.from) {
             const Duration stopping = *flushed - standing.from;
             if (stopping + rollback_after_hold > limit) {
                 limit = stopping + rollback_after_hold;

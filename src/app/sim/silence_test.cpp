@@ -21,6 +21,7 @@ protected:
     /// converges; the user ends it.
     Scenario deep_buffer(std::vector<Rule> rules, std::vector<Interference> script) {
         Scenario s = braked(std::move(rules), std::move(script));
+        s.plan.qemu.native_switchover_bandwidth = false;
         s.plan.guest.memory = mebibytes(32);
         s.plan.link.send_buffer = mebibytes(256);
         s.request.bounds.max_bandwidth = mebibytes_per_second(20);

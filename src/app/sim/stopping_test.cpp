@@ -72,16 +72,34 @@ TEST_F(Stopping, is_not_done_to_a_guest_that_runs_free) {
     EXPECT_TRUE(times_of(stopped).empty()) << all_of(result);
 }
 
-TEST_F(Stopping, waits_for_the_second_dirty_sync_however_little_is_left) {
+TEST_F(Stopping, is_not_done_in_pass_1_of_which_nobody_knows_what_it_leaves) {
     Scenario s = ends();
     s.policy = [this] {
         return std::make_unique<Scripted>(std::vector<Rule>{{.share = 0.05, .go = true}}, decided, rounds);
     };
+    // All of what it dirties in pass 1 would fit, and be known well enough.
+    s.plan.guest.working_set = mebibytes(2);
     run(s);
     EXPECT_EQ(outcome_word(result), "moved") << all_of(result);
-    ASSERT_FALSE(times_of(stopped).empty()) << all_of(result);
-    EXPECT_GE(decided.size(), 1U);
-    EXPECT_GE(rounds.size(), 2U);
+    EXPECT_GE(rounds.size(), 2U) << "it was stopped before the first dirty sync\n" << all_of(result);
+}
+
+/// QEMU's main loop comes to what was asked only when the standstill is already too long, and serves its monitors in turns.
+/// While it does not, nobody can make the guest run that QEMU itself has stopped: that the bound breaks is not judged here.
+TEST_F(Stopping, that_comes_late_leaves_no_guest_behind) {
+    run(ends());
+    const Duration stop = first(stopped);
+    for (const int late_ms : {5, 50, 150, 260, 300, 320, 500, 1000}) {
+        result = run_scenario(ends({{stop, [](World& world) { world.freeze_src_loop(true); }},
+                                    {stop + milliseconds{late_ms}, [](World& world) { world.freeze_src_loop(false); }}}));
+        for (const auto& what : result.violations) EXPECT_TRUE(what.starts_with("the guest stood for ")) << all_of(result);
+        ASSERT_TRUE(result.summary) << late_ms;
+        EXPECT_NE(result.summary->guest_on, GuestOn::unknown) << late_ms << '\n' << all_of(result);
+        const auto stops = times_of(stood);
+        const auto runs = times_of(" RESUME");
+        ASSERT_FALSE(runs.empty()) << late_ms << '\n' << all_of(result);
+        EXPECT_TRUE(stops.empty() || runs.back() > stops.back()) << late_ms << '\n' << all_of(result);
+    }
 }
 
 TEST_F(Stopping, of_a_guest_that_suddenly_writes_more_is_taken_back_at_the_sync_that_shows_it) {
@@ -108,6 +126,7 @@ TEST_P(StoppingStruck, before_the_source_looks_does_not_keep_the_guest_standing)
         s.fault = GetParam();
         s.moment = Moment::stopping;
         s.offset = from_seconds(part * to_seconds(look - stand));
+        s.length = seconds{2};
         run(s);
         EXPECT_TRUE(result.struck) << all_of(result);
         const auto again = times_of(" RESUME");

@@ -61,7 +61,7 @@ void Monitor::send(Work work, bool out_of_band, Reply on_answer) {
         if (out_of_band && !late) {
             loop_.serve_out_of_band(std::move(run));
         } else {
-            loop_.serve(std::move(run));
+            loop_.serve(std::move(run), this);
         }
     });
 }

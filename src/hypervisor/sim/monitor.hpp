@@ -5,6 +5,7 @@
 /// the main loop is held (from before the stop until pre-switchover, and from migrate-continue until the
 /// whole stream is written); out-of-band ones do not, unless too many are outstanding (limits.hpp).
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>
@@ -20,15 +21,21 @@ namespace segue::sim {
 /// QEMU's main loop as far as commands can tell: free, held by the migration, frozen or gone.
 class MainLoop {
 public:
-    void serve(std::function<void()> work) {
+    /// \param who  The monitor it came by, if it came by one. They are served in turns (QEMU, monitor/qmp.c).
+    void serve(std::function<void()> work, const void* who = nullptr) {
         if (gone_) return;
-        waiting_.push_back(std::move(work));
+        const auto line = std::ranges::find(waiting_, who, &Line::first);
+        if (line != waiting_.end()) {
+            line->second.push_back(std::move(work));
+        } else {
+            waiting_.emplace_back(who, std::deque{std::move(work)});
+        }
         drain();
     }
     void serve_out_of_band(std::function<void()> work) {
         if (gone_) return;
         if (frozen_) {
-            waiting_.push_front(std::move(work));
+            waiting_.emplace_front(nullptr, std::deque{std::move(work)});
         } else {
             work();
         }
@@ -44,8 +51,11 @@ private:
         if (draining_) return;
         draining_ = true;
         while (!held_ && !frozen_ && !gone_ && !waiting_.empty()) {
-            auto work = std::move(waiting_.front());
+            Line line = std::move(waiting_.front());
             waiting_.pop_front();
+            auto work = std::move(line.second.front());
+            line.second.pop_front();
+            if (!line.second.empty()) waiting_.push_back(std::move(line));
             work();
         }
         draining_ = false;
@@ -54,7 +64,8 @@ private:
     bool frozen_ = false;
     bool gone_ = false;
     bool draining_ = false;
-    std::deque<std::function<void()>> waiting_;
+    using Line = std::pair<const void*, std::deque<std::function<void()>>>;
+    std::deque<Line> waiting_;
 };
 
 class Monitor {

@@ -146,7 +146,9 @@ Result<GuestAnswer> SrcQemu::prepare(const SrcPrepare& command) {
     if (registered_) return fail(ErrorKind::refused, "there is a migration in progress");
     context_.truth.src_changed = true;
     downtime_limit_ms_ = 1;
-    max_bandwidth_ = command.cap ? static_cast<double>(command.cap->per_second) : 0;
+    // As the driver does: with a switchover bandwidth of QEMU's own our socket alone paces.
+    const bool native = context_.plan.qemu.native_switchover_bandwidth;
+    max_bandwidth_ = command.cap && !native ? static_cast<double>(command.cap->per_second) : 0;
     switchover_bandwidth_ = 0;
     return done();
 }

@@ -36,6 +36,7 @@ public:
     void slow_flush(Duration length) { context_.plan.qemu.drain_and_flush = length; }
     /// The migration thread is given no CPU: nothing more is written to the stream.
     void starve(bool starved) { starved_ = starved; }
+    void freeze_loop(bool frozen) { loop_.freeze(frozen); }
 
 private:
     void set_status(MigrationStatus status);

@@ -65,6 +65,7 @@ public:
     void lift_brake(std::string_view who) { brake_.lift(who); }
     void starve_src_thread(bool starved) { src_.starve(starved); }
     void hurry_guest(double times) { memory_.hurry(times); }
+    void freeze_src_loop(bool frozen) { src_.freeze_loop(frozen); }  ///< Its main loop; its threads go on.
     void kill_segue();
     void segue_exits() { guardian_.segue_died(); }
     /// The source's host: both QEMU and guardian are gone, and nobody hears of it. The wire is to be black.

@@ -26,27 +26,37 @@ double mixed(const Ground& ground, const Setting& setting, double from_work, dou
 /// When what is left, by Segue's count, fits: from `least_s` to `most_s`, or never. The curve being concave, what is
 /// counted falls faster and faster once it falls.
 double fits_after(const Ground& ground, const Setting& setting, double backlog, double least_s, double most_s) {
-    const auto fresh = [&](double wall_s) { return ground.counted * mixed(ground, setting, 0, wall_s); };
-    const auto left = [&](double wall_s) { return std::max(backlog - ground.bandwidth * wall_s, 0.0) + fresh(wall_s); };
-    const auto known = [&](double wall_s) { return fresh(wall_s) <= counted_part_max * setting.budget; };
-    if (!known(least_s)) return never;
-    if (left(least_s) <= setting.budget) return least_s;
+    enum class Found { fits, too_much_left, too_much_fresh };
+    const auto look = [&](double wall_s) {
+        const double fresh = ground.counted * mixed(ground, setting, 0, wall_s);
+        if (fresh > counted_part_max * setting.budget) return Found::too_much_fresh;
+        const double left = std::max(backlog - ground.bandwidth * wall_s, 0.0) + fresh;
+        return left <= setting.budget ? Found::fits : Found::too_much_left;
+    };
     // Sending alone takes so long.
     double low = std::max(least_s, (backlog - setting.budget) / ground.bandwidth);
-    if (low >= most_s || !known(low)) return never;
-    if (left(low) <= setting.budget) return low;
+    if (low > most_s) return never;
+    if (const auto found = look(low); found != Found::too_much_left) return found == Found::fits ? low : never;
     double high = most_s;
-    constexpr int halvings = 6;
+    auto at_high = look(high);
+    if (at_high == Found::too_much_left) return never;
+    constexpr int halvings = 5;
     for (int i = 0; i < halvings; ++i) {
         const double middle = (low + high) / 2;
-        (known(middle) && left(middle) > setting.budget ? low : high) = middle;
+        const auto found = look(middle);
+        if (found == Found::too_much_left) {
+            low = middle;
+        } else {
+            high = middle;
+            at_high = found;
+        }
     }
-    return known(high) && left(high) <= setting.budget ? high : never;
+    return at_high == Found::fits ? high : never;
 }
 
 GoRound stopped_round(const Ground& ground, const Setting& setting, double backlog, double wall_s) {
     const double rest = std::max(backlog - ground.bandwidth * wall_s, 0.0);
-    return {wall_s, rest, std::min(mixed(ground, setting, 0, wall_s), ground.memory)};
+    return {wall_s, rest, std::min(mixed(ground, setting, 0, wall_s), ground.memory), true};
 }
 
 /// Until go counts QEMU sends what it finds, pass after pass: a small backlog is down at its natural level by then. It
@@ -94,7 +104,9 @@ Ground ground_of(const Outlook& outlook, const BrakeRange& brake, Budgets budget
     out.level_sigma = outlook.level_sigma;
     out.round_sigma = outlook.round_sigma;
     out.round_phi = outlook.round_phi;
-    out.counted = counted_for(outlook.level_sigma, outlook.round_sigma);
+    // Where it is that much the next sync is waited for.
+    const double most_work_s = outlook.curve.work_for(counted_part_max * std::max(budgets.braked, 0.0));
+    out.counted = counted_for(outlook, std::min(most_work_s, Curve::last_s));
     std::vector<Setting> braking;
     for (std::size_t i = 0; i < brake.shares.size(); ++i) {
         const double share = brake.shares[i];

@@ -61,7 +61,7 @@ struct Ground {
     double bandwidth = 1;
     double switch_bandwidth = 1;
     double overhead_s = 0;
-    double fixed_s = 0;  ///< Charged for the standstill, beside bytes and stall.
+    double fixed_s = 0;  ///< Charged for the standstill, beside bytes.
     double usual_s = 0;  ///< What of it is usually taken.
     double memory = 0;
     double level_sigma = 0;
@@ -101,6 +101,7 @@ struct GoRound {
     double time_s = 0;
     double rest = 0;   ///< Not yet sent at the next look, or the stop.
     double fresh = 0;  ///< Dirtied beside it; times the round's noise.
+    bool stopped = false;  ///< By Segue: if it is more than fits then, the move is rolled back.
 };
 /// From go until the brake is set and Segue may stop the guest.
 inline constexpr double count_effect_s = 0.020;

@@ -7,6 +7,7 @@ namespace segue::converge {
 namespace {
 
 constexpr int rounds_max = 150;
+constexpr double undone_above = 1.1;
 
 class Player {
 public:
@@ -53,7 +54,7 @@ public:
             if (!choice.go) {
                 wait(now);
             } else if (go(now, choice.setting)) {
-                out_.finished = out_.total_s <= time_left;
+                out_.finished = !undone_ && out_.total_s <= time_left;
                 return out_;
             }
         }
@@ -101,7 +102,9 @@ private:
             out_.stall_s = std::max(out_.stall_s, setting.stall_s);
         }
         const double next = std::min(round.rest + noise() * round.fresh, truth_.memory);
-        if (next > setting.budget) {
+        // What is kept for loading and handing over takes a little more.
+        undone_ = round.stopped && next > undone_above * setting.budget;
+        if (!round.stopped && next > setting.budget) {
             now.backlog = next;
             return false;
         }
@@ -139,6 +142,7 @@ private:
     double spell_ = 0;
     int drawn_ = 0;
     Watch watch_;
+    bool undone_ = false;  ///< Stopped by Segue with more left than it had counted.
     double set_share_ = 1;
 };
 

@@ -32,9 +32,10 @@ Scene scene_of(const View& view, double bandwidth_now, double faster, double roo
     // What the operator said the blackout has is never taken for more.
     const double cautious = std::max(cautious_now, std::min(cautious_now * faster, bandwidth));
     const auto free = static_cast<double>(view.budget.count);
-    const double more = std::max(static_cast<double>(view.braked_budget.count) - free, 0.0);
-    const double budget = std::max(free, room_s * cautious);
-    out.ground = ground_of(out.outlook, view.brake, {budget, budget + more}, bandwidth, cautious, shares_max);
+    const auto braked = static_cast<double>(std::max(view.budget, view.braked_budget).count);
+    const double wider = room_s > 0 ? std::max(room_s * cautious - free, 0.0) : 0;
+    const Budgets budgets{free + wider, braked + wider};
+    out.ground = ground_of(out.outlook, view.brake, budgets, bandwidth, cautious, shares_max);
     out.elapsed_s = to_seconds(view.elapsed);
     out.max_downtime_s = to_seconds(view.max_downtime);
     const auto& last = view.passes.back();

@@ -82,7 +82,6 @@ private:
     std::optional<std::pair<double, Sampled>> beside_;  ///< When it ends, and what it will say.
     Setting setting_;
     FixedCosts costs_;  ///< As they will be.
-    Duration case_stop_{0};  ///< Charged for a stop that Segue makes.
     Duration reserve_{0};
     BandwidthEstimate stream_;
     BandwidthEstimate seen_;  ///< All windows within a pass: a lower bound, as migration/ keeps it.
@@ -95,9 +94,7 @@ private:
     std::optional<double> go_at_;
     double allowed_bytes_ = 0;
     std::optional<double> said_go_at_;
-    Curve curve_;  ///< As last seen.
-    double unbraked_ = 0;
-    double counted_for_ = 1;
+    Outlook known_;  ///< As last seen.
     double synced_at_ = 0;
     std::vector<Pass> passes_;
     double worked_before_ = 0;

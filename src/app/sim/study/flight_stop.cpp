@@ -11,13 +11,17 @@ namespace {
 constexpr double before_go_s = 0.001;  ///< downtime-limit until go.
 /// What `stop` is charged, as migration/ has it.
 constexpr double told_to_stop_s = 0.010;
+/// Answers are slow around a dirty sync, and the proof that the guest ran is as old as they are.
+constexpr double proof_age_s = 0.010;
 
 double between(sim::Rng& rng, double low, double high) { return low + (high - low) * rng.unit(); }
 
 }  // namespace
 
 Bytes Flight::budget() const {
-    return pending_budget(from_seconds(bounds_.max_downtime_s), reserve_, setting_.costs,
+    auto costs = setting_.costs;
+    costs.stop = std::max(costs.stop, from_seconds(case_.sync_s + proof_age_s));
+    return pending_budget(from_seconds(bounds_.max_downtime_s), reserve_, costs,
                           ByteRate{static_cast<std::int64_t>(cautious_rate())}, Bytes{0});
 }
 
@@ -29,7 +33,7 @@ double Flight::spare(double share) const {
 /// One that is braked is stopped by Segue, the proof that it ran as young as that.
 double Flight::braked_budget() const {
     auto costs = setting_.costs;
-    costs.stop = std::max(case_stop_, from_seconds(told_to_stop_s));
+    costs.stop = std::max(costs.stop, from_seconds(told_to_stop_s));
     return static_cast<double>(pending_budget(from_seconds(bounds_.max_downtime_s), reserve_, costs,
                                               ByteRate{static_cast<std::int64_t>(cautious_rate())}, Bytes{0})
                                    .count);
@@ -65,9 +69,10 @@ bool Flight::may_count() const {
 
 /// Rather too much of what was dirtied since the sync (migration/stopping.cpp).
 double Flight::fresh() const {
-    const double braked = curve_.bytes_in(copying_.guest().worked() - worked_at_sync_);
-    const double free = curve_.bytes_in(copying_.now_s() - synced_at_);
-    return counted_for_ * (braked + unbraked_ * std::max(free - braked, 0.0));
+    const double work_s = copying_.guest().worked() - worked_at_sync_;
+    const double braked = known_.curve.bytes_in(work_s);
+    const double free = known_.curve.bytes_in(copying_.now_s() - synced_at_);
+    return counted_for(known_, work_s) * (braked + known_.unbraked_ratio * std::max(free - braked, 0.0));
 }
 
 void Flight::stop_when_it_fits() {
@@ -97,6 +102,7 @@ void Flight::switch_over() {
 void Flight::stand_from(double began) {
     copying_.wait(to_seconds(costs_.stop), 0);
     static_cast<void>(copying_.sync());
+    copying_.wait(case_.sync_s, 0);
     if (too_late(copying_.now_s() - began)) {
         result_.downtime_s = copying_.now_s() - began;
         static_cast<void>(end(End::timed_out));

@@ -21,8 +21,6 @@ constexpr double scan_noise = 0.1;
 constexpr double stream_noise = 0.007;
 /// Quotas are set this much above the share asked for.
 constexpr double quota_above = 0.002;
-/// Answers are slow around a dirty sync, and the proof that the guest ran is as old as they are.
-constexpr double proof_age_s = 0.010;
 /// As migration/ has it: how often QEMU is asked, the least it is told.
 constexpr double asked_every_s = 0.005;
 constexpr double least_told_s = 0.002;
@@ -78,8 +76,6 @@ void Flight::set_out() {
     for (int i = 0; i < case_.moves_before; ++i) history.push_back(scaled(case_.costs, between(rng, 0.8, 1.2)));
     costs_ = scaled(case_.costs, between(rng, 0.8, 1.2));
     setting_.costs = charge_for(history);
-    case_stop_ = setting_.costs.stop;
-    setting_.costs.stop = std::max(setting_.costs.stop, from_seconds(case_.sync_s + proof_age_s));
     reserve_ = rollback_reserve(std::chrono::milliseconds{1}, std::chrono::milliseconds{1}, true, Duration{0});
     setting_.memory = bytes(case_.guest.memory_bytes);
     setting_.resident = bytes(case_.guest.memory_bytes * std::min(1.0, case_.guest.nonzero_ratio *
@@ -280,9 +276,7 @@ View Flight::view() const {
 
 void Flight::decide(double backlog) {
     const View view = this->view();
-    curve_ = view.outlook.curve;
-    unbraked_ = view.outlook.unbraked_ratio;
-    counted_for_ = counted_for(view.outlook.level_sigma, view.outlook.round_sigma);
+    known_ = view.outlook;
     const Decision decision = pilot_.policy->decide(view);
     if (result_.syncs == 2 && decision.total_s) {
         result_.total_after_1 = decision.total_s;
