@@ -52,7 +52,7 @@ Effects Migration::step(const Event& event, Instant now) {
             if (!progress_in_flight_) wake(next_progress_);
             if (!stream_in_flight_) wake(next_stream_);
             wake(next_report_);
-            if (stopping_braked() && (stop_reached_ || stopped_by_us_)) wake(ran_at_ + request_.bounds.max_downtime - reserve_ + guardian_grace);
+            if (surely_standing()) wake(ran_at_ + request_.bounds.max_downtime - reserve_ + guardian_grace);
             if (request_.bounds.timeout) wake(began_ + *request_.bounds.timeout - reserve_);
             break;
         case MigrationStage::held:
@@ -155,7 +155,7 @@ void Migration::on(const Tick&) {
                 undo(Outcome::timeout, request_.non_live ? "not everything was copied within --timeout"
                                                          : "the guest still dirtied memory faster than what is left "
                                                            "could shrink");
-            } else if (stopping_braked() && (stop_reached_ || stopped_by_us_) && overdue) {
+            } else if (surely_standing() && overdue) {
                 undo(late(), "the switchover did not end in time");
             }
             break;

@@ -166,6 +166,8 @@ private:
     void on_stopped_braked(const Result<AnswerValue>& answer);
     void heed_what_is_left();
     [[nodiscard]] bool stop_may_come() const;
+    /// Before pre-switchover: QEMU has come to our `stop`, not only been told.
+    [[nodiscard]] bool surely_standing() const { return stopping_braked() && (stop_reached_ || stopped_by_us_); }
     [[nodiscard]] bool stopping_braked() const { return stop_sent_ && !request_.non_live; }
 
     // ---- the brake (braking.cpp)

@@ -75,8 +75,8 @@ void Migration::on_stopped_braked(const Result<AnswerValue>& answer) {
     undo(Outcome::failed, "the source did not stop the guest: " + to_string(answer.error()));
 }
 
-/// QEMU serves its monitors in turns: what the guardian asked after our `stop` may be answered before that is served, and
-/// a guest that runs then is stopped all the same. What this monitor answers later stands behind it.
+/// QEMU serves its monitors in turns: what the guardian asked after our `stop` may be answered before that is served,
+/// and a guest that runs then is stopped all the same. What this monitor answers later stands behind it.
 bool Migration::stop_may_come() const {
     return stopping_braked() && !stop_answered_ && !source_lost_ && !source_dead_;
 }

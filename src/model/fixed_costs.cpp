@@ -49,6 +49,17 @@ Duration rollback_reserve(Duration timer_lateness_worst, Duration round_trip_wor
     return std::clamp<Duration>(reserve, base, milliseconds{100});
 }
 
+Duration sync_time(Bytes memory) {
+    constexpr double least_s = 0.004;
+    constexpr double gib_s = 20e-6;
+    return from_seconds(least_s + gib_s * static_cast<double>(memory.count) / (1 << 30));
+}
+
+Duration braked_stop_charge(const FixedCosts& costs, Bytes memory) {
+    constexpr Duration told_to_stop_max = std::chrono::milliseconds{10};
+    return std::max(costs.stop, told_to_stop_max) + sync_time(memory);
+}
+
 Bytes pending_budget(Duration max_downtime, Duration reserve, const FixedCosts& costs, ByteRate bandwidth, Bytes tail) {
     // Until the word a rollback must remain possible; after it only the hand-over is left to pay.
     const Duration for_bytes = max_downtime - std::max(reserve, costs.handover) - costs.stop - costs.load;

@@ -38,8 +38,6 @@ constexpr double horizon_part = 4;
 constexpr double far_ahead_s = 4;
 constexpr double remembered_bandwidth_factor = 1.5;
 /// Of a dirty sync: measured 0 to 8 ms at 128 MiB (QEMU 10, TCG); its bitmap grows with the memory.
-constexpr double round_overhead_prior_s = 0.004;
-constexpr double round_overhead_prior_s_per_byte = 20e-6 / (1024.0 * 1024 * 1024);
 constexpr double round_overhead_max_s = 0.5;
 constexpr std::size_t overheads_max = 9;
 
@@ -340,7 +338,7 @@ Outlook GuestModel::outlook() const {
     next_s = std::clamp(next_s, 0.05, Curve::last_s);
     out.level_sigma = mean_sigma(belief_, next_s / 4, next_s);
     out.curve_sigma = belief_.log_sigma;
-    out.round_overhead = from_seconds(round_overhead_prior_s + round_overhead_prior_s_per_byte * as_double(memory_));
+    out.round_overhead = sync_time(memory_);
     if (!overheads_s_.empty()) {
         auto sorted = overheads_s_;
         std::sort(sorted.begin(), sorted.end());

@@ -48,7 +48,7 @@ struct View {
     std::optional<ByteRate> bandwidth;  ///< Of the stream, cautious; absent before the first busy window.
     /// The most that may be pending at a stop that the source makes by itself.
     Bytes budget;
-    /// At one of a braked guest, which Segue makes: never less. Neither the brake nor late answers delay it.
+    /// At one of a braked guest, which Segue makes. Neither the brake nor late answers delay it.
     Bytes braked_budget;
     bool allowed = false;               ///< Go has been said already.
     Duration max_downtime{0};

@@ -84,14 +84,14 @@ TEST_F(Stopping, is_not_done_in_pass_1_of_which_nobody_knows_what_it_leaves) {
     EXPECT_GE(rounds.size(), 2U) << "it was stopped before the first dirty sync\n" << all_of(result);
 }
 
-/// QEMU's main loop comes to what was asked only when the standstill is already too long, and serves its monitors in turns.
-/// While it does not, nobody can make the guest run that QEMU itself has stopped: that the bound breaks is not judged here.
+/// QEMU's main loop comes to what was asked only when the standstill is already too long, and serves its monitors in
+/// turns. While it does not, nobody can make a guest run that QEMU itself has stopped: its bound is not judged here.
 TEST_F(Stopping, that_comes_late_leaves_no_guest_behind) {
     run(ends());
     const Duration stop = first(stopped);
     for (const int late_ms : {5, 50, 150, 260, 300, 320, 500, 1000}) {
-        result = run_scenario(ends({{stop, [](World& world) { world.freeze_src_loop(true); }},
-                                    {stop + milliseconds{late_ms}, [](World& world) { world.freeze_src_loop(false); }}}));
+        const auto freeze = [](bool frozen) { return [frozen](World& world) { world.freeze_src_loop(frozen); }; };
+        result = run_scenario(ends({{stop, freeze(true)}, {stop + milliseconds{late_ms}, freeze(false)}}));
         for (const auto& what : result.violations) EXPECT_TRUE(what.starts_with("the guest stood for ")) << all_of(result);
         ASSERT_TRUE(result.summary) << late_ms;
         EXPECT_NE(result.summary->guest_on, GuestOn::unknown) << late_ms << '\n' << all_of(result);

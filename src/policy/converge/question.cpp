@@ -18,9 +18,14 @@ double switch_rate(const PlanQuestion& question) {
 Budgets budgets_of(const PlanQuestion& question) {
     const ByteRate rate{static_cast<std::int64_t>(switch_rate(question))};
     const Bytes tail = dirtied_at_stop(question.outlook);
-    const Bytes budget = pending_budget(question.max_downtime, question.reserve, question.outlook.costs, rate, tail);
-    const auto bytes = static_cast<double>(budget.count);
-    return {bytes, bytes};
+    const auto with = [&](Duration stop) {
+        FixedCosts costs = question.outlook.costs;
+        costs.stop = stop;
+        const Bytes budget = pending_budget(question.max_downtime, question.reserve, costs, rate, tail);
+        return static_cast<double>(budget.count);
+    };
+    const auto& costs = question.outlook.costs;
+    return {with(costs.stop), with(braked_stop_charge(costs, question.outlook.memory))};
 }
 
 }  // namespace

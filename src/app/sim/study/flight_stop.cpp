@@ -9,8 +9,6 @@ namespace segue::study {
 namespace {
 
 constexpr double before_go_s = 0.001;  ///< downtime-limit until go.
-/// What `stop` is charged, as migration/ has it.
-constexpr double told_to_stop_s = 0.010;
 /// Answers are slow around a dirty sync, and the proof that the guest ran is as old as they are.
 constexpr double proof_age_s = 0.010;
 
@@ -33,7 +31,7 @@ double Flight::spare(double share) const {
 /// One that is braked is stopped by Segue, the proof that it ran as young as that.
 double Flight::braked_budget() const {
     auto costs = setting_.costs;
-    costs.stop = std::max(costs.stop, from_seconds(told_to_stop_s));
+    costs.stop = braked_stop_charge(costs, setting_.memory);
     return static_cast<double>(pending_budget(from_seconds(bounds_.max_downtime_s), reserve_, costs,
                                               ByteRate{static_cast<std::int64_t>(cautious_rate())}, Bytes{0})
                                    .count);
@@ -84,6 +82,8 @@ void Flight::stop_when_it_fits() {
     const double began = copying_.now_s();
     // Let go: it runs until QEMU has stopped it.
     copying_.wait(between(rng, 0.0003, 0.002), 1);
+    // QEMU's next look is one more dirty sync, which the guest waits for.
+    copying_.wait(case_.sync_s, 0);
     stand_from(began);
 }
 
@@ -102,7 +102,6 @@ void Flight::switch_over() {
 void Flight::stand_from(double began) {
     copying_.wait(to_seconds(costs_.stop), 0);
     static_cast<void>(copying_.sync());
-    copying_.wait(case_.sync_s, 0);
     if (too_late(copying_.now_s() - began)) {
         result_.downtime_s = copying_.now_s() - began;
         static_cast<void>(end(End::timed_out));
