@@ -141,8 +141,8 @@ Rescue::Step Rescue::judge(const Answer& status, Instant until, int attempt) noe
             if (attempt >= 2) static_cast<void>(monitor_.send(wake_cancelled));
             return Step::again;
         case RunState::postmigrate:
-            // Of a guest that Segue had stopped a cancelled migration leaves this as well (before QEMU 8.2): no copy of it
-            // is whole then, and killing a large QEMU takes its time.
+            // Of a guest that Segue had stopped a cancelled migration leaves this as well (before QEMU 8.2): no copy
+            // of it is whole then, and killing a large QEMU takes its time.
             if (whole_copy_may_be_there()) kill_dst();
             [[fallthrough]];
         case RunState::standing:

@@ -92,7 +92,9 @@ TEST_F(Stopping, that_comes_late_leaves_no_guest_behind) {
     for (const int late_ms : {5, 50, 150, 260, 300, 320, 500, 1000}) {
         const auto freeze = [](bool frozen) { return [frozen](World& world) { world.freeze_src_loop(frozen); }; };
         result = run_scenario(ends({{stop, freeze(true)}, {stop + milliseconds{late_ms}, freeze(false)}}));
-        for (const auto& what : result.violations) EXPECT_TRUE(what.starts_with("the guest stood for ")) << all_of(result);
+        for (const auto& what : result.violations) {
+            EXPECT_TRUE(what.starts_with("the guest stood for ")) << all_of(result);
+        }
         ASSERT_TRUE(result.summary) << late_ms;
         EXPECT_NE(result.summary->guest_on, GuestOn::unknown) << late_ms << '\n' << all_of(result);
         const auto stops = times_of(stood);
