@@ -17,6 +17,7 @@ constexpr Duration stop_answer_max = std::chrono::seconds{30};
 constexpr Duration state_answer_max = std::chrono::milliseconds{500};
 /// The brake's own reading of how long the vCPUs ran; what is older is not counted with.
 constexpr Duration reading_age_max = std::chrono::milliseconds{100};
+constexpr double most_bytes = 1e15;
 
 }  // namespace
 
@@ -29,7 +30,7 @@ std::optional<Bytes> Migration::dirtied_since_sync() const {
     const double work_s = to_seconds(worked_->worked - worked_at_sync_->worked) + since_reading_s;
     const double braked = known.curve.bytes_in(work_s);
     const double more = known.unbraked_ratio * std::max(known.curve.bytes_in(free_s) - braked, 0.0);
-    return Bytes{static_cast<std::int64_t>(counted_for(known, work_s) * (braked + more))};
+    return Bytes{static_cast<std::int64_t>(std::min(counted_for(known, work_s) * (braked + more), most_bytes))};
 }
 
 void Migration::stop_when_it_fits() {

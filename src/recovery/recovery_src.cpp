@@ -78,7 +78,8 @@ void Recovery::on_push_progress(const Result<AnswerValue>& answer) {
 /// What it did is read, never assumed.
 void Recovery::on_pushed(const Result<AnswerValue>&) { push_again(); }
 
-/// By the `stop` of a move that is not live. Once that was undone, a guest that is paused is so by somebody else.
+/// By the `stop` of a move that is not live or has a brake. Once that was undone, a guest that is paused is so by
+/// somebody else.
 bool Recovery::paused_by_us() const {
     return src_->run_state == RunState::paused && was(StepKind::stop_may_be_sent) && row_ != RecoveryRow::rolled_back;
 }

@@ -284,7 +284,8 @@ std::optional<double> given_up_after_s(View view, Sees sees) {
     for (int i = 0; i < 100; ++i) {
         view.elapsed += milliseconds{1500};
         view.passes.push_back({view.passes.back().number + 1, view.elapsed, mebibytes(200)});
-        view.budget = view.braked_budget = sees(i) ? budget : mebibytes(-20);  // More than a stall's worth.
+        view.budget = sees(i) ? budget : mebibytes(-20);
+        view.braked_budget = sees(i) ? budget : mebibytes(-1);  // More than a stall's worth.
         const auto decision = policy->decide(view);
         if (!gives_up(decision)) continue;
         EXPECT_EQ(decision.share, all_of_it);

@@ -70,7 +70,7 @@ std::optional<Relaxation> lower_share(const Hurdle& hurdle) {
         lower.brake = lowered_to(hurdle.brake, share);
         return surely_ends(lower);
     };
-    // A lower share dirties less and stalls longer, so what works is a stretch: the highest of it is looked for.
+    // A lower share dirties less, and stalls longer: the highest that works is looked for.
     for (double share = lowest * 0.9; share >= least_share; share *= 0.9) {
         // Below what min CPU allows a longer stall alone would not do.
         if (hurdle.brake.cut_by_stall && share < hurdle.brake.floor) return std::nullopt;

@@ -13,7 +13,8 @@ namespace segue::converge {
 [[nodiscard]] Band unforeseen_before(const Band& total_s);
 /// During the move. \param left_s  Of the median, what is still to come.
 [[nodiscard]] Band unforeseen_underway(const Band& total_s, double left_s);
-/// Of the downtime: QEMU stops with anything between nothing and what it may. \param most_s  Never promised beyond.
+/// Of the downtime: QEMU stops a free guest with anything between nothing and what it may. A braked one is stopped near
+/// the upper end, and is told with the same room below. \param most_s  Never promised beyond.
 [[nodiscard]] Band unforeseen_downtime(const Band& downtime_s, double most_s);
 
 }  // namespace segue::converge

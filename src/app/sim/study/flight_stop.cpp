@@ -20,7 +20,7 @@ Bytes Flight::budget() const {
     auto costs = setting_.costs;
     costs.stop = std::max(costs.stop, from_seconds(case_.sync_s + proof_age_s));
     return pending_budget(from_seconds(bounds_.max_downtime_s), reserve_, costs,
-                          ByteRate{static_cast<std::int64_t>(cautious_rate())}, Bytes{0});
+                          ByteRate{static_cast<std::int64_t>(cautious_rate())}, dirtied_at_stop(known_));
 }
 
 /// What may be pending at a stop that QEMU makes: of a braked guest the worst stall is charged.
@@ -33,7 +33,8 @@ double Flight::braked_budget() const {
     auto costs = setting_.costs;
     costs.stop = braked_stop_charge(costs, setting_.memory);
     return static_cast<double>(pending_budget(from_seconds(bounds_.max_downtime_s), reserve_, costs,
-                                              ByteRate{static_cast<std::int64_t>(cautious_rate())}, Bytes{0})
+                                              ByteRate{static_cast<std::int64_t>(cautious_rate())},
+                                              dirtied_at_stop(known_))
                                    .count);
 }
 
