@@ -28,6 +28,9 @@ constexpr double half_life_work_s = 10;
 /// Times its standard deviation; what lies further is weighted as if it lay there.
 constexpr double outlier_at = 2.5;
 constexpr int reweightings = 3;
+/// The ridge is at least this part of what the observations weigh: below it the solver's rounding is larger, and a
+/// guest of 1 TiB that was idle and is busy now (a page known beside gigabytes) would be of no known doubt at all.
+constexpr double ridge_least_part = 1e-13;
 /// Page sampling misses silent rewrites, and is of a guest whose writes are not tracked: the part of the error that
 /// all samples share is learned from the syncs, the rest is scatter.
 constexpr double sample_bias_sd = 0.12;
@@ -194,6 +197,9 @@ CurveFit::Solved CurveFit::solve(std::vector<Weighed>& seen) {
             }
         }
         for (std::size_t i = 0; i < b.size(); ++i) {
+            const double more = std::max(ridge_least_part * out.h[i][i] - ridge, 0.0);
+            out.h[i][i] += more;
+            b[i] += more;
             for (std::size_t j = 0; j < i; ++j) out.h[j][i] = out.h[i][j];
         }
         out.amplitudes = solve_nonnegative(out.h, b);

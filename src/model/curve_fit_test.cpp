@@ -173,6 +173,24 @@ RC_GTEST_PROP(CurveFit, of_anything_is_a_curve_within_memory, ()) {
     RC_ASSERT(fit.fit().curve == belief.curve && fit.fit().log_sigma == belief.log_sigma);
 }
 
+TEST(CurveFit, of_a_page_and_a_terabyte_beside_it_is_of_some_doubt) {
+    for (const double little : {0.0, 1.0, 4096.0, 1e6}) {
+        for (const double much : {4096.0, 1e9, 1e12}) {
+            for (const double little_s : {1e-6, 0.1, 5.0, 4000.0}) {
+                for (const double much_s : {1e-4, 0.5, 60.0, 4000.0}) {
+                    CurveFit fit{Bytes{std::int64_t{1} << 40}};
+                    fit.add({little_s, little, 0.02, CurveEvidence::sync, 4096});
+                    fit.add({much_s, much, 0.02, CurveEvidence::sync, 4096});
+                    for (const double sigma : fit.fit().log_sigma) {
+                        EXPECT_TRUE(sigma >= 0.02 && sigma <= 2)
+                            << sigma << " of " << little << " in " << little_s << " and " << much << " in " << much_s;
+                    }
+                }
+            }
+        }
+    }
+}
+
 TEST(CurveFit, is_the_same_to_the_bit_from_the_same_observations) {
     const auto one = fit_of([](double x) { return 1e8 * x / (1 + x); }, {0.1, 1, 10});
     const auto two = fit_of([](double x) { return 1e8 * x / (1 + x); }, {0.1, 1, 10});

@@ -290,6 +290,7 @@ RC_GTEST_PROP(GuestModel, fed_with_anything_has_an_outlook_of_finite_numbers_and
     RC_ASSERT(seen.round_sigma == again.round_sigma && seen.first_pass == again.first_pass);
     for (const double value : seen.curve.table()) RC_ASSERT(std::isfinite(value) && value <= 2.0001e9);
     RC_ASSERT(seen.level_sigma >= 0 && seen.level_sigma <= 3);
+    for (const double sigma : seen.curve_sigma) RC_ASSERT(sigma >= 0 && sigma <= 3);
     RC_ASSERT(seen.round_sigma >= 0.01 && seen.round_sigma <= 1);
     RC_ASSERT(seen.round_phi >= 0 && seen.round_phi < 1);
     RC_ASSERT(seen.busy.ratio >= 0 && seen.busy.ratio <= 1);
