@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "migration/migration.hpp"
+#include "model/count.hpp"
 #include "units/text.hpp"
 
 namespace segue {
@@ -25,12 +26,10 @@ constexpr double most_bytes = 1e15;
 std::optional<Bytes> Migration::dirtied_since_sync() const {
     if (!worked_ || !worked_at_sync_ || now_ - worked_->at > reading_age_max) return std::nullopt;
     const Outlook known = outlook();
-    const double free_s = to_seconds(now_ - worked_at_sync_->at) * known.busy.ratio;
     const double since_reading_s = to_seconds(now_ - worked_->at) * std::min(share_.ratio, known.busy.ratio);
     const double work_s = to_seconds(worked_->worked - worked_at_sync_->worked) + since_reading_s;
-    const double braked = known.curve.bytes_in(work_s);
-    const double more = known.unbraked_ratio * std::max(known.curve.bytes_in(free_s) - braked, 0.0);
-    return Bytes{static_cast<std::int64_t>(std::min(counted_for(known, work_s) * (braked + more), most_bytes))};
+    const double counted = counted_since_sync(known, work_s, to_seconds(now_ - worked_at_sync_->at));
+    return Bytes{static_cast<std::int64_t>(std::min(counted, most_bytes))};
 }
 
 void Migration::stop_when_it_fits() {

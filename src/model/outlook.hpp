@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 
 #include "model/curve.hpp"
 #include "model/fixed_costs.hpp"
@@ -63,16 +62,5 @@ inline constexpr Duration sync_to_stop = std::chrono::milliseconds{2};
     const double part = std::clamp(2 * outlook.busy.ratio, alone, 1.0);
     return outlook.curve.dirtied_in(from_seconds(to_seconds(sync_to_stop) * part));
 }
-
-/// What a round has dirtied since its sync is not known before the next one: for Segue's own count of what is left it
-/// is taken for so many times what the curve says, two standard deviations, and where that is more than this part of
-/// what may be pending, the next sync is waited for.
-[[nodiscard]] inline double counted_for(const Outlook& outlook, double work_s) {
-    const double point = std::log10(std::max(work_s, Curve::first_s) / Curve::first_s) * Curve::points_a_decade;
-    const auto at = std::min(static_cast<std::size_t>(std::lround(point)), Curve::points - 1);
-    const double curve = std::max(outlook.level_sigma, outlook.curve_sigma[at]);
-    return std::max(std::exp(2 * std::hypot(curve, outlook.round_sigma)), 1.25);
-}
-inline constexpr double counted_part_max = 0.25;
 
 }  // namespace segue

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/assert.hpp"
+#include "model/count.hpp"
 
 namespace segue::converge {
 namespace {
@@ -12,8 +13,6 @@ namespace {
 constexpr int rounds_max = 100;
 /// A round that leaves more than this of what it began with stands still.
 constexpr double still = 0.998;
-/// Told at least, as time of the link (migration/go.cpp).
-constexpr double least_told_s = 0.002;
 
 double mixed(const Ground& ground, const Setting& setting, double from_work, double wall_s) {
     const double start = from_work > 0 ? ground.curve.bytes_in(from_work) : 0;

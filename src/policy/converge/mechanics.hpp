@@ -103,6 +103,8 @@ struct GoRound {
     double fresh = 0;  ///< Dirtied beside it; times the round's noise.
     bool stopped = false;  ///< By Segue: if it is more than fits then, the move is rolled back.
 };
+/// The source is told this at least, as time of the link (migration/go.cpp).
+inline constexpr double least_told_s = 0.002;
 /// From go until the brake is set and Segue may stop the guest.
 inline constexpr double count_effect_s = 0.020;
 /// \param known_work  curve.work_for(backlog): the caller has it for all settings at once.

@@ -6,6 +6,8 @@
 #include <array>
 #include <cmath>
 
+#include "model/count.hpp"
+
 namespace segue::converge {
 namespace {
 

@@ -91,9 +91,8 @@ private:
     double asked_share_ = 1;
     double share_least_ = 1;  ///< Since the last sync.
     std::optional<std::pair<double, double>> share_next_;
-    std::optional<double> go_at_;
+    std::optional<double> go_at_;  ///< From when go counts at the source; said before.
     double allowed_bytes_ = 0;
-    std::optional<double> said_go_at_;
     Outlook known_;  ///< As last seen.
     double synced_at_ = 0;
     std::vector<Pass> passes_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "app/sim/study/flight.hpp"
+#include "model/count.hpp"
 
 namespace segue::study {
 namespace {
@@ -63,15 +64,12 @@ bool Flight::too_late(double stood) const {
 }
 
 bool Flight::may_count() const {
-    return steered() && said_go_at_ && share_ < 1 && !share_next_ && result_.syncs >= 2;
+    return steered() && go_at_ && share_ < 1 && !share_next_ && result_.syncs >= 2;
 }
 
 /// Rather too much of what was dirtied since the sync (migration/stopping.cpp).
 double Flight::fresh() const {
-    const double work_s = copying_.guest().worked() - worked_at_sync_;
-    const double braked = known_.curve.bytes_in(work_s);
-    const double free = known_.curve.bytes_in(copying_.now_s() - synced_at_);
-    return counted_for(known_, work_s) * (braked + known_.unbraked_ratio * std::max(free - braked, 0.0));
+    return counted_since_sync(known_, copying_.guest().worked() - worked_at_sync_, copying_.now_s() - synced_at_);
 }
 
 void Flight::stop_when_it_fits() {

@@ -8,6 +8,7 @@
 
 #include "app/sim/study/flight.hpp"
 #include "model/page_sampling.hpp"
+#include "policy/converge/mechanics.hpp"
 
 namespace segue::study {
 namespace {
@@ -21,9 +22,8 @@ constexpr double scan_noise = 0.1;
 constexpr double stream_noise = 0.007;
 /// Quotas are set this much above the share asked for.
 constexpr double quota_above = 0.002;
-/// As migration/ has it: how often QEMU is asked, the least it is told.
+/// As migration/ has it: how often QEMU is asked.
 constexpr double asked_every_s = 0.005;
-constexpr double least_told_s = 0.002;
 
 Instant at(double seconds) { return {from_seconds(seconds)}; }
 Bytes bytes(double count) { return {static_cast<std::int64_t>(count)}; }
@@ -298,10 +298,9 @@ void Flight::obey(const Decision& decision) {
     if (decision.share) set_share(std::max(decision.share->ratio, brake_.shares.front()));
     if (std::holds_alternative<AllowSwitchover>(decision.action) && !go_at_) {
         go_at_ = copying_.now_s() + draw_go(rng);
-        said_go_at_ = copying_.now_s();
     }
     const double share = share_next_ ? share_next_->second : share_;
-    allowed_bytes_ = std::max(least_told_s * cautious_rate(), spare(share));
+    allowed_bytes_ = std::max(converge::least_told_s * cautious_rate(), spare(share));
 }
 
 void Flight::set_share(double share) {
