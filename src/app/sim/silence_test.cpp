@@ -162,6 +162,56 @@ TEST_F(Silence, at_go_is_no_reason_to_fail) {
     EXPECT_EQ(outcome_word(result), "cancelled") << all_of(result);
 }
 
+/// Brakes at every fourth dirty sync and says go. The link gives way at the begin of each such round but one, and for
+/// longer than a braked round is waited for.
+class Unlucky final : public Policy {
+public:
+    Unlucky(World*& world, int spared) : world_(world), spared_(spared) {}
+    [[nodiscard]] std::string_view name() const noexcept override { return "unlucky"; }
+    [[nodiscard]] Decision decide(const View&) override {
+        if (++syncs_ % 4 != 0) return {CarryOn{}, {}, all_of_it};
+        if (++braked_ != spared_) {
+            world_->link_factor(0.02);
+            world_->agenda().after(seconds{6}, [world = world_] { world->link_factor(1); });
+        }
+        return {AllowSwitchover{}, {}, Share{0.2}};
+    }
+
+private:
+    World*& world_;
+    int spared_;
+    int syncs_ = 0;
+    int braked_ = 0;
+};
+
+class SlowRounds : public Silence {
+protected:
+    World* world = nullptr;
+
+    void run_spared(int spared) {
+        Scenario s = braked({}, {{Duration{0}, [this](World& here) { world = &here; }}});
+        s.plan.guest.working_set = mebibytes(80);
+        s.request.bounds.max_downtime = milliseconds{200};
+        s.policy = [this, spared] { return std::make_unique<Unlucky>(world, spared); };
+        run(s);
+    }
+};
+
+TEST_F(SlowRounds, after_go_are_the_end_of_the_move_when_three_come_in_a_row) {
+    run_spared(0);
+    EXPECT_EQ(outcome_word(result), "downtime-exceeded") << all_of(result);
+    EXPECT_EQ(times_of("the link has become slow").size(), 2U) << all_of(result);
+    EXPECT_EQ(times_of("roll back: 3 rounds under the brake took").size(), 1U) << all_of(result);
+    EXPECT_EQ(shares(), "0.200 1.000 0.200 1.000 0.200 1.000") << all_of(result);
+}
+
+TEST_F(SlowRounds, are_not_in_a_row_where_a_braked_one_came_to_its_end_between_them) {
+    run_spared(3);
+    EXPECT_EQ(outcome_word(result), "cancelled") << all_of(result);
+    EXPECT_GE(times_of("the link has become slow").size(), 3U) << all_of(result);
+    EXPECT_TRUE(times_of("rounds under the brake took").empty()) << all_of(result);
+}
+
 /// What else may keep a guest held, or let it go, without a decision.
 using Held = Silence;
 

@@ -106,6 +106,7 @@ private:
     double threshold_ = 0;
     Instant window_began_;
     std::int64_t window_written_ = 0;
+    Instant wrote_at_;
     Instant silent_until_;
     Instant next_check_;
     Instant worked_until_;

@@ -61,6 +61,10 @@ void SrcQemu::copy() {
         budget = std::max<std::int64_t>(0, static_cast<std::int64_t>(max_bandwidth_ / 10) - window_written_);
     }
     const bool rate_spent = budget == 0;
+    if (const ByteRate writes = context_.plan.qemu.writes; writes.per_second > 0) {
+        budget = std::min(budget, (writes * (now - wrote_at_)).count);
+        wrote_at_ = now;
+    }
     // A thread that is blocked in write() closes no window and checks nothing.
     for (int rounds = 0; rounds < 3 && !rate_spent; ++rounds) {
         const bool emptied = send_pending(budget);
@@ -68,6 +72,8 @@ void SrcQemu::copy() {
         if (check()) return;
         if (pending_count_ == 0) break;
     }
+    // What a link that waits for QEMU is given goes out at once.
+    if (context_.plan.qemu.writes.per_second > 0) link_.advance(now, Duration{0});
     if (!blocked || rate_spent) {
         if (now - window_began_ >= window) close_window();
     }
