@@ -84,6 +84,7 @@ void print_case(const Outcome& outcome) {
     Attempt optimum;
     optimum.result = outcome.optimum;
     print_attempt("as asked", outcome.ours);
+    print_attempt("told the curve", outcome.knowing);
     print_attempt("aggression 0", outcome.calm);
     print_attempt("aggression 1", outcome.keen);
     print_attempt("optimum", optimum);
@@ -146,12 +147,19 @@ bool write_json(const std::string& file, const std::vector<Outcome>& outcomes, c
     for (const auto& one : outcomes) {
         Attempt optimum;
         optimum.result = one.optimum;
-        out << boost::json::serialize(boost::json::object{
-                   {"type", "case"}, {"seed", one.one.seed}, {"family", one.one.guest.family},
-                   {"case", describe(one.one)}, {"kind", to_string(one.kind)}, {"asked", json_of(one.ours)},
-                   {"aggression_0", json_of(one.calm)}, {"aggression_1", json_of(one.keen)},
-                   {"optimum", json_of(optimum)}, {"auto_converge", json_of(one.auto_converge)},
-                   {"clairvoyant_seconds", one.clairvoyant_s}})
+        out << boost::json::serialize(boost::json::object{{"type", "case"},
+                                                          {"seed", one.one.seed},
+                                                          {"family", one.one.guest.family},
+                                                          {"link", one.one.wire.kind},
+                                                          {"case", describe(one.one)},
+                                                          {"kind", to_string(one.kind)},
+                                                          {"asked", json_of(one.ours)},
+                                                          {"knowing", json_of(one.knowing)},
+                                                          {"aggression_0", json_of(one.calm)},
+                                                          {"aggression_1", json_of(one.keen)},
+                                                          {"optimum", json_of(optimum)},
+                                                          {"auto_converge", json_of(one.auto_converge)},
+                                                          {"clairvoyant_seconds", one.clairvoyant_s}})
             << '\n';
     }
     for (const auto& figure : figures) {

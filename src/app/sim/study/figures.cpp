@@ -59,6 +59,15 @@ private:
         if (!values.empty()) holds = value <= goal;
         figure(name, value, fmt::format("{} (n {})", text(value), values.size()), "<= " + text(goal), holds);
     }
+    /// Of the forecasts of one kind of attempt, as parts of what came.
+    struct Errors {
+        std::vector<double> before;
+        std::vector<double> after;
+        std::vector<double> downtime;  ///< Over max(15 ms, 10 %).
+        std::vector<double> constant;  ///< Of the constant rate, where it promises an end; ours there.
+        std::vector<double> beside_constant;
+    };
+    [[nodiscard]] Errors errors_of(Attempt Outcome::* who, bool steady_only) const;
     [[nodiscard]] std::size_t count(Kind kind) const {
         return static_cast<std::size_t>(
             std::ranges::count_if(outcomes_, [kind](const Outcome& one) { return one.kind == kind; }));
@@ -141,13 +150,19 @@ void Sheet::verdicts() {
     std::size_t falsely = 0;
     std::size_t told = 0;
     std::size_t told_early = 0;
+    std::size_t knowing_early = 0;
+    const auto refused_of = [](const Attempt& attempt) {
+        return attempt.refused || attempt.result.end == End::gave_up;
+    };
+    const auto soon_of = [&](const Attempt& attempt) {
+        return refused_of(attempt) && (attempt.refused || attempt.result.syncs <= 3);
+    };
     for (const auto& one : outcomes_) {
-        const auto& ours = one.ours;
-        const bool refused = ours.refused || ours.result.end == End::gave_up;
-        const bool soon = refused && (ours.refused || ours.result.syncs <= 3);
-        if (one.kind == Kind::feasible && refused) ++falsely;
+        const bool soon = soon_of(one.ours);
+        if (one.kind == Kind::feasible && refused_of(one.ours)) ++falsely;
         if (one.kind != Kind::infeasible) continue;
         early += soon ? 1U : 0U;
+        knowing_early += soon_of(one.knowing) ? 1U : 0U;
         // Where even the true curve gives hope until later, the link or the guest changed for the worse.
         if (one.optimum.end != End::gave_up || one.optimum.syncs > 3) continue;
         ++told;
@@ -157,45 +172,69 @@ void Sheet::verdicts() {
     const double share = told == 0 ? 0 : static_cast<double>(told_early) / static_cast<double>(told);
     figure("... of those whose true curve says so by then", share,
            fmt::format("{} ({} of {})", percent(share), told_early, told));
+    const auto infeasible = count(Kind::infeasible);
+    const double best = infeasible == 0 ? 0 : static_cast<double>(knowing_early) / static_cast<double>(infeasible);
+    figure("... by one who is told the guest's true curve", best,
+           fmt::format("{} ({} of {})", percent(best), knowing_early, infeasible));
     part("feasible refused", falsely, count(Kind::feasible), 0.01, false);
 }
 
-void Sheet::forecasts() {
-    std::vector<double> before;
-    std::vector<double> before_steady;
-    std::vector<double> after;
-    std::vector<double> constant;
-    std::vector<double> ours_there;
-    std::vector<double> downtime_excess;
+Sheet::Errors Sheet::errors_of(Attempt Outcome::* who, bool steady_only) const {
+    Errors out;
     for (const auto& one : outcomes_) {
-        if (!moved(one.ours)) continue;
-        const auto& result = one.ours.result;
+        const Attempt& attempt = one.*who;
+        if (!moved(attempt) || (steady_only && one.one.wire.kind != "constant")) continue;
+        const auto& result = attempt.result;
         const auto off = [&result](double p50) { return std::abs(p50 - result.total_s) / result.total_s; };
-        if (one.ours.before) {
-            before.push_back(off(one.ours.before->total_s.p50));
-            // A link that collapses, drifts or is shared later on is known to nobody before the start.
-            if (one.one.wire.kind == "constant") before_steady.push_back(before.back());
-            const double wrong = std::abs(one.ours.before->downtime_s.p50 - result.downtime_s);
-            downtime_excess.push_back(wrong / std::max(0.015, 0.1 * result.downtime_s));
+        if (attempt.before) {
+            out.before.push_back(off(attempt.before->total_s.p50));
+            const double wrong = std::abs(attempt.before->downtime_s.p50 - result.downtime_s);
+            out.downtime.push_back(wrong / std::max(0.015, 0.1 * result.downtime_s));
         }
-        if (result.total_after_1) after.push_back(off(result.total_after_1->p50));
+        if (result.total_after_1) out.after.push_back(off(result.total_after_1->p50));
         if (!one.constant_total_s) continue;
-        constant.push_back(off(*one.constant_total_s));
-        if (one.ours.before) ours_there.push_back(before.back());
+        out.constant.push_back(off(*one.constant_total_s));
+        if (attempt.before) out.beside_constant.push_back(out.before.back());
     }
-    figure("total time before the start, median error", quantile(before, 0.5), percent(quantile(before, 0.5)));
-    at_most("total time before the start, P90 error", before, 0.9, 0.10, false);
-    figure("... where the link stays as it was probed", quantile(before_steady, 0.9),
-           fmt::format("{} (n {})", percent(quantile(before_steady, 0.9)), before_steady.size()));
-    figure("total time after pass 1, median error", quantile(after, 0.5), percent(quantile(after, 0.5)));
-    at_most("total time after pass 1, P90 error", after, 0.9, 0.04, false);
-    at_most("downtime's error over max(15 ms, 10 %), P90", downtime_excess, 0.9, 1, true);
-    const double theirs = quantile(constant, 0.9);
-    figure("constant dirty rate, P90 error", theirs, fmt::format("{} (n {})", percent(theirs), constant.size()));
-    if (!ours_there.empty()) {
-        const double part = quantile(ours_there, 0.9) / std::max(theirs, 1e-9);
-        figure("ours on the same, over it", part, fmt::format("{:.2f} x", part), "<= 0.20 x", part <= 0.2);
-    }
+    return out;
+}
+
+void Sheet::forecasts() {
+    const auto ours = errors_of(&Outcome::ours, false);
+    const auto steady = errors_of(&Outcome::ours, true);
+    const auto knowing = errors_of(&Outcome::knowing, false);
+    const auto both = errors_of(&Outcome::knowing, true);
+    // A link that collapses, drifts or is shared later on is known to nobody before the start; nor is a guest that
+    // changes, but to who is told its curve. What is missed there too is beyond all learning.
+    const auto beside = [&](auto part, auto text) {
+        const auto line = [&](const std::string& name, const Errors& errors) {
+            const auto& values = errors.*part;
+            const double p90 = quantile(values, 0.9);
+            figure("... " + name, p90, fmt::format("{} (n {})", text(p90), values.size()));
+        };
+        line("where the link stays as it was probed", steady);
+        line("by one who is told the guest's true curve", knowing);
+        line("both", both);
+    };
+    const auto times = [](double x) { return fmt::format("{:.3f} x", x); };
+    const auto median = [&](const std::string& name, const std::vector<double>& values) {
+        figure(name, quantile(values, 0.5), percent(quantile(values, 0.5)));
+    };
+    median("total time before the start, median error", ours.before);
+    at_most("total time before the start, P90 error", ours.before, 0.9, 0.10, false);
+    beside(&Errors::before, percent);
+    median("total time after pass 1, median error", ours.after);
+    at_most("total time after pass 1, P90 error", ours.after, 0.9, 0.04, false);
+    beside(&Errors::after, percent);
+    at_most("downtime's error over max(15 ms, 10 %), P90", ours.downtime, 0.9, 1, true);
+    beside(&Errors::downtime, times);
+    const double theirs = quantile(ours.constant, 0.9);
+    figure("constant dirty rate, P90 error", theirs, fmt::format("{} (n {})", percent(theirs), ours.constant.size()));
+    if (ours.beside_constant.empty()) return;
+    const double part = quantile(ours.beside_constant, 0.9) / std::max(theirs, 1e-9);
+    figure("ours on the same, over it", part, fmt::format("{:.2f} x", part), "<= 0.20 x", part <= 0.2);
+    const double least = quantile(knowing.beside_constant, 0.9) / std::max(quantile(knowing.constant, 0.9), 1e-9);
+    figure("... by one who is told the guest's true curve", least, fmt::format("{:.2f} x", least));
 }
 
 /// P10 and P90 widened to 5 and 95 % as a normal distribution's on each side: what the 90 % band is.

@@ -84,9 +84,7 @@ MoveResult knowing_under(const Case& one, Bounds bounds, bool whole_passes, cons
     bounds.aggression = 0;
     Pilot pilot;
     pilot.policy = policy.get();
-    pilot.beholder = [](const Setting& setting, const GuestRun& truth, const Case& what) {
-        return make_knowing(setting, truth, what);
-    };
+    pilot.beholder = make_knowing;
     pilot.keep_curve = true;
     pilot.endless_s = patience_s(one, bounds);
     pilot.log = log;
@@ -142,15 +140,17 @@ Outcome study_case(const Case& one, const Contestant& contestant, const Log& log
     if (log) log("--- as asked");
     out.ours = attempt(one, bounds, contestant, log);
     bounds.aggression = 0;
+    Contestant told = contestant;
+    told.beholder = make_knowing;
+    if (log) log("--- as asked, told the true curve");
+    out.knowing = attempt(one, bounds, told, log);
     if (log) log("--- aggression 0");
     out.calm = attempt(one, bounds, contestant, log);
     bounds.aggression = 1;
     if (log) log("--- aggression 1");
     out.keen = attempt(one, bounds, contestant, log);
     Pilot by_itself;
-    by_itself.beholder = [](const Setting& setting, const GuestRun& truth, const Case& what) {
-        return make_knowing(setting, truth, what);
-    };
+    by_itself.beholder = make_knowing;
     by_itself.endless_s = patience_s(one, one.bounds);
     if (log) log("--- auto-converge");
     by_itself.log = log;

@@ -5,7 +5,7 @@
 /// A case is feasible if the optimum, knowing the true curve, succeeds with a tenth of slack in every bound
 /// (DESIGN.md section 1), infeasible if it fails with a tenth more than every bound allows; what lies between is
 /// marginal and scored for its bounds only.
-/// Pure but for the stopwatch that it is given. Cost: about 50 ms a case.
+/// Pure but for the stopwatch that it is given. Cost: about 60 ms a case.
 
 #include <functional>
 #include <string>
@@ -50,6 +50,7 @@ struct Outcome {
     Attempt ours;
     Attempt calm;  ///< At aggression 0, and at 1.
     Attempt keen;
+    Attempt knowing;  ///< As asked, by one who is told the guest's true curve: no learning would do better.
     MoveResult optimum;
     double clairvoyant_s = 0;
     std::optional<double> constant_total_s;  ///< What a constant dirty rate predicts.
