@@ -96,6 +96,7 @@ private:
     Outlook known_;  ///< As last seen.
     double synced_at_ = 0;
     std::vector<Pass> passes_;
+    double clock_from_ = 0;  ///< Of the run times that are read: since sampling began.
     double worked_before_ = 0;
     double wanted_before_ = 0;
     double worked_at_sync_ = 0;

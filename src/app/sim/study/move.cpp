@@ -90,27 +90,42 @@ void Flight::set_out() {
     sample_first();
 }
 
-/// As migration/sampling.cpp has it: a move begins after the brief samples, a plan waits for all of them. Who reckons
-/// with a constant rate takes that of one second, as people do.
+/// As migration/sampling.cpp has it: a move begins after the brief samples, a plan waits for all of them, and the
+/// vCPUs' run times are read before and after each. Who reckons with a constant rate takes that of one second, as
+/// people do.
 void Flight::sample_first() {
+    double now_s = 0;
+    for (std::size_t i = 0; i < samples_before_start; ++i) now_s -= to_seconds(sample_intervals[i]);
+    clock_from_ = copying_.guest().worked();
+    const auto clock = [&](Beholder& beholder, const GuestRun& guest) {
+        beholder.ran(at(now_s), from_seconds(guest.worked() - clock_from_), all_of_it);
+    };
     const auto show = [](Beholder& beholder, const Sampled& one) {
         beholder.sampled(from_seconds(one.interval_s), one.told, one.pages_hashed, from_seconds(one.worked_s));
     };
+    for (auto* beholder : {beholder_.get(), planner_.get()}) clock(*beholder, copying_.guest());
     for (; next_sample_ < samples_before_start; ++next_sample_) {
         const auto one = sample(copying_.guest(), to_seconds(sample_intervals[next_sample_]));
-        show(*beholder_, one);
-        show(*planner_, one);
+        now_s += one.interval_s;
+        for (auto* beholder : {beholder_.get(), planner_.get()}) {
+            clock(*beholder, copying_.guest());
+            show(*beholder, one);
+        }
     }
     GuestRun second = copying_.guest();
     result_.rate_sampled = static_cast<double>(sample(second, 1).told.count);
     GuestRun later = copying_.guest();
-    for (std::size_t i = samples_before_start; i < sample_intervals.size(); ++i) {
-        show(*planner_, sample(later, to_seconds(sample_intervals[i])));
-    }
+    const auto look_on = [&](Duration interval) {
+        const auto one = sample(later, to_seconds(interval));
+        now_s += one.interval_s;
+        clock(*planner_, later);
+        show(*planner_, one);
+    };
+    for (std::size_t i = samples_before_start; i < sample_intervals.size(); ++i) look_on(sample_intervals[i]);
     const double rate = std::min(setting_.probed_per_s, setting_.cap_per_s.value_or(setting_.probed_per_s));
     const double pass_1_s = static_cast<double>(planner_->look().first_pass.count) / rate;
     const Duration last = last_look(from_seconds(pass_1_s));
-    if (last.count() > 0) show(*planner_, sample(later, to_seconds(last)));
+    if (last.count() > 0) look_on(last);
 }
 
 /// As QEMU 8.2 and later do it, the guest at full speed.
@@ -189,7 +204,7 @@ void Flight::apply_due() {
     share_least_ = std::min(share_least_, share_);
     if (now - run_time_at_ >= run_time_read_s) {
         run_time_at_ = now;
-        beholder_->ran(at(now), from_seconds(copying_.guest().worked() - worked_before_), Share{share_least_});
+        beholder_->ran(at(now), from_seconds(copying_.guest().worked() - clock_from_), Share{share_least_});
     }
     if (steered() && bounds_.timeout_s && now >= *bounds_.timeout_s - 1e-9) {
         static_cast<void>(end(End::timed_out));
