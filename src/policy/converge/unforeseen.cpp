@@ -6,8 +6,8 @@
 namespace segue::converge {
 namespace {
 
-constexpr double before_down = 0.09;
-constexpr double before_up = 0.25;
+constexpr double before_down = 0.07;
+constexpr double before_up = 0.18;
 constexpr double underway_either = 0.20;  ///< Of what is left.
 /// A look more or less; and a go that counts late.
 constexpr double underway_less_s = 0.05;
