@@ -153,7 +153,9 @@ void GuestModel::add_sync(const DirtySync& sync) {
         const double cost = clock_.tracking_cost();
         work_s /= cost;
         ++passes_seen_;
-        learn_round({work_s, std::max(free_s / cost, work_s), new_dirt(sync, work_s)});
+        // What an unbraked guest did not work it did not want to.
+        const double free_work_s = sync.share < all_of_it ? std::max(free_s / cost, work_s) : work_s;
+        learn_round({work_s, free_work_s, new_dirt(sync, work_s)});
         last_work_s_ = work_s;
     }
     last_ = sync;

@@ -177,6 +177,17 @@ TEST(GuestModel, learns_that_a_brake_does_not_slow_what_the_network_dirties) {
     EXPECT_NEAR(run(0.6), 0.6, 0.2);
 }
 
+TEST(GuestModel, does_not_take_a_quiet_spell_that_nobody_made_for_a_brake) {
+    Feed feed;
+    const auto linear = [](double x) { return 40e6 * x; };
+    feed.pass(20, 16, linear(16));
+    feed.pass(2, 1.6, linear(1.6));
+    // As much is dirtied by vCPUs that hardly run: of a braked guest that would be what the brake does not slow.
+    for (int i = 0; i < 6; ++i) feed.pass(2, 0.4, linear(1.6));
+    EXPECT_EQ(feed.model.outlook().unbraked_ratio, 0);
+    EXPECT_EQ(feed.model.learned().unbraked_ratio, 0);
+}
+
 TEST(GuestModel, gives_up_an_old_level_within_three_rounds_of_a_change) {
     Feed feed;
     feed.pass(12, 12, saturating(12));

@@ -12,8 +12,8 @@ constexpr double underway_either = 0.20;  ///< Of what is left.
 /// A look more or less; and a go that counts late.
 constexpr double underway_less_s = 0.05;
 constexpr double underway_more_s = 0.15;
-constexpr double downtime_down = 0.55;
-constexpr double downtime_up = 0.15;
+constexpr double downtime_down = 0.45;
+constexpr double downtime_up = 0.30;
 
 Band widened(const Band& band, double down, double up) {
     return {std::max(0.0, band.p50 - std::hypot(band.p50 - band.p10, down)), band.p50,

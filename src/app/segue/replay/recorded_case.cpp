@@ -188,7 +188,8 @@ RecordedCost cost_of(const RecordedMove& move, double stopped_s) {
     const double busy = std::clamp(last.outlook.busy.ratio, busy_least, 1.0);
     const auto charge = [&](double wall_s, double share, double worked_s) {
         const double rate = work_rate_at(busy, last.outlook.busiest, share);
-        const double work = worked_s > 0 && rate < busy ? worked_s : rate * wall_s;
+        // What an unbraked guest did not work it did not want to.
+        const double work = share < 1 && worked_s > 0 && rate < busy ? worked_s : rate * wall_s;
         out.lost_s += std::max(0.0, busy * wall_s - work);
     };
     for (std::size_t i = 1; i < last.passes.size(); ++i) {
