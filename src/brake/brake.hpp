@@ -38,11 +38,17 @@ struct BrakeOpen {
 struct BrakeSet {
     Share share;  ///< all_of_it lets go.
 };
-struct BrakeRead {};  ///< BrakeSample. After an open or a look.
+/// Counts the run times of these threads from now on, as an open or a look does, and touches nothing: where there is
+/// no brake, what the guest works can be known all the same.
+struct BrakeWatch {
+    int pid = 0;
+    std::vector<int> vcpu_threads;
+};
+struct BrakeRead {};  ///< BrakeSample. After an open, a look or a watch.
 /// Lets go and removes every trace. Works also when nothing was ever opened.
 struct BrakeClose {};
 
-using BrakeCommand = std::variant<BrakeOpen, BrakeSet, BrakeRead, BrakeClose>;
+using BrakeCommand = std::variant<BrakeOpen, BrakeSet, BrakeWatch, BrakeRead, BrakeClose>;
 
 struct BrakeReady {
     /// From the lowest share to the highest; at least ten between the floor and all_of_it.
@@ -53,7 +59,7 @@ struct BrakeReady {
 /// What the vCPUs did: for the work clock.
 struct BrakeSample {
     Instant at;
-    Duration worked{0};     ///< Run time since the first look or open, mean of the vCPUs.
+    Duration worked{0};     ///< Run time since the first look, open or watch, mean of the vCPUs.
     Duration throttled{0};  ///< Time kept from running since then, by the brake or by others, mean of the vCPUs.
     Duration worked_least{0};  ///< Of the vCPU that ran least.
     Duration worked_most{0};   ///< Of the one that ran most.

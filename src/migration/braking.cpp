@@ -17,6 +17,7 @@ constexpr Duration spread_least = std::chrono::milliseconds{40};
 /// Calibration takes 150 ms at most.
 constexpr Duration open_max = std::chrono::seconds{3};
 constexpr Duration set_max = std::chrono::milliseconds{500};
+constexpr Duration watch_every = std::chrono::milliseconds{20};
 /// In a row, after go.
 constexpr int slow_rounds_max = 3;
 /// Longer than a lost segment's retransmission, which comes after 200 ms.
@@ -34,10 +35,22 @@ void Migration::on_brake_looked(const Result<AnswerValue>& answer) {
     if (stage_ != MigrationStage::inspecting) return;
     if (const auto* ready = answer_as<BrakeReady>(answer)) {
         brake_ = *ready;
-    } else if (auto finding = no_brake(answer)) {
-        return refuse({std::move(*finding)});
+        vcpus_watched_ = true;
+        return sample_or_start();
     }
-    sample_or_start();
+    if (auto finding = no_brake(answer)) return refuse({std::move(*finding)});
+    watch_vcpus();
+}
+
+/// Without a brake too the guest's work is what its pages are dirtied by: an idle one would be taken for busy.
+void Migration::watch_vcpus() {
+    if (src_->vcpu_threads.empty() || request_.non_live) return sample_or_start();
+    submit(BrakeCommand{BrakeWatch{src_->pid, src_->vcpu_threads}}, set_max, &Migration::on_vcpus_watched);
+}
+
+void Migration::on_vcpus_watched(const Result<AnswerValue>& answer) {
+    vcpus_watched_ = answer.has_value();
+    if (stage_ == MigrationStage::inspecting) sample_or_start();
 }
 
 /// It goes on without one, unless it was asked for by name.
@@ -66,14 +79,20 @@ void Migration::on_brake_ready(const Result<AnswerValue>& answer) {
         tell(GuardCommand{GuardTakeBrake{}});
     } else {
         brake_ = {};
+        vcpus_watched_ = false;  // What could not be opened forgets what it counted.
         if (auto finding = no_brake(answer)) return refuse({std::move(*finding)});
+        submit(BrakeCommand{BrakeWatch{src_->pid, src_->vcpu_threads}}, set_max, &Migration::on_vcpus_watched);
     }
     began_ = now_;
     prepare();
 }
 
 void Migration::read_brake() {
-    if (!brake_open_ || brake_in_flight_) return;
+    // What QEMU's own throttle takes would be taken for idleness.
+    if (!vcpus_watched_ || brake_in_flight_ || request_.brake == BrakeKind::auto_converge) return;
+    // Only a braked guest is stopped by what it has just worked.
+    if (!brake_open_ && now_ < next_watch_) return;
+    next_watch_ = now_ + watch_every;
     brake_in_flight_ = true;
     submit(BrakeCommand{BrakeRead{}}, set_max, &Migration::on_brake_sample);
 }

@@ -97,6 +97,8 @@ private:
     void on_guard_ready(const Result<AnswerValue>& answer);
     void look_at_brake();
     void on_brake_looked(const Result<AnswerValue>& answer);
+    void watch_vcpus();
+    void on_vcpus_watched(const Result<AnswerValue>& answer);
     [[nodiscard]] std::optional<Finding> no_brake(const Result<AnswerValue>& answer);
     void open_brake();
     void on_brake_ready(const Result<AnswerValue>& answer);
@@ -309,6 +311,8 @@ private:
     bool brake_asked_ = false;   ///< There may be something to take away.
     bool brake_open_ = false;
     bool brake_in_flight_ = false;
+    bool vcpus_watched_ = false;  ///< Their run times can be read.
+    Instant next_watch_;          ///< Where nothing is braked.
     BrakeReady brake_;
     Share share_;                ///< Granted.
     std::optional<BrakeSample> worked_;          ///< The newest reading.

@@ -102,7 +102,7 @@ void Migration::after_first_flush() {
     auto findings = check_bounds(request_, rollback_reserve({}, {}, true, request_.experience.rollback_worst), flush_);
     if (!findings.empty()) return refuse(std::move(findings));
     if (request_.brake == BrakeKind::cgroup) return look_at_brake();
-    sample_or_start();
+    watch_vcpus();
 }
 
 void Migration::start_guard() {

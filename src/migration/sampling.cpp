@@ -32,7 +32,7 @@ void Migration::sample_or_start() {
 
 void Migration::sample_next() {
     // How much of the interval the vCPUs ran: what a guest dirties belongs to its work, not to the wall's time.
-    if (!brake_.steps.empty()) submit(BrakeCommand{BrakeRead{}}, clock_max, &Migration::on_sample_clock);
+    if (vcpus_watched_) submit(BrakeCommand{BrakeRead{}}, clock_max, &Migration::on_sample_clock);
     const Duration interval = sampling_.intervals[sampling_.next];
     const Duration most = request_.dry_run && sampling_.next == 0 ? others_sample_max : sample_max;
     submit(SrcCommand{SrcSampleDirtying{interval, src_->memory}}, interval + most, &Migration::on_sample);

@@ -25,6 +25,7 @@ struct Asked {
     Duration at{0};
     std::int64_t pass = 0;
     double level_sigma = 0;
+    Duration worked{0};  ///< In the pass before.
 };
 
 /// The patient policy, but for what it is to say in pass 1.
@@ -34,7 +35,8 @@ public:
         : share_(share), gives_up_(gives_up), asked_(asked), patient_(make_patient_policy()) {}
     [[nodiscard]] std::string_view name() const noexcept override { return "asking"; }
     [[nodiscard]] Decision decide(const View& view) override {
-        asked_.push_back({view.elapsed, view.passes.back().number, view.outlook.level_sigma});
+        asked_.push_back({view.elapsed, view.passes.back().number, view.outlook.level_sigma,
+                          view.passes.back().worked});
         if (gives_up_ && asked_.size() == 2) return {GiveUp{}, "seen enough"};
         Decision decision = patient_->decide(view);
         if (share_) decision.share = Share{asked_.size() == 1 ? *share_ : 1.0};
@@ -107,6 +109,37 @@ TEST_F(Sampling, takes_0_6_s_before_the_start_and_4_s_where_qemu_counts_whole_se
 TEST_F(Sampling, is_not_begun_beside_a_pass_1_that_would_end_first) {
     EXPECT_EQ(outcome_word(run(of(mebibytes(300)))), "moved");
     EXPECT_EQ(asked_in_pass_1(), 1U);
+}
+
+TEST_F(Sampling, knows_what_a_guest_works_also_where_there_is_no_brake) {
+    struct Case {
+        BrakeKind brake;
+        bool available;
+        bool opens;
+        bool known;
+    };
+    // What QEMU's own throttle takes would be taken for idleness.
+    const std::vector<Case> cases{{BrakeKind::cgroup, true, true, true},
+                                  {BrakeKind::none, true, true, true},
+                                  {BrakeKind::cgroup, false, true, true},
+                                  {BrakeKind::cgroup, true, false, true},
+                                  {BrakeKind::auto_converge, true, true, false}};
+    for (const auto& [brake, available, opens, known] : cases) {
+        asked.clear();
+        Scenario s = of(mebibytes(300));
+        s.request.brake = brake;
+        s.plan.brake = {available, opens};
+        const RunResult result = run(s);
+        EXPECT_EQ(outcome_word(result), "moved") << all_of(result);
+        const auto second = std::ranges::find_if(asked, [](const Asked& one) { return one.pass == 2; });
+        ASSERT_NE(second, asked.end()) << all_of(result);
+        if (!known) {
+            EXPECT_EQ(second->worked, Duration{0});
+            continue;
+        }
+        EXPECT_GT(second->worked, seconds{2}) << "in a pass of three seconds";
+        EXPECT_LT(second->worked, seconds{4});
+    }
 }
 
 TEST_F(Sampling, is_not_made_for_who_wants_no_forecast) {

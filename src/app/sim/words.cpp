@@ -46,6 +46,7 @@ struct Namer {
     std::string_view operator()(const StreamCut&) const { return "StreamCut"; }
     std::string_view operator()(const BrakeOpen&) const { return "BrakeOpen"; }
     std::string_view operator()(const BrakeSet&) const { return "BrakeSet"; }
+    std::string_view operator()(const BrakeWatch&) const { return "BrakeWatch"; }
     std::string_view operator()(const BrakeRead&) const { return "BrakeRead"; }
     std::string_view operator()(const BrakeClose&) const { return "BrakeClose"; }
     std::string_view operator()(const GuardStart&) const { return "GuardStart"; }

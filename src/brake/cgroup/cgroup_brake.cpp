@@ -33,7 +33,11 @@ CgroupBrake::~CgroupBrake() { static_cast<void>(close()); }
 
 Result<BrakeAnswer> CgroupBrake::perform(const BrakeCommand& command) {
     if (const auto* wanted = std::get_if<BrakeOpen>(&command)) return open(*wanted);
-    if (std::holds_alternative<BrakeRead>(command)) return BrakeAnswer(read());
+    if (const auto* wanted = std::get_if<BrakeWatch>(&command)) return only_watch(*wanted);
+    if (std::holds_alternative<BrakeRead>(command)) {
+        SEGUE_TRY(sample, read());
+        return BrakeAnswer(sample);
+    }
     const auto* wanted = std::get_if<BrakeSet>(&command);
     if (auto done = wanted != nullptr ? set(wanted->share) : close(); !done) {
         return std::unexpected(std::move(done).error());
@@ -58,7 +62,9 @@ Result<BrakeAnswer> CgroupBrake::open(const BrakeOpen& command) {
         }
         if (auto fits = check_home(threads[at], vcpus, command.floor); !fits) return std::unexpected(fits.error());
     }
-    watch(command.pid, threads);
+    std::vector<int> tids;
+    for (const VcpuThread& thread : threads) tids.push_back(thread.tid);
+    watch(command.pid, tids);
     if (command.only_look) {
         std::vector<VcpuGroup> to_be(threads.size());
         for (std::size_t at = 0; at < threads.size(); ++at) {
@@ -80,13 +86,25 @@ Result<BrakeAnswer> CgroupBrake::open(const BrakeOpen& command) {
     return BrakeAnswer(BrakeReady{brake_steps(floor_, any.burst, run_), undo_line("segue-" + name_, groups_)});
 }
 
+Result<BrakeAnswer> CgroupBrake::only_watch(const BrakeWatch& command) {
+    if (command.vcpu_threads.empty()) return fail(ErrorKind::unsupported, "QEMU names no vCPU threads");
+    if (command.vcpu_threads.size() > braked_vcpus_max) {
+        return fail(ErrorKind::unsupported,
+                    fmt::format("the guest has {} vCPUs, and the run times of at most {} are read",
+                                command.vcpu_threads.size(), braked_vcpus_max));
+    }
+    SEGUE_TRY(tids, find_tids(files_, command.pid, command.vcpu_threads));
+    watch(command.pid, tids);
+    return BrakeAnswer(BrakeDone{});
+}
+
 /// A thread that stays counts on from when it was first seen.
-void CgroupBrake::watch(int pid, const std::vector<VcpuThread>& threads) {
+void CgroupBrake::watch(int pid, const std::vector<int>& tids) {
     pid_ = pid;
     std::vector<Watched> now;
-    for (const VcpuThread& thread : threads) {
-        const auto known = std::ranges::find(watched_, thread.tid, &Watched::tid);
-        now.push_back(known != watched_.end() ? *known : Watched{thread.tid, run_time(files_, pid, thread.tid)});
+    for (const int tid : tids) {
+        const auto known = std::ranges::find(watched_, tid, &Watched::tid);
+        now.push_back(known != watched_.end() ? *known : Watched{tid, run_time(files_, pid, tid)});
     }
     watched_ = std::move(now);
 }
@@ -126,10 +144,14 @@ Result<void> CgroupBrake::set(Share share) {
     return done;
 }
 
-BrakeSample CgroupBrake::read() const {
+Result<BrakeSample> CgroupBrake::read() const {
     BrakeSample sample;
     sample.at = now_on_this_host();
     if (watched_.empty()) return sample;
+    // A vCPU thread that was found has run: a kernel that shows nothing (/proc/PID/schedstat) is not an idle guest.
+    if (std::ranges::all_of(watched_, [](const Watched& vcpu) { return vcpu.before.ran.count() == 0; })) {
+        return fail(ErrorKind::unsupported, "the kernel does not show the run times of threads");
+    }
     sample.worked_least = Duration::max();
     double squares = 0;
     for (const Watched& vcpu : watched_) {

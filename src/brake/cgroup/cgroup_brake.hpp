@@ -44,10 +44,11 @@ public:
 
 private:
     [[nodiscard]] Result<BrakeAnswer> open(const BrakeOpen& command);
-    void watch(int pid, const std::vector<VcpuThread>& threads);
+    [[nodiscard]] Result<BrakeAnswer> only_watch(const BrakeWatch& command);
+    void watch(int pid, const std::vector<int>& tids);
     [[nodiscard]] Result<void> take(const BrakeOpen& command, const std::vector<VcpuThread>& threads);
     [[nodiscard]] Result<void> set(Share share);
-    [[nodiscard]] BrakeSample read() const;
+    [[nodiscard]] Result<BrakeSample> read() const;
     [[nodiscard]] Result<void> close();
 
     std::string name_;
@@ -61,7 +62,7 @@ private:
         int tid = 0;
         RunTime before;  ///< When it was first seen.
     };
-    std::vector<Watched> watched_;  ///< Every vCPU, from the first look or open on.
+    std::vector<Watched> watched_;  ///< Every vCPU, from the first look, open or watch on.
     std::vector<VcpuGroup> groups_;
 };
 

@@ -339,6 +339,25 @@ TEST(CgroupBrake, ReadsWhatTheVcpusRanSinceItFirstLookedAndGoesOnCountingOnceItI
     EXPECT_GE(read_brake(brake).worked, looked.worked);
 }
 
+TEST(CgroupBrake, CountsWhatAThreadRunsThatItOnlyWatchesAndTouchesNothing) {
+    const Spinner guest;
+    const std::string before = group_of(guest.pid());
+    CgroupBrake brake(own_name());
+    ASSERT_TRUE(brake.perform(BrakeWatch{guest.pid(), {guest.pid()}}));
+    const BrakeSample first = read_brake(brake);
+    std::this_thread::sleep_for(milliseconds{300});
+    const BrakeSample later = read_brake(brake);
+    EXPECT_GT(later.worked - first.worked, (later.at - first.at) / 3) << "it spins";
+    EXPECT_LT(later.worked - first.worked, later.at - first.at + milliseconds{20});
+    EXPECT_EQ(group_of(guest.pid()), before);
+    EXPECT_TRUE(groups_left().empty());
+    EXPECT_TRUE(brake.held().empty());
+    const auto gone = brake.perform(BrakeWatch{guest.pid(), {4'000'000}});
+    ASSERT_FALSE(gone);
+    EXPECT_NE(gone.error().message.find("vCPU thread 4000000 of QEMU"), std::string::npos) << gone.error().message;
+    EXPECT_FALSE(brake.perform(BrakeWatch{guest.pid(), {}}));
+}
+
 TEST(CgroupBrake, RefusesAQuotaAboveThatLeavesLessThanTheFloor) {
     const Waiting guest("105000");  // Of 100 ms.
     CgroupBrake brake(own_name());

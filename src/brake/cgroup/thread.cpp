@@ -138,25 +138,34 @@ Result<VcpuThread> describe(const GroupFiles& files, const std::vector<Mount>& m
 
 }  // namespace
 
-Result<std::vector<VcpuThread>> find_threads(const GroupFiles& files, int pid, const std::vector<int>& named) {
-    std::map<int, int> tids;
+Result<std::vector<int>> find_tids(const GroupFiles& files, int pid, const std::vector<int>& named) {
+    std::map<int, int> here;
     for (const std::string& tid : names_in(task_folder(files, pid))) {
         const std::string status = read_small(fmt::format("{}/{}/status", task_folder(files, pid), tid));
         if (const int inner = innermost_number(status); inner > 0) {
-            tids.emplace(inner, static_cast<int>(number_in(tid, 0)));
+            here.emplace(inner, static_cast<int>(number_in(tid, 0)));
         }
     }
-    const auto mounts = cpu_mounts(files);
-    std::vector<VcpuThread> threads;
+    std::vector<int> tids;
     for (const int name : named) {
-        const auto found = tids.find(name);
-        if (found == tids.end()) {
+        const auto found = here.find(name);
+        if (found == here.end()) {
             return fail(ErrorKind::conflict,
                         fmt::format("vCPU thread {} of QEMU (process {}) is gone: it has ended or a vCPU was unplugged "
                                     "(try again)",
                                     name, pid));
         }
-        SEGUE_TRY(thread, describe(files, mounts, pid, found->second));
+        tids.push_back(found->second);
+    }
+    return tids;
+}
+
+Result<std::vector<VcpuThread>> find_threads(const GroupFiles& files, int pid, const std::vector<int>& named) {
+    SEGUE_TRY(tids, find_tids(files, pid, named));
+    const auto mounts = cpu_mounts(files);
+    std::vector<VcpuThread> threads;
+    for (const int tid : tids) {
+        SEGUE_TRY(thread, describe(files, mounts, pid, tid));
         threads.push_back(std::move(thread));
     }
     return threads;

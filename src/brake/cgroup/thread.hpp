@@ -21,6 +21,10 @@ struct VcpuThread {
     int nice = 0;
 };
 
+/// Their numbers here of the threads that QEMU calls `named` (numbers of its own pid namespace), in that order. Refused
+/// with a sentence where one is gone.
+[[nodiscard]] Result<std::vector<int>> find_tids(const GroupFiles& files, int pid, const std::vector<int>& named);
+
 /// The threads that QEMU calls `named` (numbers of its own pid namespace), in that order. Refused with a sentence
 /// where one is gone, or where no cpu controller can be found for it.
 [[nodiscard]] Result<std::vector<VcpuThread>> find_threads(const GroupFiles& files, int pid,

@@ -208,6 +208,17 @@ TEST_F(V2, RefusesAQuotaOfAnyAncestorThatIsTooSmall) {
     EXPECT_TRUE(open(brake, {11}, 0.1)) << "enough for one";
 }
 
+TEST_F(V2, CountsWhatTheVcpusRunAlsoWhereNoneCanBeBraked) {
+    put(home + "/cgroup.controllers", "memory pids");
+    CgroupBrake brake("7", files);
+    ASSERT_FALSE(open(brake));
+    ASSERT_TRUE(brake.perform(BrakeWatch{100, {11, 12}}));
+    put(root + "/proc/100/task/101/schedstat", "3000000000 1000000000 7");
+    const auto sample = brake.perform(BrakeRead{});
+    ASSERT_TRUE(sample);
+    EXPECT_EQ(std::get<BrakeSample>(*sample).worked, std::chrono::milliseconds{500}) << "the mean of both";
+}
+
 TEST_F(V2, RefusesARealTimePolicyAndAThreadThatIsGone) {
     add_thread(102, 1);
     EXPECT_NE(why_not().find("vCPU thread 12 has a real-time policy"), std::string::npos) << why_not();

@@ -33,7 +33,8 @@ void Brake::submit(const BrakeCommand& command, OnAnswer on_answer) {
             brake.context_.agenda.after(delay, [on_answer = on_answer, value = std::move(value)] { on_answer(value); });
         }
         void operator()(const BrakeOpen& open) const {
-            if (!brake.context_.plan.brake.available) {
+            const auto& plan = brake.context_.plan.brake;
+            if (!plan.available || (!plan.opens && !open.only_look)) {
                 return answer(fail(ErrorKind::unsupported, "no CPU controller here"), milliseconds{1});
             }
             // It tries each share out before it promises a stall.
@@ -47,6 +48,10 @@ void Brake::submit(const BrakeCommand& command, OnAnswer on_answer) {
             brake.set(set.share.ratio);
             answer(BrakeAnswer{BrakeDone{}}, written);
         }
+        void operator()(const BrakeWatch&) const {
+            brake.begin();
+            answer(BrakeAnswer{BrakeDone{}}, microseconds{200});
+        }
         void operator()(const BrakeRead&) const { answer(BrakeAnswer{brake.read()}, microseconds{50}); }
         void operator()(const BrakeClose&) const {
             brake.lift("segue");
@@ -58,10 +63,7 @@ void Brake::submit(const BrakeCommand& command, OnAnswer on_answer) {
 }
 
 BrakeReady Brake::open(const BrakeOpen& command) {
-    if (!context_.truth.brake_open) {
-        settled_ = context_.agenda.now();
-        worked_s_ = throttled_s_ = 0;
-    }
+    if (!context_.truth.brake_open) begin();
     context_.truth.brake_open = true;
     floor_ = std::clamp(command.floor.ratio, 0.01, 1.0);
     BrakeReady ready;
@@ -72,6 +74,11 @@ BrakeReady Brake::open(const BrakeOpen& command) {
     ready.steps.push_back({all_of_it, Duration{0}});
     ready.undo = "sim brake";
     return ready;
+}
+
+void Brake::begin() {
+    settled_ = context_.agenda.now();
+    worked_s_ = throttled_s_ = 0;
 }
 
 void Brake::set(double share) {

@@ -27,6 +27,7 @@ public:
 
 private:
     [[nodiscard]] BrakeReady open(const BrakeOpen& command);
+    void begin();  ///< From now on its work is counted.
     void set(double share);
     void grant(double share);
     [[nodiscard]] BrakeSample read();

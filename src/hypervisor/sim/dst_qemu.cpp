@@ -80,6 +80,7 @@ Result<GuestAnswer> DstQemu::facts() const {
     facts.vcpus = 2;
     facts.memory = context_.plan.guest.memory;
     facts.images = {{"disk0", "/images/sim.raw"}};
+    facts.auto_converge = true;
     facts.out_of_band = true;
     facts.pid = 200;
     return GuestAnswer{facts};

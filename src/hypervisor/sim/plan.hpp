@@ -39,7 +39,7 @@ struct QemuPlan {
     Duration drain_and_flush = std::chrono::milliseconds{1};  ///< STOP to pre-switchover.
     Duration image_flush{0};  ///< Of an image before the stop; 0: 1 to 8 ms.
     Duration sync_silence{0};  ///< After a dirty sync nothing is written for so long.
-    ByteRate writes{0};        ///< What its one thread can write at most; 0: whatever the link takes.
+    ByteRate writes{0};        ///< What its one thread can write at most before the stop; 0: whatever the link takes.
     Bytes device_state = mebibytes(1);
     Duration load = std::chrono::milliseconds{8};  ///< Last byte at the destination to its `completed`.
     Duration dst_cont = std::chrono::milliseconds{2};
@@ -89,7 +89,8 @@ enum class Planted {
 };
 
 struct BrakePlan {
-    bool available = true;  ///< Else it cannot be opened.
+    bool available = true;  ///< Else it can neither be looked at nor opened.
+    bool opens = true;      ///< Else it can only be looked at.
 };
 
 struct Plan {

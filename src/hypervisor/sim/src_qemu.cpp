@@ -132,10 +132,12 @@ Result<GuestAnswer> SrcQemu::facts() const {
     facts.machine_type = "pc-i440fx-7.2";
     facts.cpu_type = "qemu64-x86_64-cpu";
     facts.vcpus = 2;
+    facts.vcpu_threads = {101, 102};
     facts.memory = context_.plan.guest.memory;
     facts.images = {{"disk0", "/images/sim.raw"}};
     facts.native_switchover_bandwidth = context_.plan.qemu.native_switchover_bandwidth;
     facts.brief_samples = facts.native_switchover_bandwidth;
+    facts.auto_converge = true;
     facts.out_of_band = true;
     facts.pid = 100;
     facts.put_back_script = "put back\n";
@@ -172,7 +174,7 @@ Result<GuestAnswer> SrcQemu::start() {
         notify(SrcPassBegan{1});
         set_status(MigrationStatus::active);
         threshold_ = 0;
-        window_began_ = context_.agenda.now();
+        window_began_ = wrote_at_ = context_.agenda.now();
         window_written_ = 0;
         next_check_ = window_began_ + iteration_max;
     });

@@ -174,7 +174,7 @@ void Sheet::verdicts() {
            fmt::format("{} ({} of {})", percent(share), told_early, told));
     const auto infeasible = count(Kind::infeasible);
     const double best = infeasible == 0 ? 0 : static_cast<double>(knowing_early) / static_cast<double>(infeasible);
-    figure("... by one who is told the guest's true curve", best,
+    figure("... infeasible refused, told the true curve", best,
            fmt::format("{} ({} of {})", percent(best), knowing_early, infeasible));
     part("feasible refused", falsely, count(Kind::feasible), 0.01, false);
 }
@@ -206,14 +206,14 @@ void Sheet::forecasts() {
     const auto both = errors_of(&Outcome::knowing, true);
     // A link that collapses, drifts or is shared later on is known to nobody before the start; nor is a guest that
     // changes, but to who is told its curve. What is missed there too is beyond all learning.
-    const auto beside = [&](auto part, auto text) {
-        const auto line = [&](const std::string& name, const Errors& errors) {
+    const auto beside = [&](const std::string& what, auto part, auto text) {
+        const auto line = [&](const std::string& when, const Errors& errors) {
             const auto& values = errors.*part;
             const double p90 = quantile(values, 0.9);
-            figure("... " + name, p90, fmt::format("{} (n {})", text(p90), values.size()));
+            figure(fmt::format("... {}, {}", what, when), p90, fmt::format("{} (n {})", text(p90), values.size()));
         };
-        line("where the link stays as it was probed", steady);
-        line("by one who is told the guest's true curve", knowing);
+        line("link as it was probed", steady);
+        line("told the true curve", knowing);
         line("both", both);
     };
     const auto times = [](double x) { return fmt::format("{:.3f} x", x); };
@@ -222,19 +222,19 @@ void Sheet::forecasts() {
     };
     median("total time before the start, median error", ours.before);
     at_most("total time before the start, P90 error", ours.before, 0.9, 0.10, false);
-    beside(&Errors::before, percent);
+    beside("before the start", &Errors::before, percent);
     median("total time after pass 1, median error", ours.after);
     at_most("total time after pass 1, P90 error", ours.after, 0.9, 0.04, false);
-    beside(&Errors::after, percent);
+    beside("after pass 1", &Errors::after, percent);
     at_most("downtime's error over max(15 ms, 10 %), P90", ours.downtime, 0.9, 1, true);
-    beside(&Errors::downtime, times);
+    beside("downtime", &Errors::downtime, times);
     const double theirs = quantile(ours.constant, 0.9);
     figure("constant dirty rate, P90 error", theirs, fmt::format("{} (n {})", percent(theirs), ours.constant.size()));
     if (ours.beside_constant.empty()) return;
     const double part = quantile(ours.beside_constant, 0.9) / std::max(theirs, 1e-9);
     figure("ours on the same, over it", part, fmt::format("{:.2f} x", part), "<= 0.20 x", part <= 0.2);
     const double least = quantile(knowing.beside_constant, 0.9) / std::max(quantile(knowing.constant, 0.9), 1e-9);
-    figure("... by one who is told the guest's true curve", least, fmt::format("{:.2f} x", least));
+    figure("... on the same, told the true curve", least, fmt::format("{:.2f} x", least));
 }
 
 /// P10 and P90 widened to 5 and 95 % as a normal distribution's on each side: what the 90 % band is.
