@@ -127,6 +127,7 @@ void TcpStream::Impl::greeted() {
     const int flags = ::fcntl(socket.get(), F_GETFL);
     if (flags < 0 || ::fcntl(socket.get(), F_SETFL, flags & ~O_NONBLOCK) != 0) return failed(errno);
     connected = true;
+    if (cap) prefer_cubic_on_short_path(socket.get());
     answer(read());
 }
 

@@ -5,7 +5,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <string_view>
 
 namespace segue {
 namespace {
@@ -16,6 +18,9 @@ bool set_int(int fd, int level, int option, std::int64_t value) noexcept {
     const auto number = static_cast<int>(std::clamp<std::int64_t>(value, 0, std::numeric_limits<int>::max()));
     return ::setsockopt(fd, level, option, &number, sizeof(number)) == 0;
 }
+
+/// Many times what a receiver waits before it acknowledges.
+constexpr std::uint32_t short_path_us = 5000;
 
 std::int64_t seconds(Duration d) { return std::chrono::ceil<std::chrono::seconds>(d).count(); }
 
@@ -53,6 +58,21 @@ bool set_pacing(int fd, std::optional<ByteRate> rate) noexcept {
     std::uint64_t value = std::numeric_limits<std::uint64_t>::max();
     if (rate) value = static_cast<std::uint64_t>(std::max<std::int64_t>(rate->per_second, 1));
     return ::setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &value, sizeof(value)) == 0;
+}
+
+void prefer_cubic_on_short_path(int fd) noexcept {
+    std::array<char, 16> name{};  // TCP_CA_NAME_MAX
+    socklen_t name_size = name.size() - 1;
+    tcp_info info{};
+    socklen_t info_size = sizeof(info);
+    if (::getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name.data(), &name_size) != 0 ||
+        ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &info_size) != 0) {
+        return;
+    }
+    if (std::string_view{name.data()} != "bbr" || info.tcpi_rtt >= short_path_us) return;
+    constexpr std::string_view cubic = "cubic";
+    // Without it the stream is slower, no more.
+    (void)::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, cubic.data(), cubic.size());
 }
 
 }  // namespace segue
