@@ -55,8 +55,9 @@ std::optional<ByteRate> Migration::blackout_bandwidth() const {
     // The user's word decides (seed 004); it counts frames, like every rate of ours.
     if (request_.bounds.switchover_bandwidth) return pacing_for(*request_.bounds.switchover_bandwidth, segment);
     // A path that stood still for a moment and flows again is not unknown.
-    auto measured = bandwidth_.cautious_while_it_flows();
-    if (!measured) measured = seen_.cautious_while_it_flows();
+    const Duration for_bytes = request_.bounds.max_downtime - reserve_ - costs_.total();
+    auto measured = bandwidth_.cautious_while_it_flows(for_bytes);
+    if (!measured) measured = seen_.cautious_while_it_flows(for_bytes);
     if (measured && request_.bounds.max_bandwidth) {
         measured = std::min(*measured, pacing_for(*request_.bounds.max_bandwidth, segment));
     }

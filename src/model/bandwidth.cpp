@@ -103,18 +103,37 @@ std::optional<ByteRate> BandwidthEstimate::median() const {
     return newest[(count - 1) / 2];
 }
 
-std::optional<ByteRate> BandwidthEstimate::cautious_while_it_flows() const {
+ByteRate BandwidthEstimate::mean_of(std::size_t first, std::size_t count) const {
+    std::int64_t sum = 0;
+    for (std::size_t i = first; i < first + count; ++i) sum += rates_[i].per_second;
+    return {sum / static_cast<std::int64_t>(count)};
+}
+
+/// The tenth percentile of as many windows in a row as `over` takes. A path that has just become slower shows it in the
+/// newest first.
+ByteRate BandwidthEstimate::evened(Duration over) const {
+    constexpr std::size_t newest = 2;
+    const auto fit = static_cast<std::size_t>(std::max<std::int64_t>(over / window_min, 0));
+    const std::size_t count = std::min(fit, evened_windows);
+    if (count < newest || rates_.size() < count) return {0};
+    std::vector<ByteRate> means;
+    for (std::size_t first = 0; first + count <= rates_.size(); ++first) means.push_back(mean_of(first, count));
+    const auto tenth = means.begin() + static_cast<std::ptrdiff_t>((means.size() - 1) / 10);
+    std::nth_element(means.begin(), tenth, means.end());
+    return std::min(*tenth, mean_of(rates_.size() - newest, newest));
+}
+
+std::optional<ByteRate> BandwidthEstimate::cautious_while_it_flows(Duration over) const {
     const auto lowest = cautious();
-    if (!lowest || lowest->per_second > 0) return lowest;
+    if (!lowest) return lowest;
+    if (lowest->per_second > 0) return std::max(*lowest, evened(over));
     if (rates_.back().per_second == 0 || median()->per_second == 0) return std::nullopt;
     ByteRate out = rates_.back();
-    std::int64_t sum = 0;
     for (const ByteRate rate : rates_) {
         if (rate.per_second > 0) out = std::min(out, rate);
-        sum += rate.per_second;
     }
     // One that stands still time and again carries no more in a blackout than in the mean.
-    return std::min(out, ByteRate{sum / static_cast<std::int64_t>(rates_.size())});
+    return std::min(out, mean_of(0, rates_.size()));
 }
 
 Band BandwidthEstimate::band() const {

@@ -193,6 +193,27 @@ TEST(BandwidthEstimate, of_a_path_that_stood_still_for_a_moment_is_not_unknown) 
         << "the mean of twenty";
 }
 
+TEST(BandwidthEstimate, of_a_receiver_that_acknowledges_in_bursts_is_what_a_blackout_will_have) {
+    SyncedStream stream;
+    // Every third window is a fifth short, and the next one has it.
+    for (int i = 0; i < 30; ++i) stream.read(milliseconds{0}, i % 3 == 0 ? 80e6 : i % 3 == 1 ? 120e6 : 100e6);
+    const auto over = [&](int ms) {
+        return static_cast<double>(stream.estimate.cautious_while_it_flows(milliseconds{ms})->per_second);
+    };
+    EXPECT_NEAR(over(50), 80e6, 1e6);
+    EXPECT_NEAR(over(150), 100e6, 1e6);
+    EXPECT_NEAR(over(200), 95e6, 1e6);
+    EXPECT_EQ(over(5000), over(200)) << "what was, no longer ago than that";
+    EXPECT_EQ(over(-10), over(50)) << "nothing is left for bytes";
+}
+
+TEST(BandwidthEstimate, for_a_blackout_falls_with_the_path_after_two_windows) {
+    SyncedStream stream;
+    for (int i = 0; i < 20; ++i) stream.read(milliseconds{0}, 100e6);
+    for (int i = 0; i < 2; ++i) stream.read(milliseconds{0}, 40e6);
+    EXPECT_NEAR(static_cast<double>(stream.estimate.cautious_while_it_flows(milliseconds{200})->per_second), 40e6, 1e6);
+}
+
 TEST(BandwidthEstimate, takes_what_may_be_a_tick_of_the_kernel_for_no_rest) {
     BandwidthEstimate estimate;
     for (int i = 0; i < 20; ++i) {

@@ -146,9 +146,9 @@ class Move:
 
     def on_held(self, action, delay=0.0):
         """action() `delay` seconds after pre-switchover was seen on the source's spare monitor, once."""
-        self._on_status('pre-switchover', action, delay)
+        self.on_status('pre-switchover', action, delay)
 
-    def _on_status(self, status, action, delay):
+    def on_status(self, status, action, delay=0.0):
         done = []
 
         def later():

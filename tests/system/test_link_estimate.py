@@ -9,8 +9,10 @@ only that roughness can be judged, and is.
 import json
 import os
 import statistics
+import subprocess
 
 from harness import Move, require
+from segue_lab import ADDRESS
 from watching import mono_ns_of
 
 PAYLOAD = 1448 / 1514
@@ -33,6 +35,47 @@ def cases(long_form):
             for run in range(3 if long_form else 1):
                 yield (f'{guest} at {rate} MiB/s' + (f' #{run + 1}' if long_form else ''),
                        lambda lab, g=guest, r=rate, s=run: one(lab, g, r, s))
+
+
+    yield 'a host whose TCP is BBR', bbr_host
+
+
+def bbr_host(lab):
+    """A capped stream gets CUBIC there, with which pass 1 too has all of its cap (docs/adr/0011)."""
+    with open('/proc/sys/net/ipv4/tcp_available_congestion_control') as f:
+        known = f.read().split()
+    if 'bbr' not in known or 'cubic' not in known:
+        return f'this kernel has only {known}'
+    route(lab, 'congctl', 'bbr')
+    lab.link_rate('110MiB/s')
+    controls = []
+
+    def look():
+        seen = lab.run('a', ['ss', '-tinH', 'state', 'established', 'dst', ADDRESS['b']], capture_output=True,
+                       text=True)
+        controls.extend(word for word in seen.stdout.split() if word in known)
+
+    try:
+        options = ['--max-downtime', '300ms', '--timeout', '10s', '--max-bandwidth', '100MiB/s']
+        with Move(lab, '10', 'pattern=idle', options=options, meter=True) as move:
+            move.on_status('active', look, 0.3)
+            move.run(40)
+            move.require_moved()
+            require(set(controls) == {'cubic'}, f'the stream of a host with BBR is controlled by {controls}')
+            began = ms_of(move.at_src.find('MIGRATION', status='active'))
+            rate = sum_of(move.meter.bins(), began + 200, began + 1000) / 0.8 / 2**20
+            return f'{rate:.1f} MiB/s of frames in pass 1, capped at 100'
+    finally:
+        lab.link_rate('100MiB/s')
+        route(lab)
+
+
+def route(lab, *options):
+    """To the other host, as the lab has it, but for these options."""
+    network = ADDRESS['b'].rsplit('.', 1)[0] + '.0/24'
+    done = subprocess.run(['ip', '-n', lab.netns('a'), 'route', 'replace', network, 'dev', 'eth0', 'proto', 'kernel',
+                           'scope', 'link', 'src', ADDRESS['a'], *options], capture_output=True, text=True)
+    require(done.returncode == 0, f'ip route: {done.stderr.strip()}')
 
 
 def one(lab, guest, rate, seed):

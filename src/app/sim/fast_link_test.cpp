@@ -5,14 +5,18 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "app/sim/run_text_test.hpp"
 #include "app/sim/runner.hpp"
+#include "app/sim/scripted_move_test.hpp"
 #include "policy/policy.hpp"
 
 namespace segue::sim {
 namespace {
+
+using std::chrono::milliseconds;
 
 constexpr double mib = 1 << 20;
 
@@ -44,12 +48,13 @@ protected:
     RunResult result;
 
     /// QEMU writes 60 MiB/s, the link would carry 2 GiB/s; pass 1 takes a second and a half.
-    void run(std::optional<ByteRate> cap) {
+    void run(std::optional<ByteRate> cap, std::vector<Interference> script = {}) {
         Scenario s = plain_scenario(11);
         s.plan.link.rate = mebibytes_per_second(2048);
         s.plan.qemu.writes = mebibytes_per_second(60);
         s.request.forecast = true;
         s.request.bounds.max_bandwidth = cap;
+        s.script = std::move(script);
         s.policy = [this] { return std::make_unique<Onlooker>(seen); };
         result = run_scenario(s);
         EXPECT_TRUE(result.violations.empty()) << all_of(result);
@@ -74,6 +79,13 @@ TEST_F(FastLink, with_a_cap_far_above_what_qemu_writes_is_believed_to_carry_what
 TEST_F(FastLink, with_a_cap_that_qemu_all_but_fills_is_believed_to_carry_it) {
     run(mebibytes_per_second(70));
     EXPECT_NEAR(after_pass_1().believed, 70, 5);
+    EXPECT_LT(after_pass_1().blackout, 66);
+}
+
+TEST_F(FastLink, that_was_silent_for_a_while_is_judged_by_what_is_seen_since) {
+    // All that ever waited in the socket did so in the silence: of that nothing is to be learned.
+    run(std::nullopt, {link_at(milliseconds{400}, 0), link_at(milliseconds{1200}, 1)});
+    EXPECT_GT(after_pass_1().blackout, 40);
     EXPECT_LT(after_pass_1().blackout, 66);
 }
 

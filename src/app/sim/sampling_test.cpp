@@ -26,6 +26,7 @@ struct Asked {
     std::int64_t pass = 0;
     double level_sigma = 0;
     Duration worked{0};  ///< In the pass before.
+    double busy = 0;
 };
 
 /// The patient policy, but for what it is to say in pass 1.
@@ -36,7 +37,7 @@ public:
     [[nodiscard]] std::string_view name() const noexcept override { return "asking"; }
     [[nodiscard]] Decision decide(const View& view) override {
         asked_.push_back({view.elapsed, view.passes.back().number, view.outlook.level_sigma,
-                          view.passes.back().worked});
+                          view.passes.back().worked, view.outlook.busy.ratio});
         if (gives_up_ && asked_.size() == 2) return {GiveUp{}, "seen enough"};
         Decision decision = patient_->decide(view);
         if (share_) decision.share = Share{asked_.size() == 1 ? *share_ : 1.0};
@@ -139,6 +140,41 @@ TEST_F(Sampling, knows_what_a_guest_works_also_where_there_is_no_brake) {
         }
         EXPECT_GT(second->worked, seconds{2}) << "in a pass of three seconds";
         EXPECT_LT(second->worked, seconds{4});
+    }
+}
+
+TEST_F(Sampling, learns_how_busy_a_guest_is_with_a_brake_and_without) {
+    for (const BrakeKind brake : {BrakeKind::cgroup, BrakeKind::none}) {
+        asked.clear();
+        Scenario s = of(mebibytes(300));
+        s.request.brake = brake;
+        s.plan.guest.busy = 0.25;
+        const RunResult result = run(s);
+        EXPECT_EQ(outcome_word(result), "moved") << all_of(result);
+        ASSERT_FALSE(asked.empty());
+        EXPECT_NEAR(asked.front().busy, 0.25, 0.02) << "by the samples alone";
+        EXPECT_NEAR(asked.back().busy, 0.25, 0.02);
+    }
+}
+
+TEST_F(Sampling, takes_a_guest_for_always_busy_where_its_run_times_are_not_to_be_had) {
+    for (const BrakePlan& brake : {BrakePlan{.available = false, .counts = false},
+                                   BrakePlan{.available = false, .loses_watch = true},
+                                   BrakePlan{.opens = false, .counts = false},
+                                   BrakePlan{.opens = false, .loses_watch = true}}) {
+        asked.clear();
+        Scenario s = of(mebibytes(300));
+        s.plan.brake = brake;
+        s.plan.guest.busy = 0.25;
+        const RunResult result = run(s);
+        EXPECT_EQ(outcome_word(result), "moved") << all_of(result);
+        const auto second = std::ranges::find_if(asked, [](const Asked& one) { return one.pass == 2; });
+        ASSERT_NE(second, asked.end()) << all_of(result);
+        EXPECT_EQ(second->worked, Duration{0});
+        // What a brake that could not be opened had counted before is known all the same.
+        if (!brake.available) {
+            EXPECT_EQ(second->busy, 1.0);
+        }
     }
 }
 

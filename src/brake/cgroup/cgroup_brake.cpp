@@ -148,15 +148,13 @@ Result<BrakeSample> CgroupBrake::read() const {
     BrakeSample sample;
     sample.at = now_on_this_host();
     if (watched_.empty()) return sample;
-    // A vCPU thread that was found has run: a kernel that shows nothing (/proc/PID/schedstat) is not an idle guest.
-    if (std::ranges::all_of(watched_, [](const Watched& vcpu) { return vcpu.before.ran.count() == 0; })) {
-        return fail(ErrorKind::unsupported, "the kernel does not show the run times of threads");
-    }
+    bool shown = false;
     sample.worked_least = Duration::max();
     double squares = 0;
     for (const Watched& vcpu : watched_) {
         // A thread that is gone (unplugged, or QEMU ended) shows no more than when it was first seen.
         const RunTime now = run_time(files_, pid_, vcpu.tid);
+        shown = shown || now.ran.count() > 0 || vcpu.before.ran.count() > 0;
         const Duration worked = std::max(now.ran - vcpu.before.ran, Duration{0});
         sample.worked += worked;
         sample.worked_least = std::min(sample.worked_least, worked);
@@ -164,6 +162,8 @@ Result<BrakeSample> CgroupBrake::read() const {
         squares += to_seconds(worked) * to_seconds(worked);
         sample.throttled += std::max(now.kept - vcpu.before.kept, Duration{0});
     }
+    // A vCPU thread that was found has run: a kernel that shows nothing (/proc/PID/schedstat) is not an idle guest.
+    if (!shown) return fail(ErrorKind::unsupported, "the kernel does not show the run times of threads");
     const auto count = static_cast<std::int64_t>(watched_.size());
     sample.worked /= count;
     sample.worked_rms = from_seconds(std::sqrt(squares / static_cast<double>(count)));

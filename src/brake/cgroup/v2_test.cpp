@@ -219,6 +219,17 @@ TEST_F(V2, CountsWhatTheVcpusRunAlsoWhereNoneCanBeBraked) {
     EXPECT_EQ(std::get<BrakeSample>(*sample).worked, std::chrono::milliseconds{500}) << "the mean of both";
 }
 
+TEST_F(V2, CountsAThreadThatHadNotRunWhenItWasFound) {
+    put(root + "/proc/100/task/101/schedstat", "0 0 0");
+    CgroupBrake brake("7", files);
+    ASSERT_TRUE(brake.perform(BrakeWatch{100, {11}}));
+    EXPECT_FALSE(brake.perform(BrakeRead{})) << "or a kernel that shows nothing: nobody can tell";
+    put(root + "/proc/100/task/101/schedstat", "40000000 0 3");
+    const auto sample = brake.perform(BrakeRead{});
+    ASSERT_TRUE(sample);
+    EXPECT_EQ(std::get<BrakeSample>(*sample).worked, std::chrono::milliseconds{40});
+}
+
 TEST_F(V2, RefusesARealTimePolicyAndAThreadThatIsGone) {
     add_thread(102, 1);
     EXPECT_NE(why_not().find("vCPU thread 12 has a real-time policy"), std::string::npos) << why_not();

@@ -49,6 +49,9 @@ void Brake::submit(const BrakeCommand& command, OnAnswer on_answer) {
             answer(BrakeAnswer{BrakeDone{}}, written);
         }
         void operator()(const BrakeWatch&) const {
+            const auto& plan = brake.context_.plan.brake;
+            if (plan.loses_watch) return;
+            if (!plan.counts) return answer(fail(ErrorKind::unsupported, "no run times here"), microseconds{200});
             brake.begin();
             answer(BrakeAnswer{BrakeDone{}}, microseconds{200});
         }
@@ -115,8 +118,10 @@ void Brake::settle() {
         if (to > from) ran -= to_seconds(to - from);
     }
     settled_ = now;
-    worked_s_ += ran * context_.truth.src_share;
-    throttled_s_ += ran * (1 - context_.truth.src_share);
+    const double busy = context_.plan.guest.busy;
+    const double works = std::min(busy, context_.truth.src_share);
+    worked_s_ += ran * works;
+    throttled_s_ += ran * (busy - works);
 }
 
 BrakeSample Brake::read() {

@@ -22,6 +22,7 @@ struct GuestPlan {
     Bytes working_set = mebibytes(24);
     ByteRate rate = mebibytes_per_second(20);  ///< Bytes written per second of guest work, not distinct.
     double zero_share = 0.3;                   ///< Of the memory, never written so far.
+    double busy = 1;                           ///< Of its time, where nothing holds it back.
 };
 
 struct LinkPlan {
@@ -91,6 +92,8 @@ enum class Planted {
 struct BrakePlan {
     bool available = true;  ///< Else it can neither be looked at nor opened.
     bool opens = true;      ///< Else it can only be looked at.
+    bool counts = true;     ///< Else the kernel shows nobody how long a thread ran, where there is no brake.
+    bool loses_watch = false;  ///< Whoever wants to count gets no answer.
 };
 
 struct Plan {

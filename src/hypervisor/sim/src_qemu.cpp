@@ -97,7 +97,8 @@ Monitor::Work SrcQemu::work_of(const SrcCommand& command) {
                     return reply(fail(ErrorKind::timed_out, "not in time: the end of a sample that is not ours"));
                 }
                 const double noise = 0.8 + 0.4 * q.rng_.unit();
-                const Bytes distinct = q.memory_.distinct_in(c.interval);
+                const double work_s = to_seconds(c.interval) * q.context_.plan.guest.busy;
+                const Bytes distinct = q.memory_.distinct_in(from_seconds(work_s));
                 const ByteRate rate = scale(distinct / c.interval, noise);
                 q.context_.agenda.after(c.interval, [reply = reply, rate] { reply(GuestAnswer{rate}); });
             }

@@ -18,7 +18,8 @@ constexpr Duration iteration_max = milliseconds{50};
 /// The guest works up to now.
 void SrcQemu::work() {
     const Instant now = context_.agenda.now();
-    if (context_.truth.src_runs) memory_.run(from_seconds(to_seconds(now - worked_until_) * context_.truth.src_share));
+    const double works = std::min(context_.plan.guest.busy, context_.truth.src_share);
+    if (context_.truth.src_runs) memory_.run(from_seconds(to_seconds(now - worked_until_) * works));
     worked_until_ = now;
 }
 

@@ -218,8 +218,9 @@ void Flight::apply_due() {
 }
 
 std::optional<ByteRate> Flight::measured() const {
-    const auto waiting = stream_.cautious_while_it_flows();
-    return waiting ? waiting : seen_.cautious_while_it_flows();
+    const Duration for_bytes = from_seconds(bounds_.max_downtime_s) - reserve_ - setting_.costs.total();
+    const auto waiting = stream_.cautious_while_it_flows(for_bytes);
+    return waiting ? waiting : seen_.cautious_while_it_flows(for_bytes);
 }
 
 double Flight::cautious_rate() const {
