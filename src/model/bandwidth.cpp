@@ -13,6 +13,20 @@ namespace {
 /// A window of 50 ms was read within 0.99 to 1.02 of the truth.
 constexpr double reading_error = 0.02;
 constexpr double window_s = 0.05;
+/// Of independent windows four in a row scatter half as much.
+constexpr double evens_out_ratio = 0.5;
+
+double scatter(const std::vector<ByteRate>& rates) {
+    double sum = 0;
+    double squares = 0;
+    for (const ByteRate rate : rates) {
+        const auto one = static_cast<double>(rate.per_second);
+        sum += one;
+        squares += one * one;
+    }
+    const auto count = static_cast<double>(rates.size());
+    return std::sqrt(std::max(squares / count - sum / count * (sum / count), 0.0));
+}
 
 }  // namespace
 
@@ -109,8 +123,9 @@ ByteRate BandwidthEstimate::mean_of(std::size_t first, std::size_t count) const 
     return {sum / static_cast<std::int64_t>(count)};
 }
 
-/// The tenth percentile of as many windows in a row as `over` takes. A path that has just become slower shows it in the
-/// newest first.
+/// The tenth percentile of as many windows in a row as `over` takes, where those scatter so much less that what one of
+/// them lacks the next ones must have: a path that itself varies does not do that. One that has just become slower
+/// shows it in the newest first.
 ByteRate BandwidthEstimate::evened(Duration over) const {
     constexpr std::size_t newest = 2;
     const auto fit = static_cast<std::size_t>(std::max<std::int64_t>(over / window_min, 0));
@@ -118,6 +133,7 @@ ByteRate BandwidthEstimate::evened(Duration over) const {
     if (count < newest || rates_.size() < count) return {0};
     std::vector<ByteRate> means;
     for (std::size_t first = 0; first + count <= rates_.size(); ++first) means.push_back(mean_of(first, count));
+    if (scatter(means) > evens_out_ratio * scatter({rates_.begin(), rates_.end()})) return {0};
     const auto tenth = means.begin() + static_cast<std::ptrdiff_t>((means.size() - 1) / 10);
     std::nth_element(means.begin(), tenth, means.end());
     return std::min(*tenth, mean_of(rates_.size() - newest, newest));

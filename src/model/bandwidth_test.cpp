@@ -207,6 +207,12 @@ TEST(BandwidthEstimate, of_a_receiver_that_acknowledges_in_bursts_is_what_a_blac
     EXPECT_EQ(over(-10), over(50)) << "nothing is left for bytes";
 }
 
+TEST(BandwidthEstimate, of_a_path_that_varies_is_what_its_slow_windows_have_whatever_the_blackout) {
+    SyncedStream stream;
+    for (int i = 0; i < 40; ++i) stream.read(milliseconds{0}, 100e6 + 4e6 * (i % 10 < 5 ? i % 5 : 5 - i % 5));
+    EXPECT_EQ(stream.estimate.cautious_while_it_flows(milliseconds{200}), stream.estimate.cautious());
+}
+
 TEST(BandwidthEstimate, for_a_blackout_falls_with_the_path_after_two_windows) {
     SyncedStream stream;
     for (int i = 0; i < 20; ++i) stream.read(milliseconds{0}, 100e6);
