@@ -6,19 +6,6 @@ function(segue_target_of folder out)
   set(${out} segue_${name} PARENT_SCOPE)
 endfunction()
 
-# Half the compile time of -O2; what they test is compiled as it ships.
-set(SEGUE_TEST_OPTIONS -Og -Wno-maybe-uninitialized)
-
-# What nearly every test includes, parsed once for all of them.
-function(segue_test_headers)
-  file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/test_headers.cpp CONTENT "")
-  add_library(segue_test_headers OBJECT ${CMAKE_CURRENT_BINARY_DIR}/test_headers.cpp)
-  target_link_libraries(segue_test_headers PRIVATE segue_flags segue_test_packages)
-  target_compile_options(segue_test_headers PRIVATE ${SEGUE_TEST_OPTIONS})
-  target_precompile_headers(segue_test_headers PRIVATE <gtest/gtest.h> <fmt/format.h> <algorithm> <chrono> <functional>
-    <map> <memory> <optional> <random> <string> <variant> <vector>)
-endfunction()
-
 # Library segue_<folder with _> (or TARGET) of all *.cpp but main.cpp and *_test.cpp. A folder without
 # sources is an interface library, so that it may be empty or hold headers only. All *_test.cpp
 # together become bin/<folder>_test and one ctest entry of that name. SUBFOLDERS: theirs too, as one library: which of
@@ -73,8 +60,8 @@ function(segue_folder folder)
     string(REPLACE "/" "_" test ${folder}_test)
     add_executable(${test} ${tests})
     target_link_libraries(${test} PRIVATE ${target} segue_test_packages)
-    target_compile_options(${test} PRIVATE ${SEGUE_TEST_OPTIONS})
-    target_precompile_headers(${test} REUSE_FROM segue_test_headers)
+    # Half the compile time of -O2; what they test is compiled as it ships.
+    target_compile_options(${test} PRIVATE -Og -Wno-maybe-uninitialized)
     foreach(dependency IN LISTS ARG_TEST_DEPENDS)
       segue_target_of(${dependency} library)
       target_link_libraries(${test} PRIVATE ${library})

@@ -46,5 +46,5 @@ if(SEGUE_TESTS)
   find_path(SEGUE_RAPIDCHECK_GTEST rapidcheck/gtest.h REQUIRED)
   add_library(segue_test_packages INTERFACE)
   target_link_libraries(segue_test_packages INTERFACE
-    GTest::gmock_main GTest::gmock GTest::gtest ${SEGUE_RAPIDCHECK} Threads::Threads segue::fmt)
+    GTest::gmock_main GTest::gmock GTest::gtest ${SEGUE_RAPIDCHECK} Threads::Threads)
 endif()

@@ -55,7 +55,8 @@ std::optional<ByteRate> Migration::blackout_bandwidth() const {
     // The user's word decides (seed 004); it counts frames, like every rate of ours.
     if (request_.bounds.switchover_bandwidth) return pacing_for(*request_.bounds.switchover_bandwidth, segment);
     // A path that stood still for a moment and flows again is not unknown.
-    const Duration for_bytes = request_.bounds.max_downtime - reserve_ - costs_.total();
+    const Duration stop = std::max(stop_charge(), costs_.stop + stall_charge());
+    const Duration for_bytes = request_.bounds.max_downtime - reserve_ - stop - costs_.load - costs_.handover;
     auto measured = bandwidth_.cautious_while_it_flows(for_bytes);
     if (!measured) measured = seen_.cautious_while_it_flows(for_bytes);
     if (measured && request_.bounds.max_bandwidth) {

@@ -34,6 +34,7 @@ void BandwidthEstimate::add(Instant at, Bytes acked, bool queue_waits, Duration 
     if (!queue_waits) {
         // The source had nothing to say: what was acked since says nothing about the path.
         open_.reset();
+        whole_in_a_row_ = 0;
         return;
     }
     if (!open_) {
@@ -51,6 +52,7 @@ void BandwidthEstimate::add(Instant at, Bytes acked, bool queue_waits, Duration 
         return;
     }
     if (length < window_min) return;
+    whole_in_a_row_ = length < 2 * window_min ? whole_in_a_row_ + 1 : 0;
     take(acked - open_->acked, length);
     whole_ = median();
     open_ = Reading{at, acked};
@@ -61,6 +63,7 @@ void BandwidthEstimate::add(Instant at, Bytes acked, bool queue_waits, Duration 
 /// certain: no burst is larger than what the rest before it left unused.
 void BandwidthEstimate::take_pieced() {
     const Pieced pieced = std::exchange(pieced_, {});
+    whole_in_a_row_ = 0;
     Bytes most = pieced.acked;
     if (whole_) most = std::min(most, std::max(*whole_, pieced.acked / pieced.all) * pieced.busy);
     take(most, pieced.busy);
@@ -124,16 +127,18 @@ ByteRate BandwidthEstimate::mean_of(std::size_t first, std::size_t count) const 
 }
 
 /// The tenth percentile of as many windows in a row as `over` takes, where those scatter so much less that what one of
-/// them lacks the next ones must have: a path that itself varies does not do that. One that has just become slower
-/// shows it in the newest first.
+/// them lacks the next ones mostly have. A path that has just become slower shows it in the newest first.
 ByteRate BandwidthEstimate::evened(Duration over) const {
     constexpr std::size_t newest = 2;
     const auto fit = static_cast<std::size_t>(std::max<std::int64_t>(over / window_min, 0));
     const std::size_t count = std::min(fit, evened_windows);
-    if (count < newest || rates_.size() < count) return {0};
+    const std::size_t known = std::min(whole_in_a_row_, rates_.size());
+    if (count < newest || known < evened_stretches * count) return {0};
+    const std::size_t oldest = rates_.size() - known;
     std::vector<ByteRate> means;
-    for (std::size_t first = 0; first + count <= rates_.size(); ++first) means.push_back(mean_of(first, count));
-    if (scatter(means) > evens_out_ratio * scatter({rates_.begin(), rates_.end()})) return {0};
+    for (std::size_t first = oldest; first + count <= rates_.size(); ++first) means.push_back(mean_of(first, count));
+    const std::vector<ByteRate> single(rates_.begin() + static_cast<std::ptrdiff_t>(oldest), rates_.end());
+    if (scatter(means) > evens_out_ratio * scatter(single)) return {0};
     const auto tenth = means.begin() + static_cast<std::ptrdiff_t>((means.size() - 1) / 10);
     std::nth_element(means.begin(), tenth, means.end());
     return std::min(*tenth, mean_of(rates_.size() - newest, newest));

@@ -31,13 +31,13 @@ public:
 
     /// The rate that `quantile` (0..1) of the last busy windows stayed below; absent without any.
     [[nodiscard]] std::optional<ByteRate> at_quantile(double quantile) const;
-    /// For deciding what a blackout can carry: the tenth percentile.
+    /// The tenth percentile of single windows.
     [[nodiscard]] std::optional<ByteRate> cautious() const { return at_quantile(0.1); }
     /// The same of a path that stood still for a moment: without the windows in which nothing got through. Absent
     /// while it stands still, or has done so for most of the newest windows.
     /// \param over  For a blackout so long: a receiver that acknowledges in bursts makes single windows rough (P10 0.87
     ///              of the mean measured while it touched its memory for the first time), which evens out over several.
-    ///              Never more than the newest two gave.
+    ///              Of that nothing counts beyond what the newest two windows gave.
     [[nodiscard]] std::optional<ByteRate> cautious_while_it_flows(Duration over = window_min) const;
     /// Of the newest windows only, so that it lags a changing path by a quarter of a second and not by half of one.
     [[nodiscard]] std::optional<ByteRate> median() const;
@@ -54,6 +54,8 @@ public:
     static constexpr std::size_t median_windows = 9;
     static constexpr std::size_t step_windows = 4;
     static constexpr std::size_t evened_windows = 4;
+    /// With fewer stretches one behind the other nobody can tell whether they scatter less than single windows.
+    static constexpr std::size_t evened_stretches = 3;
     /// Less than this, or than an eighth of the window, is no rest: it may be one tick of the kernel at 100 to 250 Hz.
     static constexpr Duration rest_least = std::chrono::milliseconds{8};
     static constexpr Duration pieced_min = std::chrono::milliseconds{150};
@@ -83,6 +85,7 @@ private:
     Pieced pieced_;
     std::optional<ByteRate> whole_;  ///< The median after the last window without a rest.
     std::deque<ByteRate> rates_;
+    std::size_t whole_in_a_row_ = 0;  ///< The newest so many were read in time, one behind the other.
     /// Bytes and seconds of all busy windows, fading with so many seconds of sending.
     struct Fading {
         double bytes = 0;

@@ -213,6 +213,27 @@ TEST(BandwidthEstimate, of_a_path_that_varies_is_what_its_slow_windows_have_what
     EXPECT_EQ(stream.estimate.cautious_while_it_flows(milliseconds{200}), stream.estimate.cautious());
 }
 
+TEST(BandwidthEstimate, does_not_even_out_what_was_seen_too_briefly_or_in_pieces) {
+    const auto burst = [](int i) { return i % 2 == 0 ? 80e6 : 120e6; };
+    const auto evened = [](const SyncedStream& stream) {
+        return *stream.estimate.cautious_while_it_flows(milliseconds{200}) > *stream.estimate.cautious();
+    };
+    SyncedStream brief;
+    // The first reading opens a window.
+    for (int i = 0; i < 12; ++i) brief.read(milliseconds{0}, burst(i));
+    EXPECT_FALSE(evened(brief)) << "eleven windows";
+    brief.read(milliseconds{0}, burst(12));
+    EXPECT_TRUE(evened(brief));
+    SyncedStream falling;
+    for (int i = 0; i < 5; ++i) falling.read(milliseconds{0}, 100e6 - 10e6 * i);
+    EXPECT_FALSE(evened(falling));
+    SyncedStream pieced;
+    for (int i = 0; i < 20; ++i) pieced.read(milliseconds{0}, burst(i));
+    EXPECT_TRUE(evened(pieced));
+    for (int i = 0; i < 8; ++i) pieced.read(milliseconds{25}, 100e6);
+    EXPECT_FALSE(evened(pieced)) << "windows without what lies between them";
+}
+
 TEST(BandwidthEstimate, for_a_blackout_falls_with_the_path_after_two_windows) {
     SyncedStream stream;
     for (int i = 0; i < 20; ++i) stream.read(milliseconds{0}, 100e6);

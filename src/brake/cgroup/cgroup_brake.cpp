@@ -162,7 +162,7 @@ Result<BrakeSample> CgroupBrake::read() const {
         squares += to_seconds(worked) * to_seconds(worked);
         sample.throttled += std::max(now.kept - vcpu.before.kept, Duration{0});
     }
-    // A vCPU thread that was found has run: a kernel that shows nothing (/proc/PID/schedstat) is not an idle guest.
+    // Until one of them has run nobody can tell them from those of a kernel that shows nothing (/proc/PID/schedstat).
     if (!shown) return fail(ErrorKind::unsupported, "the kernel does not show the run times of threads");
     const auto count = static_cast<std::int64_t>(watched_.size());
     sample.worked /= count;

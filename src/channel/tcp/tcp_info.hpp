@@ -37,11 +37,11 @@ struct TcpPatience {
 /// \param rate  Payload bytes a second; nothing: as fast as the path takes.
 [[nodiscard]] bool set_pacing(int fd, std::optional<ByteRate> rate) noexcept;
 
-/// For a connected socket that is paced below what its path carries. BBR keeps no more than about two round trips in
-/// flight; where a round trip takes microseconds and the receiver acknowledges a millisecond late, that is less than
-/// the pacing allows: measured 85 to 90 % of the rate while a destination touches its memory for the first time, 100 %
-/// with CUBIC (docs/adr/0011). So a short path that BBR has by default gets CUBIC, if this kernel has it; any other
-/// choice of the host's operator stays, and BBR on a long path.
+/// For a connected socket that is paced. BBR keeps no more than about two round trips in flight; where a round trip
+/// takes microseconds and the receiver acknowledges a millisecond late, that is less than the pacing allows: measured
+/// 81 to 91 % of the rate while a destination touches its memory for the first time, 100 % with CUBIC (docs/adr/0011).
+/// So on a path of up to 1 ms BBR gives way to CUBIC, if this kernel has it. Nothing else is changed, and a longer path
+/// keeps BBR.
 void prefer_cubic_on_short_path(int fd) noexcept;
 
 }  // namespace segue

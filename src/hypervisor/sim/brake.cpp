@@ -49,13 +49,14 @@ void Brake::submit(const BrakeCommand& command, OnAnswer on_answer) {
             answer(BrakeAnswer{BrakeDone{}}, written);
         }
         void operator()(const BrakeWatch&) const {
-            const auto& plan = brake.context_.plan.brake;
-            if (plan.loses_watch) return;
-            if (!plan.counts) return answer(fail(ErrorKind::unsupported, "no run times here"), microseconds{200});
+            if (brake.context_.plan.brake.loses_watch) return;
             brake.begin();
             answer(BrakeAnswer{BrakeDone{}}, microseconds{200});
         }
-        void operator()(const BrakeRead&) const { answer(BrakeAnswer{brake.read()}, microseconds{50}); }
+        void operator()(const BrakeRead&) const {
+            if (brake.context_.plan.brake.counts) return answer(BrakeAnswer{brake.read()}, microseconds{50});
+            answer(fail(ErrorKind::unsupported, "no run times here"), microseconds{50});
+        }
         void operator()(const BrakeClose&) const {
             brake.lift("segue");
             brake.context_.truth.brake_open = false;

@@ -92,8 +92,8 @@ enum class Planted {
 struct BrakePlan {
     bool available = true;  ///< Else it can neither be looked at nor opened.
     bool opens = true;      ///< Else it can only be looked at.
-    bool counts = true;     ///< Else the kernel shows nobody how long a thread ran, where there is no brake.
-    bool loses_watch = false;  ///< Whoever wants to count gets no answer.
+    bool counts = true;     ///< Else the kernel shows nobody how long a thread ran.
+    bool loses_watch = false;  ///< Whoever wants to count without a brake gets no answer.
 };
 
 struct Plan {
